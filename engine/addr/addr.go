@@ -1,0 +1,185 @@
+// Package addr names stages: train.mlp, train.mlp["small"], exec.shard[3].
+//
+// An Address is a value: comparable, usable as a map key, printed and parsed
+// without loss. It says nothing about whether the stage exists.
+package addr
+
+import (
+	"cmp"
+	"fmt"
+	"path"
+	"strconv"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+)
+
+// Address names one stage instance, or, without a key, a block.
+type Address struct {
+	Type string // the block's type: train
+	Name string // the block's label: mlp
+	Key  Key    // which instance of a block with for_each or count
+}
+
+// Key tells the instances of one block apart. The zero Key is that of a block
+// with neither for_each nor count.
+type Key struct {
+	kind  byte // 0, 's' or 'i'
+	text  string
+	index int
+}
+
+// StringKey is the key of a for_each instance.
+func StringKey(s string) Key { return Key{kind: 's', text: s} }
+
+// IntKey is the key of a count instance.
+func IntKey(i int) Key { return Key{kind: 'i', index: i} }
+
+// IsZero reports whether there is no key.
+func (k Key) IsZero() bool { return k.kind == 0 }
+
+// IsInt reports whether k is the index of a count instance.
+func (k Key) IsInt() bool { return k.kind == 'i' }
+
+// Text returns the key without brackets and quotes.
+func (k Key) Text() string {
+	if k.kind == 'i' {
+		return strconv.Itoa(k.index)
+	}
+	return k.text
+}
+
+// Index returns the number of a count instance.
+func (k Key) Index() int { return k.index }
+
+func (k Key) String() string {
+	switch k.kind {
+	case 's':
+		return "[" + quote(k.text) + "]"
+	case 'i':
+		return "[" + strconv.Itoa(k.index) + "]"
+	}
+	return ""
+}
+
+// String returns the address as it is written in HCL.
+func (a Address) String() string { return a.Type + "." + a.Name + a.Key.String() }
+
+// Block returns the address of the block that a is an instance of.
+func (a Address) Block() Address { return Address{Type: a.Type, Name: a.Name} }
+
+// IsZero reports whether a names nothing.
+func (a Address) IsZero() bool { return a == Address{} }
+
+// Dir returns the slash-separated relative directory that belongs to a alone:
+// train/mlp/small. Key characters that mean something to a file system or a
+// shell are percent-encoded, so two addresses never share a directory.
+func (a Address) Dir() string {
+	if a.Key.IsZero() {
+		return path.Join(a.Type, a.Name)
+	}
+	return path.Join(a.Type, a.Name, fileName(a.Key.Text()))
+}
+
+// FileName returns a single file name that belongs to a alone.
+func (a Address) FileName() string {
+	if a.Key.IsZero() {
+		return a.Type + "." + a.Name
+	}
+	return a.Type + "." + a.Name + "." + fileName(a.Key.Text())
+}
+
+func fileName(s string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '_', c == '-', c == '+', c == '=', c >= 0x80:
+			b.WriteByte(c)
+		case c == '.' && i > 0:
+			b.WriteByte(c)
+		default:
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	if b.Len() == 0 {
+		return "%"
+	}
+	return b.String()
+}
+
+// Compare orders addresses by type, name and key; count instances by number.
+func Compare(a, b Address) int {
+	return cmp.Or(
+		cmp.Compare(a.Type, b.Type),
+		cmp.Compare(a.Name, b.Name),
+		cmp.Compare(a.Key.kind, b.Key.kind),
+		cmp.Compare(a.Key.index, b.Key.index),
+		cmp.Compare(a.Key.text, b.Key.text),
+	)
+}
+
+// Parse reads what String prints.
+func Parse(s string) (Address, error) {
+	head, key, hasKey := strings.Cut(s, "[")
+	typ, name, ok := strings.Cut(head, ".")
+	if !ok || !hclsyntax.ValidIdentifier(typ) || !hclsyntax.ValidIdentifier(name) {
+		return Address{}, fmt.Errorf("parse address %q: want TYPE.NAME or TYPE.NAME[KEY], as in train.mlp[\"small\"]", s)
+	}
+	a := Address{Type: typ, Name: name}
+	if !hasKey {
+		return a, nil
+	}
+	key, ok = strings.CutSuffix(key, "]")
+	if !ok {
+		return Address{}, fmt.Errorf("parse address %q: missing ]", s)
+	}
+	if strings.HasPrefix(key, `"`) {
+		text, err := unquote(key)
+		if err != nil {
+			return Address{}, fmt.Errorf("parse address %q: key %s: %w", s, key, err)
+		}
+		a.Key = StringKey(text)
+		return a, nil
+	}
+	i, err := strconv.Atoi(key)
+	if err != nil || i < 0 || strconv.Itoa(i) != key {
+		return Address{}, fmt.Errorf("parse address %q: the key %s is neither a quoted string nor a number; quote the brackets from the shell: '%s[\"KEY\"]'", s, key, head)
+	}
+	a.Key = IntKey(i)
+	return a, nil
+}
+
+// quote writes s as an HCL string: Go's escapes, and no template in it.
+func quote(s string) string {
+	q := strconv.Quote(s)
+	q = strings.ReplaceAll(q, "${", "$${")
+	return strings.ReplaceAll(q, "%{", "%%{")
+}
+
+func unquote(q string) (string, error) {
+	q = strings.ReplaceAll(q, "$${", "${")
+	return strconv.Unquote(strings.ReplaceAll(q, "%%{", "%{"))
+}
+
+// MarshalText returns String's form.
+func (a Address) MarshalText() ([]byte, error) {
+	if a.IsZero() {
+		return nil, nil
+	}
+	return []byte(a.String()), nil
+}
+
+// UnmarshalText reads String's form.
+func (a *Address) UnmarshalText(b []byte) error {
+	if len(b) == 0 {
+		*a = Address{}
+		return nil
+	}
+	v, err := Parse(string(b))
+	if err != nil {
+		return err
+	}
+	*a = v
+	return nil
+}

@@ -1,0 +1,150 @@
+package digest
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Kind says what a Node is. Its values are part of the tree encoding.
+type Kind byte
+
+// The kinds. Permissions other than "executable by its owner" are not content.
+const (
+	File       Kind = 'f'
+	Executable Kind = 'x'
+	Link       Kind = 'l' // a symbolic link; its content is the target's text
+	Dir        Kind = 'd'
+)
+
+func (k Kind) String() string {
+	switch k {
+	case File:
+		return "file"
+	case Executable:
+		return "executable"
+	case Link:
+		return "link"
+	case Dir:
+		return "directory"
+	}
+	return fmt.Sprintf("kind %q", byte(k))
+}
+
+// Node is a file or a directory, by content. It is comparable: equal nodes are
+// equal content, modes included.
+type Node struct {
+	Kind   Kind
+	Digest Digest
+	// Size is the bytes of a file, or of all files below a directory.
+	Size int64
+	// Files counts the files below a directory; 1 for anything else.
+	Files int64
+}
+
+// IsZero reports whether n stands for nothing.
+func (n Node) IsZero() bool { return n == Node{} }
+
+// Entry is a Node with its name in a directory.
+type Entry struct {
+	Name string
+	Node
+}
+
+// Tree lists a directory, sorted by name (bytewise), names unique. One changed
+// file changes the trees on its path and nothing else.
+type Tree []Entry
+
+// treeHeader starts every encoded tree; the number is the format's version.
+const treeHeader = "flow tree 1\n"
+
+// Node returns the directory that t lists.
+func (t Tree) Node() Node {
+	n := Node{Kind: Dir, Digest: OfBytes(t.Encode())}
+	for _, e := range t {
+		n.Size += e.Size
+		n.Files += e.Files
+	}
+	return n
+}
+
+// Sort orders t by name, as Encode wants it.
+func (t Tree) Sort() {
+	slices.SortFunc(t, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
+}
+
+// Encode returns the bytes whose digest names the directory: the header, then
+// for each entry its kind, digest, size and files as uvarints, and its
+// length-prefixed name. t must be sorted.
+func (t Tree) Encode() []byte {
+	b := make([]byte, 0, len(treeHeader)+len(t)*(Size+24))
+	b = append(b, treeHeader...)
+	for _, e := range t {
+		b = append(b, byte(e.Kind))
+		b = append(b, e.Digest[:]...)
+		b = binary.AppendUvarint(b, uint64(e.Size))
+		b = binary.AppendUvarint(b, uint64(e.Files))
+		b = binary.AppendUvarint(b, uint64(len(e.Name)))
+		b = append(b, e.Name...)
+	}
+	return b
+}
+
+var errTree = errors.New("not a tree, or cut short")
+
+// DecodeTree reads what Encode wrote. It accepts nothing else: a name with a
+// slash, a disorder or a duplicate is refused, so that a damaged or hostile
+// tree cannot write outside the directory it is checked out into.
+func DecodeTree(b []byte) (Tree, error) {
+	rest, ok := bytes.CutPrefix(b, []byte(treeHeader))
+	if !ok {
+		return nil, fmt.Errorf("decode tree: %w", errTree)
+	}
+	var t Tree
+	for len(rest) > 0 {
+		var e Entry
+		var err error
+		if e, rest, err = decodeEntry(rest); err != nil {
+			return nil, fmt.Errorf("decode tree: entry %d: %w", len(t), err)
+		}
+		if len(t) > 0 && t[len(t)-1].Name >= e.Name {
+			return nil, fmt.Errorf("decode tree: %q does not sort after %q", e.Name, t[len(t)-1].Name)
+		}
+		t = append(t, e)
+	}
+	return t, nil
+}
+
+func decodeEntry(b []byte) (Entry, []byte, error) {
+	var e Entry
+	if len(b) < 1+Size {
+		return e, nil, errTree
+	}
+	e.Kind = Kind(b[0])
+	switch e.Kind {
+	case File, Executable, Link, Dir:
+	default:
+		return e, nil, fmt.Errorf("unknown %v", e.Kind)
+	}
+	copy(e.Digest[:], b[1:])
+	b = b[1+Size:]
+	var nameLen int64
+	for _, field := range []*int64{&e.Size, &e.Files, &nameLen} {
+		v, n := binary.Uvarint(b)
+		if n <= 0 || v > 1<<62 {
+			return e, nil, errTree
+		}
+		*field, b = int64(v), b[n:]
+	}
+	if nameLen > int64(len(b)) {
+		return e, nil, errTree
+	}
+	e.Name, b = string(b[:nameLen]), b[nameLen:]
+	if e.Name == "" || e.Name == "." || e.Name == ".." || strings.ContainsAny(e.Name, "/\x00") {
+		return e, nil, fmt.Errorf("bad name %q", e.Name)
+	}
+	return e, b, nil
+}

@@ -1,0 +1,229 @@
+// Package stage is the contract between the engine and the stage types.
+//
+// A stage type is what a block's type names: dataset, exec, train. It says
+// what a block may contain (Schema), turns one block's resolved arguments into
+// a job (Job), and, unless the job is a program of the user's, runs it (Run).
+// The engine knows no stage type by name: it sees schemas, jobs and files.
+//
+// A new type is a Go value with two or three methods:
+//
+//	type Config struct {
+//		Input stage.Artifact `json:"input" flow:"required" doc:"Text file whose lines are counted."`
+//		Blank bool           `json:"blank" doc:"Count blank lines too." default:"true"`
+//	}
+//
+//	type Type struct{}
+//
+//	func (Type) Schema() *stage.Schema {
+//		return &stage.Schema{Name: "lines", Version: 1, Summary: "…", Body: stage.BodyOf[Config]()}
+//	}
+//
+//	func (Type) Job(req *stage.Request) (*stage.Job, error) {
+//		return req.Job(stage.Output{Name: "count", Path: "count.txt"}), nil
+//	}
+//
+//	func (Type) Run(ctx context.Context, run *stage.Run) (stage.Metrics, error) {
+//		cfg, err := stage.Decode[Config](run.Args)
+//		…read string(cfg.Input), write run.Output("count")…
+//		return stage.Metrics{"lines": n}, nil
+//	}
+//
+// Everything that runs is a process with arguments and files, so a job runs on
+// any executor: the engine starts a Runner as `flow stage-run SPEC` in the
+// job's directory. See Spec for that protocol.
+//
+// A user's mistake is a *Problem, which carries the path of the argument that
+// is wrong, so that the message can point at the line of HCL. Any other error
+// means that something outside the user's pipeline failed.
+package stage
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"path"
+	"strings"
+)
+
+// Type is one stage type. Its methods are called concurrently.
+type Type interface {
+	Schema() *Schema
+	// Job says what one block with resolved arguments would run. It is pure
+	// and quick: it is called for every stage of every plan. It reads no
+	// files; a mistake that shows in the arguments alone is a *Problem, or
+	// several in Problems.
+	Job(req *Request) (*Job, error)
+}
+
+// Runner is a Type whose jobs flow runs itself.
+type Runner interface {
+	Type
+	// Run does the work in the current directory. It writes every output
+	// and returns the stage's metrics. The same arguments and inputs must
+	// give the same bytes, on any machine, for the same Schema.Version.
+	Run(ctx context.Context, run *Run) (Metrics, error)
+}
+
+// Observer is a Type with an effect outside its outputs that can be looked at,
+// such as a deployment. Observe is called while planning; it is cheap and
+// changes nothing. project is the absolute path of the project and metrics
+// what the last run returned. It returns "" if the world is still as that run
+// left it, else a reason for a person: "serving/x/current points to version 3".
+type Observer interface {
+	Type
+	Observe(project string, args json.RawMessage, metrics Metrics) (drift string, err error)
+}
+
+// Metrics are a stage's results that are values rather than files: numbers,
+// strings, booleans, and nested maps and lists of them, as JSON has them.
+// Expressions see them as TYPE.NAME.metrics.
+type Metrics map[string]any
+
+// Request is what a Type makes a job from.
+type Request struct {
+	// Address is the stage's, as it is written in HCL, for messages.
+	Address string
+	// Args holds the resolved arguments as a JSON object shaped by the
+	// schema, defaults filled in. Decode reads it.
+	Args json.RawMessage
+	// Unknown names the top-level arguments and blocks that depend on the
+	// metrics of a stage that has not run; they are absent from Args. The
+	// outputs must not depend on them.
+	Unknown []string
+	// Dir is the slash-separated path, relative to the project, below which
+	// the outputs lie unless the user names another place.
+	Dir string
+	// Inputs are the files that the arguments name, in the order of the
+	// arguments: other stages' outputs, and files of the project.
+	Inputs []Input
+}
+
+// IsUnknown reports whether the top-level argument or block is not known yet.
+func (r *Request) IsUnknown(name string) bool {
+	for _, u := range r.Unknown {
+		if u == name {
+			return true
+		}
+	}
+	return false
+}
+
+// Job returns the job of a Runner: all inputs, and outputs whose relative
+// paths are taken to lie in r.Dir.
+func (r *Request) Job(outputs ...Output) *Job {
+	for i, o := range outputs {
+		outputs[i].Path = path.Join(r.Dir, o.Path)
+	}
+	return &Job{Inputs: r.Inputs, Outputs: outputs}
+}
+
+// Job is what runs, or, if Given, what is watched.
+type Job struct {
+	// Command is the program and its arguments. Empty: flow runs the type's
+	// Runner.
+	Command []string
+	// Env is added to the environment, and part of the key.
+	Env     map[string]string
+	Inputs  []Input
+	Outputs []Output
+	// MetricsFiles are paths of JSON, YAML, TOML or CSV files that the
+	// command writes; the objects in them, merged in order, are the stage's
+	// metrics. A Runner returns its metrics instead.
+	MetricsFiles []string
+	Isolation    Isolation
+	// Given says that the outputs are the user's own files: nothing runs,
+	// their content is recorded.
+	Given bool
+}
+
+// Isolation says where a command runs.
+type Isolation string
+
+const (
+	// Strict is a directory that holds the declared inputs and nothing else.
+	Strict Isolation = ""
+	// None is the project itself.
+	None Isolation = "none"
+)
+
+// Input is something a job reads.
+type Input struct {
+	// Role is the path of the argument that names the input: "data",
+	// "inputs.scans", "command[2]". Unique in a job.
+	Role string
+	// Path is where the job finds it, relative to the project (and to the
+	// job's directory, which looks like the project). For files of the
+	// project it may be a glob.
+	Path string
+	// From is the stage whose output it is; nil for files of the project.
+	From *Source
+}
+
+// Source names one output of a stage.
+type Source struct {
+	Address string
+	Output  string
+}
+
+// Output is something a job writes.
+type Output struct {
+	// Name tells the outputs of a stage apart; it is an HCL identifier.
+	Name string
+	// Path is relative to the project, slash-separated.
+	Path string
+	// Dir says that it is a directory.
+	Dir bool
+	// Ignore are globs, relative to a directory, of files that do not count.
+	// Include, if not empty, are globs of the only files that count.
+	Ignore, Include []string
+	// NoStore says that the content is hashed and watched but not kept in
+	// the cache.
+	NoStore bool
+}
+
+// Problem is a mistake in a pipeline.
+type Problem struct {
+	// Path leads to the argument: "target", "features.numeric[0].impute".
+	// Empty: the block as a whole.
+	Path string
+	// Summary is one short sentence without the position: `No column "diagnoses"`.
+	Summary string
+	// Detail says the cause and the next step, in whole sentences.
+	Detail string
+}
+
+// Problemf returns a Problem at the path; the detail is formatted.
+func Problemf(path, summary, detail string, args ...any) *Problem {
+	return &Problem{Path: path, Summary: summary, Detail: fmt.Sprintf(detail, args...)}
+}
+
+func (p *Problem) Error() string {
+	var b strings.Builder
+	if p.Path != "" {
+		b.WriteString(p.Path + ": ")
+	}
+	b.WriteString(p.Summary)
+	if p.Detail != "" {
+		b.WriteString(": " + p.Detail)
+	}
+	return b.String()
+}
+
+// Problems are several mistakes, to be shown at once.
+type Problems []*Problem
+
+func (ps Problems) Error() string {
+	lines := make([]string, len(ps))
+	for i, p := range ps {
+		lines[i] = p.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Err returns ps as an error, nil if there are none.
+func (ps Problems) Err() error {
+	if len(ps) == 0 {
+		return nil
+	}
+	return ps
+}
