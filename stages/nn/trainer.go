@@ -1,0 +1,266 @@
+package nn
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math"
+
+	G "gorgonia.org/gorgonia"
+
+	"github.com/flow-pipelines/flow/stages/nn/kernel"
+	"github.com/flow-pipelines/flow/stages/nn/philox"
+)
+
+// Options say what is trained and how. All of them except Threads decide the
+// result.
+type Options struct {
+	Network   Network
+	Loss      Loss
+	Optimizer Optimizer
+	// BatchSize is the number of rows of a step; the last step of an epoch
+	// takes what is left.
+	BatchSize int
+	Seed      uint64
+	// Threads is how many cores large products may use; 0 is one.
+	Threads int
+}
+
+// NonFiniteError says that the loss of a step was not a number or infinite.
+// The parameters are of no use afterwards.
+type NonFiniteError struct {
+	// Epoch and Step are counted from 1.
+	Epoch, Step int
+	Loss        float64
+}
+
+func (e *NonFiniteError) Error() string {
+	return fmt.Sprintf("train: the loss is %v in step %d of epoch %d", e.Loss, e.Step, e.Epoch)
+}
+
+// Trainer holds a network's parameters and trains them. It is not safe for
+// concurrent use.
+type Trainer struct {
+	options    Options
+	parameters []Parameter
+	optimizer  *optimizer
+	epoch      int
+	// dropoutStep numbers the steps since the beginning, for dropout.
+	dropoutStep uint32
+
+	train     *executor
+	graph     graph
+	y, w      *G.Node
+	loss      *G.Node
+	gradients G.Nodes
+	// x0, y0 and w0 hold the rows of the current step.
+	x0, y0, w0 Matrix
+
+	predict      *executor
+	predictGraph graph
+}
+
+// NewTrainer returns a trainer with initial parameters.
+func NewTrainer(o Options) (*Trainer, error) {
+	if err := errors.Join(o.Network.check(), o.Optimizer.check()); err != nil {
+		return nil, err
+	}
+	if o.BatchSize < 1 {
+		return nil, fmt.Errorf("make trainer: batch size %d is not positive", o.BatchSize)
+	}
+	if o.Loss != SoftmaxCrossEntropy && o.Loss != SquaredError {
+		return nil, fmt.Errorf("make trainer: loss %q is unknown", o.Loss)
+	}
+	t := &Trainer{options: o, parameters: o.Network.initialise(o.Seed)}
+	t.optimizer = newOptimizer(o.Optimizer, t.parameters)
+	if err := t.compileTraining(); err != nil {
+		return nil, err
+	}
+	return t, t.compilePrediction()
+}
+
+func (t *Trainer) compileTraining() (err error) {
+	o := t.options
+	product := kernel.Product{Threads: o.Threads}
+	t.graph, err = o.Network.build(o.BatchSize, product, &training{seed: o.Seed, step: &t.dropoutStep})
+	if err != nil {
+		return err
+	}
+	t.x0 = NewMatrix(o.BatchSize, o.Network.Inputs)
+	t.y0 = NewMatrix(o.BatchSize, o.Loss.targetCols(o.Network.Outputs()))
+	t.w0 = NewMatrix(o.BatchSize, 1)
+	t.y = inputLike(t.graph, "y", t.y0)
+	t.w = inputLike(t.graph, "w", t.w0)
+	if t.loss, err = o.Loss.node(t.graph.outputs, t.y, t.w); err != nil {
+		return err
+	}
+	if t.gradients, err = differentiate(t.loss, t.graph.parameters); err != nil {
+		return err
+	}
+	t.train, err = newExecutor(append(G.Nodes{t.loss}, t.gradients...)...)
+	if err != nil {
+		return err
+	}
+	for i, n := range t.graph.parameters {
+		t.train.bind(n, t.parameters[i].Matrix)
+	}
+	return nil
+}
+
+func (t *Trainer) compilePrediction() (err error) {
+	o := t.options
+	t.predictGraph, err = o.Network.build(o.BatchSize, kernel.Product{Threads: o.Threads}, nil)
+	if err != nil {
+		return err
+	}
+	if t.predict, err = newExecutor(t.predictGraph.outputs); err != nil {
+		return err
+	}
+	for i, n := range t.predictGraph.parameters {
+		t.predict.bind(n, t.parameters[i].Matrix)
+	}
+	return nil
+}
+
+func inputLike(g graph, name string, m Matrix) *G.Node {
+	return G.NewMatrix(g.x.Graph(), G.Float32, G.WithShape(m.Rows, m.Cols), G.WithName(name))
+}
+
+// differentiate returns the gradient of a scalar by each node. It is G.Grad
+// with a constant 1 of its own: the one that Grad uses is a package variable of
+// Gorgonia's, which two trainers in two goroutines would both change.
+func differentiate(loss *G.Node, by G.Nodes) (G.Nodes, error) {
+	one := loss.Graph().AddNode(G.NewConstant(float32(1)))
+	gradients, err := G.Backpropagate(G.Nodes{loss}, G.Nodes{one}, by)
+	if err != nil {
+		return nil, fmt.Errorf("differentiate the loss: %w", err)
+	}
+	return gradients, nil
+}
+
+// Epoch trains on all rows once, in an order drawn from the seed and the number
+// of the epoch, and returns the mean loss of the steps, each by its rows'
+// weight. A *NonFiniteError ends training.
+func (t *Trainer) Epoch(ctx context.Context, e Examples) (float64, error) {
+	if err := e.check(t.options); err != nil {
+		return 0, err
+	}
+	t.epoch++
+	order := make([]int, e.X.Rows)
+	for i := range order {
+		order[i] = i
+	}
+	s := philox.New(t.options.Seed, purposeShuffle, uint32(t.epoch))
+	s.Shuffle(order)
+
+	var sum, weight float64
+	for from, step := 0, 1; from < len(order); from, step = from+t.options.BatchSize, step+1 {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		batch := order[from:min(from+t.options.BatchSize, len(order))]
+		w := t.gather(e, batch)
+		loss := t.step(len(batch))
+		if math.IsNaN(loss) || math.IsInf(loss, 0) {
+			return 0, &NonFiniteError{Epoch: t.epoch, Step: step, Loss: loss}
+		}
+		sum += float64(loss * w)
+		weight += w
+	}
+	if weight == 0 {
+		return 0, errors.New("train: every row has weight zero")
+	}
+	return sum / weight, nil
+}
+
+// gather copies the rows of a batch together and returns their weight.
+func (t *Trainer) gather(e Examples, batch []int) float64 {
+	for i, row := range batch {
+		copy(t.x0.Row(i), e.X.Row(row))
+		copy(t.y0.Row(i), e.Y.Row(row))
+		t.w0.Data[i] = 1
+		if e.Weight != nil {
+			t.w0.Data[i] = e.Weight[row]
+		}
+	}
+	return totalWeight(t.w0.Slice(0, len(batch)))
+}
+
+func (t *Trainer) step(rows int) float64 {
+	t.dropoutStep++
+	t.train.bind(t.graph.x, t.x0.Slice(0, rows))
+	t.train.bind(t.y, t.y0.Slice(0, rows))
+	t.train.bind(t.w, t.w0.Slice(0, rows))
+	t.train.run()
+	loss := float64(t.train.value(t.loss).Data[0])
+	t.optimizer.begin()
+	for i, p := range t.parameters {
+		t.optimizer.update(i, p, t.train.value(t.gradients[i]).Data)
+	}
+	return loss
+}
+
+// Outputs returns what the network says about each row of x: logits for
+// SoftmaxCrossEntropy, predictions for SquaredError. It works in batches, so
+// that its memory does not grow with the rows, and does not change the trainer.
+func (t *Trainer) Outputs(x Matrix) (Matrix, error) {
+	if x.Cols != t.options.Network.Inputs {
+		return Matrix{}, fmt.Errorf("predict: rows have %d features and the network takes %d", x.Cols, t.options.Network.Inputs)
+	}
+	out := NewMatrix(x.Rows, t.options.Network.Outputs())
+	for from := 0; from < x.Rows; from += t.options.BatchSize {
+		to := min(from+t.options.BatchSize, x.Rows)
+		t.predict.bind(t.predictGraph.x, x.Slice(from, to))
+		t.predict.run()
+		copy(out.Slice(from, to).Data, t.predict.value(t.predictGraph.outputs).Data)
+	}
+	return out, nil
+}
+
+// Parameters returns a copy of the parameters, layer by layer.
+func (t *Trainer) Parameters() []Parameter {
+	out := make([]Parameter, len(t.parameters))
+	for i, p := range t.parameters {
+		out[i] = Parameter{p.Name, Matrix{p.Rows, p.Cols, append([]float32(nil), p.Data...)}}
+	}
+	return out
+}
+
+// SetParameters replaces the parameters with earlier ones of the same network,
+// such as those of the best epoch.
+func (t *Trainer) SetParameters(parameters []Parameter) error {
+	if len(parameters) != len(t.parameters) {
+		return fmt.Errorf("set parameters: got %d, want %d", len(parameters), len(t.parameters))
+	}
+	for i, p := range parameters {
+		own := t.parameters[i]
+		if p.Name != own.Name || p.Rows != own.Rows || p.Cols != own.Cols || len(p.Data) != len(own.Data) {
+			return fmt.Errorf("set parameters: got %s of %d×%d, want %s of %d×%d", p.Name, p.Rows, p.Cols, own.Name, own.Rows, own.Cols)
+		}
+	}
+	for i, p := range parameters {
+		copy(t.parameters[i].Data, p.Data)
+	}
+	return nil
+}
+
+// Digest identifies parameters by their bits: SHA-256, in hexadecimal, over
+// names, shapes and little-endian floats, each with its length.
+func Digest(parameters []Parameter) string {
+	h := sha256.New()
+	var b []byte
+	for _, p := range parameters {
+		b = binary.LittleEndian.AppendUint64(b[:0], uint64(len(p.Name)))
+		b = append(b, p.Name...)
+		b = binary.LittleEndian.AppendUint64(b, uint64(p.Rows))
+		b = binary.LittleEndian.AppendUint64(b, uint64(p.Cols))
+		for _, v := range p.Data {
+			b = binary.LittleEndian.AppendUint32(b, math.Float32bits(v))
+		}
+		h.Write(b)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
