@@ -1,0 +1,140 @@
+package model
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// card is a model card for people, with the metadata of the Hugging Face Hub in
+// front (https://huggingface.co/docs/hub/model-cards).
+func card(m *Model) string {
+	var b strings.Builder
+	title := fmt.Sprintf("%s: %s by %s", m.Target, m.Task, m.Family)
+	fmt.Fprintf(&b, "---\nlibrary_name: onnx\npipeline_tag: tabular-%s\ntags:\n- tabular\n- onnx\n- flow\n", m.Task)
+	flat := flatten("", m.Metrics)
+	writeModelIndex(&b, m, title, flat)
+	fmt.Fprintf(&b, "---\n\n# %s\n\n", line(title))
+	fmt.Fprintf(&b, "Predicts the column `%s` ", code(m.Target))
+	if m.Task == Classification {
+		fmt.Fprintf(&b, "as one of %d classes: %s.", len(m.Classes), quoted(m.Classes))
+		if m.Positive != "" {
+			fmt.Fprintf(&b, " Precision, recall, F1 and AUC are those of `%s`.", code(m.Positive))
+		}
+	} else {
+		b.WriteString("as a number.")
+	}
+	b.WriteString("\n\n## Use\n\n" +
+		"`model.onnx` runs in any ONNX runtime; scaling, imputation and encoding are part of it.\n\n")
+	writeInputs(&b, m)
+	b.WriteString("\n## Metrics\n\n| metric | value |\n|---|---|\n")
+	for _, e := range flat {
+		fmt.Fprintf(&b, "| %s | %s |\n", e.name, e.value)
+	}
+	b.WriteString("\n## Parameters\n\n| parameter | value |\n|---|---|\n")
+	for _, e := range flatten("", m.Parameters) {
+		fmt.Fprintf(&b, "| %s | %s |\n", cell(e.name), cell(e.value))
+	}
+	b.WriteString("\n## Features\n\n| column | kind | transform |\n|---|---|---|\n")
+	for _, n := range m.Features.Numeric {
+		fmt.Fprintf(&b, "| %s | numeric | missing as %s (%s), scale %s |\n", cell(n.Column), n.Impute, float(float64(n.Fill)), n.Scale)
+	}
+	for _, c := range m.Features.Categorical {
+		fmt.Fprintf(&b, "| %s | categorical | one of %d, unknown as none |\n", cell(c.Column), len(c.Categories))
+	}
+	return b.String()
+}
+
+func writeModelIndex(b *strings.Builder, m *Model, title string, metrics []entry) {
+	var results []entry
+	for _, e := range metrics {
+		if name, ok := strings.CutPrefix(e.name, "validation."); ok && !strings.Contains(name, ".") && e.number {
+			results = append(results, entry{name: name, value: e.value})
+		}
+	}
+	if results == nil {
+		return
+	}
+	fmt.Fprintf(b, "model-index:\n- name: %s\n  results:\n  - task:\n      type: tabular-%s\n", strconv.Quote(line(title)), m.Task)
+	b.WriteString("    dataset:\n      name: validation\n      type: tabular\n    metrics:\n")
+	for _, e := range results {
+		fmt.Fprintf(b, "    - type: %s\n      value: %s\n", e.name, e.value)
+	}
+}
+
+func writeInputs(b *strings.Builder, m *Model) {
+	var numeric, categorical []string
+	for _, n := range m.Features.Numeric {
+		numeric = append(numeric, n.Column)
+	}
+	for _, c := range m.Features.Categorical {
+		categorical = append(categorical, c.Column)
+	}
+	if numeric != nil {
+		fmt.Fprintf(b, "- input `%s`: float32 [batch, %d], NaN for missing: %s\n", inputNumeric, len(numeric), quoted(numeric))
+	}
+	if categorical != nil {
+		fmt.Fprintf(b, "- input `%s`: string [batch, %d], empty for missing: %s\n", inputCategorical, len(categorical), quoted(categorical))
+	}
+	if m.Task == Regression {
+		fmt.Fprintf(b, "- output `%s`: float32 [batch, 1]\n", outputPrediction)
+		return
+	}
+	fmt.Fprintf(b, "- output `%s`: float32 [batch, %d], in the order of the classes\n", outputProbabilities, len(m.Classes))
+	fmt.Fprintf(b, "- output `%s`: string [batch]\n", outputLabel)
+}
+
+// entry is a leaf of nested values, with its dotted name.
+type entry struct {
+	name, value string
+	number      bool
+}
+
+func flatten(prefix string, values map[string]any) []entry {
+	keys := make([]string, 0, len(values))
+	for k := range values {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	var out []entry
+	for _, k := range keys {
+		switch v := values[k].(type) {
+		case map[string]any:
+			out = append(out, flatten(prefix+k+".", v)...)
+		case float64:
+			out = append(out, entry{prefix + k, float(v), true})
+		case int:
+			out = append(out, entry{prefix + k, strconv.Itoa(v), true})
+		default:
+			text, err := json.Marshal(v)
+			if err != nil {
+				panic("BUG: model: encode value: " + err.Error())
+			}
+			out = append(out, entry{prefix + k, string(text), false})
+		}
+	}
+	return out
+}
+
+func float(v float64) string { return strconv.FormatFloat(v, 'g', 6, 64) }
+
+// line keeps a name on one line, cell in one cell of a table, code in backticks.
+func line(s string) string { return strings.Join(strings.Fields(s), " ") }
+func cell(s string) string { return strings.ReplaceAll(line(s), "|", `\|`) }
+func code(s string) string { return strings.ReplaceAll(line(s), "`", "'") }
+
+// quoted lists the first names of many.
+func quoted(names []string) string {
+	const most = 50
+	var out []string
+	for i, n := range names {
+		if i == most {
+			out = append(out, fmt.Sprintf("and %d more", len(names)-most))
+			break
+		}
+		out = append(out, "`"+code(n)+"`")
+	}
+	return strings.Join(out, ", ")
+}

@@ -1,0 +1,264 @@
+package model
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"sort"
+)
+
+// FeaturesFormat names the format of features.json.
+const FeaturesFormat = "flow.features/1"
+
+// Features are fitted transforms: from named columns to the numbers that a
+// network takes, the numeric columns first, then the categories of each
+// categorical one, all in order.
+type Features struct {
+	Format      string        `json:"format"`
+	Numeric     []Numeric     `json:"numeric"`
+	Categorical []Categorical `json:"categorical"`
+}
+
+// Numeric is a column of numbers. It becomes (x - Shift)·Factor, in float32,
+// with Fill for x if it is missing.
+type Numeric struct {
+	Column string `json:"column"`
+	// Impute and Scale are what Fit was asked for.
+	Impute Impute `json:"impute"`
+	Scale  Scale  `json:"scale"`
+	// Fill, Shift and Factor are exact in float32. Factor is 0 for a column
+	// that was constant: training cannot have learned what another value means.
+	Fill   float32 `json:"fill"`
+	Shift  float32 `json:"shift"`
+	Factor float32 `json:"factor"`
+}
+
+// Categorical is a column of text. It becomes one number a category: 1 for the
+// cell's, 0 for the others; a cell of an unknown category is all zeros. Missing
+// is the category "" if it was missing in a row that Fit saw.
+type Categorical struct {
+	Column     string   `json:"column"`
+	Categories []string `json:"categories"`
+}
+
+// Impute is what stands for a missing number.
+type Impute string
+
+// The ways to impute; all but ImputeConstant are of the rows that Fit saw.
+const (
+	ImputeMean     Impute = "mean"
+	ImputeMedian   Impute = "median"
+	ImputeConstant Impute = "constant"
+)
+
+// Scale is how a number is scaled.
+type Scale string
+
+// The scales: to mean 0 and deviation 1, to the range of 0 to 1, or not at all.
+const (
+	ScaleStandard Scale = "standard"
+	ScaleMinMax   Scale = "minmax"
+	ScaleNone     Scale = "none"
+)
+
+// NumericSpec and CategoricalSpec say what Fit is to fit.
+type NumericSpec struct {
+	Column string
+	Impute Impute
+	// Constant is the number for ImputeConstant.
+	Constant float64
+	Scale    Scale
+}
+
+// CategoricalSpec is a column to encode with a number for each category.
+type CategoricalSpec struct {
+	Column string
+	// MaxCategories is an error to exceed; 0 is no limit.
+	MaxCategories int
+}
+
+// TooManyCategoriesError says that a column has more distinct texts than
+// allowed: most often an identifier or free text.
+type TooManyCategoriesError struct {
+	Column     string
+	Have, Most int
+}
+
+func (e *TooManyCategoriesError) Error() string {
+	return fmt.Sprintf("column %q has %d distinct values, more than %d", e.Column, e.Have, e.Most)
+}
+
+// Fit learns transforms from the rows of f, which has the columns of both
+// specs: numbers for numeric ones, text for categorical ones.
+func Fit(f *Frame, numeric []NumericSpec, categorical []CategoricalSpec) (*Features, error) {
+	out := &Features{Format: FeaturesFormat, Numeric: []Numeric{}, Categorical: []Categorical{}}
+	for _, s := range numeric {
+		out.Numeric = append(out.Numeric, fitNumeric(s, f.numbers(s.Column)))
+	}
+	for _, s := range categorical {
+		seen := map[string]bool{}
+		for _, v := range f.texts(s.Column) {
+			seen[v] = true
+		}
+		if s.MaxCategories > 0 && len(seen) > s.MaxCategories {
+			return nil, &TooManyCategoriesError{Column: s.Column, Have: len(seen), Most: s.MaxCategories}
+		}
+		categories := make([]string, 0, len(seen))
+		for v := range seen {
+			categories = append(categories, v)
+		}
+		sort.Strings(categories)
+		out.Categorical = append(out.Categorical, Categorical{Column: s.Column, Categories: categories})
+	}
+	return out, nil
+}
+
+// fitNumeric computes over the values as float32, which is what prediction
+// sees; otherwise a column that is constant in float32 could have a deviation.
+func fitNumeric(s NumericSpec, values []float64) Numeric {
+	present := make([]float64, 0, len(values))
+	for _, v := range values {
+		if !math.IsNaN(v) {
+			present = append(present, float64(float32(v)))
+		}
+	}
+	n := Numeric{Column: s.Column, Impute: s.Impute, Scale: s.Scale, Factor: 1}
+	switch s.Impute {
+	case ImputeConstant:
+		n.Fill = float32(s.Constant)
+	case ImputeMean:
+		n.Fill = float32(mean(present))
+	case ImputeMedian:
+		n.Fill = float32(median(present))
+	}
+	// The statistics of the scale are of what comes out of imputation.
+	filled := make([]float64, len(values))
+	for i, v := range values {
+		filled[i] = float64(n.Fill)
+		if !math.IsNaN(v) {
+			filled[i] = float64(float32(v))
+		}
+	}
+	if len(filled) == 0 {
+		return n
+	}
+	low, high := slices.Min(filled), slices.Max(filled)
+	var spread float64
+	switch s.Scale {
+	case ScaleNone:
+		return n
+	case ScaleMinMax:
+		n.Shift, spread = float32(low), high-low
+	case ScaleStandard:
+		m := mean(filled)
+		n.Shift, spread = float32(m), deviation(filled, m)
+	}
+	n.Factor = float32(1 / spread)
+	if low == high || math.IsInf(float64(n.Factor), 0) {
+		n.Factor = 0
+	}
+	return n
+}
+
+func mean(values []float64) float64 {
+	if len(values) == 0 {
+		return 0
+	}
+	var sum float64
+	for _, v := range values {
+		sum += v
+	}
+	return sum / float64(len(values))
+}
+
+// deviation is the population's, as scikit-learn's StandardScaler has it.
+func deviation(values []float64, mean float64) float64 {
+	var sum float64
+	for _, v := range values {
+		d := v - mean
+		sum += float64(d * d)
+	}
+	return math.Sqrt(sum / float64(len(values)))
+}
+
+func median(values []float64) float64 {
+	if len(values) == 0 {
+		return 0
+	}
+	sorted := slices.Clone(values)
+	slices.Sort(sorted)
+	half := len(sorted) / 2
+	if len(sorted)%2 == 1 {
+		return sorted[half]
+	}
+	return (sorted[half-1] + sorted[half]) / 2
+}
+
+// Columns returns the columns that the transforms read.
+func (f *Features) Columns() []Column {
+	var out []Column
+	for _, n := range f.Numeric {
+		out = append(out, Column{n.Column, Number})
+	}
+	for _, c := range f.Categorical {
+		out = append(out, Column{c.Column, Text})
+	}
+	return out
+}
+
+// Width is the number of transformed numbers of a row.
+func (f *Features) Width() int {
+	width := len(f.Numeric)
+	for _, c := range f.Categorical {
+		width += len(c.Categories)
+	}
+	return width
+}
+
+// Transform returns the transformed rows in row-major order, Width a row. The
+// graph of model.onnx does the same, to the bit.
+func (f *Features) Transform(frame *Frame) []float32 {
+	width := f.Width()
+	out := make([]float32, frame.rows*width)
+	for j, n := range f.Numeric {
+		for i, v := range frame.numbers(n.Column) {
+			x := float32(v)
+			if x != x {
+				x = n.Fill
+			}
+			out[i*width+j] = (x - n.Shift) * n.Factor
+		}
+	}
+	at := len(f.Numeric)
+	for _, c := range f.Categorical {
+		index := make(map[string]int, len(c.Categories))
+		for j, category := range c.Categories {
+			index[category] = at + j
+		}
+		for i, v := range frame.texts(c.Column) {
+			if j, ok := index[v]; ok {
+				out[i*width+j] = 1
+			}
+		}
+		at += len(c.Categories)
+	}
+	return out
+}
+
+// check refuses what Fit cannot have made.
+func (f *Features) check() error {
+	if f.Format != FeaturesFormat {
+		return fmt.Errorf("format %q is not %q", f.Format, FeaturesFormat)
+	}
+	if f.Width() == 0 {
+		return fmt.Errorf("it has no features")
+	}
+	seen := map[string]bool{}
+	for _, c := range f.Columns() {
+		if seen[c.Name] {
+			return fmt.Errorf("column %q is there twice", c.Name)
+		}
+		seen[c.Name] = true
+	}
+	return nil
+}

@@ -1,0 +1,193 @@
+package model
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/agext/levenshtein"
+)
+
+// Kind says how the cells of a column are read.
+type Kind int
+
+const (
+	// Number is a float64; a missing cell is NaN, true is 1 and false 0.
+	Number Kind = iota
+	// Text is the cell's canonical text; a missing cell is "".
+	Text
+)
+
+// Column is a column that a model reads.
+type Column struct {
+	Name string
+	Kind Kind
+}
+
+// Cell is one cell of a table, as table.Value has it.
+type Cell interface {
+	IsMissing() bool
+	// Float and Bool report whether the cell reads as one.
+	Float() (float64, bool)
+	Bool() (value, ok bool)
+	Text() string
+}
+
+// Frame holds some columns of some rows, column by column. Make it with
+// NewFrame, fill it with Append, empty it with Reset. It is not safe for
+// concurrent use while rows are appended.
+type Frame struct {
+	columns []Column
+	at      []int // position of each column in an appended row
+	width   int   // cells of an appended row
+	number  [][]float64
+	text    [][]string
+	rows    int
+}
+
+// MissingColumnsError says which columns a table lacks.
+type MissingColumnsError struct {
+	Missing []string
+	// Have are the columns that there are.
+	Have []string
+}
+
+func (e *MissingColumnsError) Error() string {
+	parts := make([]string, len(e.Missing))
+	for i, name := range e.Missing {
+		parts[i] = strconv.Quote(name)
+		if s := nearest(name, e.Have); s != "" {
+			parts[i] += fmt.Sprintf(" (did you mean %q?)", s)
+		}
+	}
+	word := "column"
+	if len(parts) > 1 {
+		word = "columns"
+	}
+	return "no " + word + " " + strings.Join(parts, ", ")
+}
+
+// nearest returns the name that another was most likely meant to be, or "".
+func nearest(name string, have []string) string {
+	best, distance := "", len(name)/3+2
+	for _, h := range have {
+		if strings.EqualFold(name, h) {
+			return h
+		}
+		if d := levenshtein.Distance(name, h, nil); d < distance && d < len(h) {
+			best, distance = h, d
+		}
+	}
+	return best
+}
+
+// CellError says that a cell has no value of its column's kind.
+type CellError struct {
+	Column string
+	// Row is counted from 1, without a header.
+	Row  int
+	Text string
+	Why  string
+}
+
+func (e *CellError) Error() string {
+	return fmt.Sprintf("column %q, row %d: %q %s", e.Column, e.Row, clip(e.Text), e.Why)
+}
+
+func clip(s string) string {
+	const most = 40
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}
+
+// NewFrame returns a frame for rows of a table with the columns in have. A
+// *MissingColumnsError names all wanted columns that the table has not.
+func NewFrame(columns []Column, have []string) (*Frame, error) {
+	position := make(map[string]int, len(have))
+	for i, name := range have {
+		position[name] = i
+	}
+	f := &Frame{columns: columns, width: len(have), number: make([][]float64, len(columns)), text: make([][]string, len(columns))}
+	var missing []string
+	for _, c := range columns {
+		i, ok := position[c.Name]
+		if !ok {
+			missing = append(missing, c.Name)
+		}
+		f.at = append(f.at, i)
+	}
+	if missing != nil {
+		return nil, &MissingColumnsError{Missing: missing, Have: have}
+	}
+	return f, nil
+}
+
+// Append adds a row of the table; a *CellError leaves the frame as it was.
+func Append[C Cell](f *Frame, row []C) error {
+	if len(row) != f.width {
+		return fmt.Errorf("append row %d: it has %d cells, want %d", f.rows+1, len(row), f.width)
+	}
+	for i, c := range f.columns {
+		cell := row[f.at[i]]
+		if c.Kind == Text {
+			f.text[i] = append(f.text[i][:f.rows], cell.Text())
+			continue
+		}
+		v, why := number(cell)
+		if why != "" {
+			return &CellError{Column: c.Name, Row: f.rows + 1, Text: cell.Text(), Why: why}
+		}
+		f.number[i] = append(f.number[i][:f.rows], v)
+	}
+	f.rows++
+	return nil
+}
+
+func number(c Cell) (v float64, why string) {
+	if c.IsMissing() {
+		return math.NaN(), ""
+	}
+	if v, ok := c.Float(); ok {
+		// Features are float32: what overflows there is as bad as infinite.
+		if math.IsInf(float64(float32(v)), 0) {
+			return 0, "is infinite or beyond the range of a float32"
+		}
+		return v, ""
+	}
+	if b, ok := c.Bool(); ok {
+		if b {
+			return 1, ""
+		}
+		return 0, ""
+	}
+	return 0, "is not a number"
+}
+
+// Rows returns the number of rows.
+func (f *Frame) Rows() int { return f.rows }
+
+// Reset empties the frame and keeps its memory.
+func (f *Frame) Reset() { f.rows = 0 }
+
+// numbers returns a column of numbers by name.
+func (f *Frame) numbers(name string) []float64 {
+	for i, c := range f.columns {
+		if c.Name == name && c.Kind == Number {
+			return f.number[i][:f.rows]
+		}
+	}
+	panic(fmt.Sprintf("BUG: model: the frame has no column %q of numbers", name))
+}
+
+// texts returns a column of text by name.
+func (f *Frame) texts(name string) []string {
+	for i, c := range f.columns {
+		if c.Name == name && c.Kind == Text {
+			return f.text[i][:f.rows]
+		}
+	}
+	panic(fmt.Sprintf("BUG: model: the frame has no column %q of text", name))
+}

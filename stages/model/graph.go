@@ -1,0 +1,119 @@
+package model
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/flow-pipelines/flow/stages/model/onnx"
+)
+
+// The names of inputs, outputs and metadata in model.onnx.
+const (
+	inputNumeric     = "numeric"
+	inputCategorical = "categorical"
+
+	outputProbabilities = "probabilities"
+	outputLabel         = "label"
+	outputPrediction    = "prediction"
+)
+
+// graphOf writes the whole way from raw columns to the answer as a graph.
+func graphOf(m *Model) *onnx.Model {
+	out := &onnx.Model{Producer: "flow", Metadata: metadata(m)}
+	g := &out.Graph
+	g.Name = "flow"
+	x := addFeatures(g, &m.Features)
+	for i, l := range m.Layers {
+		w := g.Floats(fmt.Sprintf("layer%d.weight", i), l.Weight, int64(l.Inputs), int64(l.Units))
+		b := g.Floats(fmt.Sprintf("layer%d.bias", i), l.Bias, int64(l.Units))
+		x = g.Add("Gemm", fmt.Sprintf("layer%d.sum", i), []string{x, w, b})
+		if op, ok := activationOps[l.Activation]; ok {
+			x = g.Add(op, fmt.Sprintf("layer%d.activation", i), []string{x})
+		}
+	}
+	if m.Task == Regression {
+		scale := g.Floats("target.scale", []float32{m.TargetScale})
+		shift := g.Floats("target.shift", []float32{m.TargetShift})
+		x = g.Add("Mul", "scaled", []string{x, scale})
+		g.Add("Add", outputPrediction, []string{x, shift})
+		g.Outputs = append(g.Outputs, onnx.Port{Name: outputPrediction, Type: onnx.Float, Dims: batch(1)})
+		return out
+	}
+	p := g.Add("Softmax", outputProbabilities, []string{x}, onnx.IntAttribute("axis", 1))
+	best := g.Add("ArgMax", "class", []string{p}, onnx.IntAttribute("axis", 1), onnx.IntAttribute("keepdims", 0))
+	keys := make([]int64, len(m.Classes))
+	for i := range keys {
+		keys[i] = int64(i)
+	}
+	g.AddML("LabelEncoder", outputLabel, []string{best},
+		onnx.IntsAttribute("keys_int64s", keys), onnx.StringsAttribute("values_strings", m.Classes))
+	g.Outputs = append(g.Outputs,
+		onnx.Port{Name: outputProbabilities, Type: onnx.Float, Dims: batch(len(m.Classes))},
+		onnx.Port{Name: outputLabel, Type: onnx.String, Dims: batch()})
+	return out
+}
+
+var activationOps = map[string]string{"relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid"}
+
+func batch(cols ...int) []onnx.Dim {
+	dims := []onnx.Dim{{Name: "batch"}}
+	for _, c := range cols {
+		dims = append(dims, onnx.Dim{Length: int64(c)})
+	}
+	return dims
+}
+
+// addFeatures adds inputs and transforms, and returns the name of the matrix
+// that Transform computes.
+func addFeatures(g *onnx.Graph, f *Features) string {
+	var parts []string
+	if n := len(f.Numeric); n > 0 {
+		fill, shift, factor := make([]float32, n), make([]float32, n), make([]float32, n)
+		for i, c := range f.Numeric {
+			fill[i], shift[i], factor[i] = c.Fill, c.Shift, c.Factor
+		}
+		g.Inputs = append(g.Inputs, onnx.Port{Name: inputNumeric, Type: onnx.Float, Dims: batch(n)})
+		missing := g.Add("IsNaN", "numeric.missing", []string{inputNumeric})
+		x := g.Add("Where", "numeric.filled", []string{missing, g.Floats("numeric.fill", fill, int64(n)), inputNumeric})
+		x = g.Add("Sub", "numeric.shifted", []string{x, g.Floats("numeric.shift", shift, int64(n))})
+		x = g.Add("Mul", "numeric.scaled", []string{x, g.Floats("numeric.factor", factor, int64(n))})
+		parts = append(parts, x)
+	}
+	if k := len(f.Categorical); k > 0 {
+		g.Inputs = append(g.Inputs, onnx.Port{Name: inputCategorical, Type: onnx.String, Dims: batch(k)})
+	}
+	for i, c := range f.Categorical {
+		if len(c.Categories) == 0 {
+			continue
+		}
+		index := g.Ints(fmt.Sprintf("categorical%d.index", i), []int64{int64(i)})
+		column := g.Add("Gather", fmt.Sprintf("categorical%d", i), []string{inputCategorical, index}, onnx.IntAttribute("axis", 1))
+		parts = append(parts, g.AddML("OneHotEncoder", fmt.Sprintf("categorical%d.one_hot", i), []string{column},
+			onnx.StringsAttribute("cats_strings", c.Categories), onnx.IntAttribute("zeros", 1)))
+	}
+	return g.Add("Concat", "features", parts, onnx.IntAttribute("axis", 1))
+}
+
+func metadata(m *Model) []onnx.Property {
+	names := func(columns []Column, kind Kind) string {
+		out := []string{}
+		for _, c := range columns {
+			if c.Kind == kind {
+				out = append(out, c.Name)
+			}
+		}
+		b, err := json.Marshal(out)
+		if err != nil {
+			panic("BUG: model: encode names: " + err.Error())
+		}
+		return string(b)
+	}
+	columns := m.Features.Columns()
+	out := []onnx.Property{
+		{Key: "flow.task", Value: string(m.Task)},
+		{Key: "flow.target", Value: m.Target},
+		{Key: "flow.numeric", Value: names(columns, Number)},
+		{Key: "flow.categorical", Value: names(columns, Text)},
+	}
+	return out
+}

@@ -1,0 +1,79 @@
+package model
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Format names the format of model.json.
+const Format = "flow.model/1"
+
+// Task is what a model predicts.
+type Task string
+
+// The tasks.
+const (
+	Classification Task = "classification"
+	Regression     Task = "regression"
+)
+
+// Model is everything that a model directory says.
+type Model struct {
+	Task Task
+	// Target is the column that is predicted.
+	Target string
+	// Classes are the target's values in the order of the outputs; none for a
+	// regression. Positive is one of them, or "".
+	Classes  []string
+	Positive string
+	// Family is "mlp", "logistic" or "linear".
+	Family   string
+	Features Features
+	// Layers are applied to the features from first to last.
+	Layers []Layer
+	// A regression's answer is output·TargetScale + TargetShift.
+	TargetScale, TargetShift float32
+	// Parameters are what training was told; Metrics what it measured: values
+	// that encoding/json can write. They must not hold paths or times.
+	Parameters, Metrics map[string]any
+	// Versions are those of the programs that made the model, by name.
+	Versions map[string]int
+}
+
+// Layer is activation(x·Weight + Bias).
+type Layer struct {
+	Inputs, Units int
+	Weight        []float32 // Inputs×Units, row-major
+	Bias          []float32
+	// Activation is "relu", "tanh", "sigmoid" or "identity".
+	Activation string
+}
+
+// check refuses what would be written as a model that cannot be read.
+func (m *Model) check() error {
+	if err := m.Features.check(); err != nil {
+		return fmt.Errorf("features: %w", err)
+	}
+	width := m.Features.Width()
+	for i, l := range m.Layers {
+		if l.Inputs != width || len(l.Weight) != l.Inputs*l.Units || len(l.Bias) != l.Units {
+			return fmt.Errorf("layer %d takes %d inputs and gets %d", i, l.Inputs, width)
+		}
+		if _, ok := activationOps[l.Activation]; !ok && l.Activation != "identity" {
+			return fmt.Errorf("layer %d has unknown activation %q", i, l.Activation)
+		}
+		width = l.Units
+	}
+	switch {
+	case len(m.Layers) == 0:
+		return fmt.Errorf("it has no layers")
+	case m.Task == Regression && width == 1 && len(m.Classes) == 0:
+	case m.Task == Classification && width == len(m.Classes) && width > 1:
+		if m.Positive != "" && !slices.Contains(m.Classes, m.Positive) {
+			return fmt.Errorf("positive class %q is not one of %q", m.Positive, m.Classes)
+		}
+	default:
+		return fmt.Errorf("task %q with %d classes has %d outputs", m.Task, len(m.Classes), width)
+	}
+	return nil
+}

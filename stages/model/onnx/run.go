@@ -1,0 +1,340 @@
+package onnx
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/flow-pipelines/flow/stages/nn/kernel"
+)
+
+// Value is a matrix, or with Cols 1 a vector over the batch. One of the slices
+// holds Rows×Cols elements in row-major order.
+type Value struct {
+	Rows, Cols int
+	Floats     []float32
+	Ints       []int64
+	Strings    []string
+	bools      []bool
+}
+
+// Session runs a model. It is safe for concurrent use.
+type Session struct {
+	model     *Model
+	constants map[string]Value
+}
+
+// NewSession checks that Run knows every operation of the model, in an order in
+// which inputs come first.
+func NewSession(m *Model) (*Session, error) {
+	s := &Session{model: m, constants: map[string]Value{}}
+	known := map[string]bool{}
+	for _, p := range m.Graph.Inputs {
+		known[p.Name] = true
+	}
+	for _, t := range m.Graph.Initializers {
+		v, err := constant(t)
+		if err != nil {
+			return nil, err
+		}
+		s.constants[t.Name] = v
+		known[t.Name] = true
+	}
+	for _, n := range m.Graph.Nodes {
+		op, ok := operations[n.Domain+"."+n.Op]
+		switch {
+		case !ok:
+			return nil, fmt.Errorf("load onnx model: operation %q of domain %q is not supported", n.Op, n.Domain)
+		case len(n.Outputs) != 1 || op.inputs >= 0 && len(n.Inputs) != op.inputs:
+			return nil, fmt.Errorf("load onnx model: %s %q has %d inputs and %d outputs", n.Op, n.Name, len(n.Inputs), len(n.Outputs))
+		}
+		for _, in := range n.Inputs {
+			if !known[in] {
+				return nil, fmt.Errorf("load onnx model: %s %q reads %q before it is there", n.Op, n.Name, in)
+			}
+		}
+		known[n.Outputs[0]] = true
+	}
+	for _, p := range m.Graph.Outputs {
+		if !known[p.Name] {
+			return nil, fmt.Errorf("load onnx model: nothing computes output %q", p.Name)
+		}
+	}
+	return s, nil
+}
+
+// constant gives an initializer as a value: a vector is one row.
+func constant(t Tensor) (Value, error) {
+	v := Value{Rows: 1, Cols: 1, Floats: t.Floats, Ints: t.Ints}
+	switch len(t.Dims) {
+	case 0:
+	case 1:
+		v.Cols = int(t.Dims[0])
+	case 2:
+		v.Rows, v.Cols = int(t.Dims[0]), int(t.Dims[1])
+	default:
+		return v, fmt.Errorf("load onnx model: constant %q has dimensions %v", t.Name, t.Dims)
+	}
+	return v, nil
+}
+
+// Run computes all outputs for the inputs, which must have the same number of
+// rows each.
+func (s *Session) Run(inputs map[string]Value) (map[string]Value, error) {
+	values := make(map[string]Value, len(s.model.Graph.Nodes)+len(inputs))
+	for _, p := range s.model.Graph.Inputs {
+		v, ok := inputs[p.Name]
+		if !ok {
+			return nil, fmt.Errorf("run onnx model: input %q is missing", p.Name)
+		}
+		if n := len(p.Dims); n > 0 && p.Dims[n-1].Name == "" && p.Dims[n-1].Length != int64(v.Cols) {
+			return nil, fmt.Errorf("run onnx model: input %q has %d columns, want %d", p.Name, v.Cols, p.Dims[n-1].Length)
+		}
+		values[p.Name] = v
+	}
+	args := make([]Value, 0, 4)
+	for _, n := range s.model.Graph.Nodes {
+		args = args[:0]
+		for _, name := range n.Inputs {
+			v, ok := values[name]
+			if !ok {
+				v = s.constants[name]
+			}
+			args = append(args, v)
+		}
+		out, err := operations[n.Domain+"."+n.Op].run(n, args)
+		if err != nil {
+			return nil, fmt.Errorf("run onnx model: %s %q: %w", n.Op, n.Name, err)
+		}
+		values[n.Outputs[0]] = out
+	}
+	outputs := make(map[string]Value, len(s.model.Graph.Outputs))
+	for _, p := range s.model.Graph.Outputs {
+		outputs[p.Name] = values[p.Name]
+	}
+	return outputs, nil
+}
+
+// operation is what Run knows of an operation; inputs is -1 for any number.
+type operation struct {
+	inputs int
+	run    func(n Node, in []Value) (Value, error)
+}
+
+// operations are by domain and name. It is never changed.
+var operations = map[string]operation{
+	".IsNaN":                    {1, isNaN},
+	".Where":                    {3, where},
+	".Sub":                      {2, broadcast(func(a, b float32) float32 { return a - b })},
+	".Add":                      {2, broadcast(func(a, b float32) float32 { return a + b })},
+	".Mul":                      {2, broadcast(func(a, b float32) float32 { return a * b })},
+	".Relu":                     {1, each(func(v float32) float32 { return max(v, 0) })},
+	".Tanh":                     {1, each(kernel.Tanh)},
+	".Sigmoid":                  {1, each(kernel.Sigmoid)},
+	".Softmax":                  {1, softmax},
+	".Gemm":                     {3, gemm},
+	".Concat":                   {-1, concat},
+	".Gather":                   {2, gather},
+	".ArgMax":                   {1, argMax},
+	DomainML + ".OneHotEncoder": {1, oneHot},
+	DomainML + ".LabelEncoder":  {1, labelEncoder},
+}
+
+func attribute(n Node, name string) Attribute {
+	for _, a := range n.Attributes {
+		if a.Name == name {
+			return a
+		}
+	}
+	return Attribute{}
+}
+
+func floats(rows, cols int) Value {
+	return Value{Rows: rows, Cols: cols, Floats: make([]float32, rows*cols)}
+}
+
+func isNaN(_ Node, in []Value) (Value, error) {
+	out := Value{Rows: in[0].Rows, Cols: in[0].Cols, bools: make([]bool, len(in[0].Floats))}
+	for i, v := range in[0].Floats {
+		out.bools[i] = v != v
+	}
+	return out, nil
+}
+
+// at returns element i of a value of shape (rows, cols) or of one row that is
+// the same for all, or of one element.
+func (v Value) at(i, cols int) float32 {
+	switch len(v.Floats) {
+	case 1:
+		return v.Floats[0]
+	case cols:
+		return v.Floats[i%cols]
+	}
+	return v.Floats[i]
+}
+
+// fits reports whether at may be asked for elements of a matrix.
+func (v Value) fits(rows, cols int) bool {
+	n := len(v.Floats)
+	return n == 1 || n == cols && v.Rows == 1 || n == rows*cols && v.Cols == cols
+}
+
+func where(_ Node, in []Value) (Value, error) {
+	out := floats(in[0].Rows, in[0].Cols)
+	if len(in[0].bools) != len(out.Floats) || !in[1].fits(out.Rows, out.Cols) || !in[2].fits(out.Rows, out.Cols) {
+		return out, fmt.Errorf("shapes do not match")
+	}
+	for i, yes := range in[0].bools {
+		if yes {
+			out.Floats[i] = in[1].at(i, out.Cols)
+		} else {
+			out.Floats[i] = in[2].at(i, out.Cols)
+		}
+	}
+	return out, nil
+}
+
+// broadcast is an operation on a matrix and a matrix, row or number.
+func broadcast(f func(a, b float32) float32) func(Node, []Value) (Value, error) {
+	return func(_ Node, in []Value) (Value, error) {
+		out := floats(in[0].Rows, in[0].Cols)
+		if len(in[0].Floats) != len(out.Floats) || !in[1].fits(out.Rows, out.Cols) {
+			return out, fmt.Errorf("shapes %d×%d and %d×%d do not match", in[0].Rows, in[0].Cols, in[1].Rows, in[1].Cols)
+		}
+		for i, a := range in[0].Floats {
+			out.Floats[i] = f(a, in[1].at(i, out.Cols))
+		}
+		return out, nil
+	}
+}
+
+func each(f func(float32) float32) func(Node, []Value) (Value, error) {
+	return func(_ Node, in []Value) (Value, error) {
+		out := floats(in[0].Rows, in[0].Cols)
+		for i, v := range in[0].Floats {
+			out.Floats[i] = f(v)
+		}
+		return out, nil
+	}
+}
+
+func softmax(_ Node, in []Value) (Value, error) {
+	out := floats(in[0].Rows, in[0].Cols)
+	if len(in[0].Floats) != len(out.Floats) || out.Cols == 0 {
+		return out, fmt.Errorf("its input is not a matrix of numbers")
+	}
+	for i := range out.Rows {
+		kernel.Softmax(out.Floats[i*out.Cols:(i+1)*out.Cols], in[0].Floats[i*out.Cols:(i+1)*out.Cols])
+	}
+	return out, nil
+}
+
+// gemm is x·w + b, the sums in the order of nn.
+func gemm(n Node, in []Value) (Value, error) {
+	x, w, b := in[0], in[1], in[2]
+	for _, a := range n.Attributes {
+		return Value{}, fmt.Errorf("attribute %q is not supported", a.Name)
+	}
+	if len(x.Floats) != x.Rows*x.Cols || x.Cols != w.Rows || len(w.Floats) != w.Rows*w.Cols || len(b.Floats) != w.Cols {
+		return Value{}, fmt.Errorf("shapes %d×%d, %d×%d and %d do not match", x.Rows, x.Cols, w.Rows, w.Cols, len(b.Floats))
+	}
+	out := floats(x.Rows, w.Cols)
+	kernel.Product{}.NN(out.Floats, x.Floats, w.Floats, x.Rows, w.Cols, x.Cols)
+	for i := range out.Rows {
+		row := out.Floats[i*out.Cols : (i+1)*out.Cols]
+		for j, v := range b.Floats {
+			row[j] += v
+		}
+	}
+	return out, nil
+}
+
+func concat(n Node, in []Value) (Value, error) {
+	if attribute(n, "axis").Int != 1 || len(in) == 0 {
+		return Value{}, fmt.Errorf("only columns can be joined")
+	}
+	cols := 0
+	for _, v := range in {
+		if v.Rows != in[0].Rows || len(v.Floats) != v.Rows*v.Cols {
+			return Value{}, fmt.Errorf("its inputs are not matrices with the same rows")
+		}
+		cols += v.Cols
+	}
+	out := floats(in[0].Rows, cols)
+	for i := range out.Rows {
+		row := out.Floats[i*cols : (i+1)*cols]
+		for _, v := range in {
+			row = row[copy(row, v.Floats[i*v.Cols:(i+1)*v.Cols]):]
+		}
+	}
+	return out, nil
+}
+
+// gather takes one column of a matrix of strings.
+func gather(n Node, in []Value) (Value, error) {
+	if attribute(n, "axis").Int != 1 || len(in[1].Ints) != 1 || len(in[0].Strings) != in[0].Rows*in[0].Cols {
+		return Value{}, fmt.Errorf("only one column of strings can be taken")
+	}
+	col := int(in[1].Ints[0])
+	if col < 0 || col >= in[0].Cols {
+		return Value{}, fmt.Errorf("there is no column %d", col)
+	}
+	out := Value{Rows: in[0].Rows, Cols: 1, Strings: make([]string, in[0].Rows)}
+	for i := range out.Strings {
+		out.Strings[i] = in[0].Strings[i*in[0].Cols+col]
+	}
+	return out, nil
+}
+
+// oneHot gives a string that is no category a row of zeros.
+func oneHot(n Node, in []Value) (Value, error) {
+	categories := attribute(n, "cats_strings").Strings
+	if in[0].Cols != 1 || attribute(n, "zeros").Int != 1 {
+		return Value{}, fmt.Errorf("its input is not one column, or unknown categories are not zeros")
+	}
+	index := make(map[string]int, len(categories))
+	for i, c := range categories {
+		index[c] = i
+	}
+	out := floats(in[0].Rows, len(categories))
+	for i, s := range in[0].Strings {
+		if j, ok := index[s]; ok {
+			out.Floats[i*out.Cols+j] = 1
+		}
+	}
+	return out, nil
+}
+
+// argMax takes the first of equals.
+func argMax(n Node, in []Value) (Value, error) {
+	if attribute(n, "axis").Int != 1 || in[0].Cols == 0 || len(in[0].Floats) != in[0].Rows*in[0].Cols {
+		return Value{}, fmt.Errorf("only the columns of a row can be compared")
+	}
+	out := Value{Rows: in[0].Rows, Cols: 1, Ints: make([]int64, in[0].Rows)}
+	for i := range out.Ints {
+		row := in[0].Floats[i*in[0].Cols : (i+1)*in[0].Cols]
+		best := float32(math.Inf(-1))
+		for j, v := range row {
+			if v > best {
+				best, out.Ints[i] = v, int64(j)
+			}
+		}
+	}
+	return out, nil
+}
+
+func labelEncoder(n Node, in []Value) (Value, error) {
+	keys, values := attribute(n, "keys_int64s").Ints, attribute(n, "values_strings").Strings
+	if len(keys) != len(values) {
+		return Value{}, fmt.Errorf("it has %d keys and %d values", len(keys), len(values))
+	}
+	out := Value{Rows: in[0].Rows, Cols: in[0].Cols, Strings: make([]string, len(in[0].Ints))}
+	for i, v := range in[0].Ints {
+		j := slices.Index(keys, v)
+		if j < 0 {
+			return out, fmt.Errorf("there is no key %d", v)
+		}
+		out.Strings[i] = values[j]
+	}
+	return out, nil
+}

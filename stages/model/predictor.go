@@ -1,0 +1,198 @@
+package model
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+
+	"github.com/flow-pipelines/flow/stages/model/onnx"
+)
+
+// ErrNotModel is wrapped by Load's error if a directory is no model at all.
+var ErrNotModel = errors.New("not a model directory")
+
+// Predictor predicts rows with a model directory. It is safe for concurrent
+// use, each goroutine with a Frame of its own.
+type Predictor struct {
+	about    description
+	features Features
+	session  *onnx.Session
+}
+
+// Prediction is a model's answer, one entry a row.
+type Prediction struct {
+	// Values are a regression's answers.
+	Values []float64
+	// Class has a classification's answers as indices into Classes, and
+	// Probabilities those of all classes, row-major.
+	Class         []int
+	Probabilities []float64
+}
+
+// Load reads a model directory and checks it against its own digests.
+func Load(dir string) (*Predictor, error) {
+	p := &Predictor{}
+	index, err := os.ReadFile(filepath.Join(dir, fileModel))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("load model %s: %w: it has no %s", dir, ErrNotModel, fileModel)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("load model: %w", err)
+	}
+	if err := json.Unmarshal(index, &p.about); err != nil {
+		return nil, fmt.Errorf("load model %s: %s: %w", dir, fileModel, err)
+	}
+	if p.about.Format != Format {
+		return nil, fmt.Errorf("load model %s: format %q is not %q; it was written by another version of flow", dir, p.about.Format, Format)
+	}
+	features, err := p.read(dir, fileFeatures)
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(features, &p.features); err != nil {
+		return nil, fmt.Errorf("load model %s: %s: %w", dir, fileFeatures, err)
+	}
+	if err := p.features.check(); err != nil {
+		return nil, fmt.Errorf("load model %s: %s: %w", dir, fileFeatures, err)
+	}
+	graph, err := p.read(dir, fileONNX)
+	if err != nil {
+		return nil, err
+	}
+	m, err := onnx.Unmarshal(graph)
+	if err == nil {
+		p.session, err = onnx.NewSession(m)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("load model %s: %w", dir, err)
+	}
+	return p, nil
+}
+
+func (p *Predictor) read(dir, name string) ([]byte, error) {
+	data, err := os.ReadFile(filepath.Join(dir, name))
+	if err != nil {
+		return nil, fmt.Errorf("load model: %w", err)
+	}
+	if got, want := fileDigest(data), p.about.Files[name]; got != want {
+		return nil, fmt.Errorf("load model %s: %s is damaged: its digest is %s, %s says %s", dir, name, got, fileModel, want)
+	}
+	return data, nil
+}
+
+// New returns a predictor for a model that has not been written, the same that
+// Load would return for its directory.
+func New(m *Model) (*Predictor, error) {
+	if err := m.check(); err != nil {
+		return nil, fmt.Errorf("make predictor: %w", err)
+	}
+	session, err := onnx.NewSession(graphOf(m))
+	if err != nil {
+		return nil, err
+	}
+	about := description{
+		Format: Format, Task: m.Task, Target: m.Target, Classes: m.Classes, Positive: m.Positive, Family: m.Family,
+		Parameters: m.Parameters, Metrics: m.Metrics, Versions: m.Versions,
+	}
+	return &Predictor{about: about, features: m.Features, session: session}, nil
+}
+
+// Task returns what the model predicts.
+func (p *Predictor) Task() Task { return p.about.Task }
+
+// Target returns the column that the model predicts.
+func (p *Predictor) Target() string { return p.about.Target }
+
+// Classes returns the classes in the order of their probabilities; nil for a
+// regression.
+func (p *Predictor) Classes() []string { return p.about.Classes }
+
+// Positive returns the class that binary metrics are about, or "".
+func (p *Predictor) Positive() string { return p.about.Positive }
+
+// Family returns the family of the model: "mlp", "logistic" or "linear".
+func (p *Predictor) Family() string { return p.about.Family }
+
+// Parameters returns what training was told, as JSON has it.
+func (p *Predictor) Parameters() map[string]any { return p.about.Parameters }
+
+// Metrics returns what training measured, as JSON has it.
+func (p *Predictor) Metrics() map[string]any { return p.about.Metrics }
+
+// Columns returns the columns that the model reads.
+func (p *Predictor) Columns() []Column { return p.features.Columns() }
+
+// NewFrame returns an empty frame for rows of a table with the columns in have,
+// or a *MissingColumnsError.
+func (p *Predictor) NewFrame(have []string) (*Frame, error) { return NewFrame(p.Columns(), have) }
+
+// predictRows is how many rows run at once, so that the memory of a prediction
+// does not grow with the frame.
+const predictRows = 4096
+
+// Predict answers each row of a frame that has the model's columns.
+func (p *Predictor) Predict(f *Frame) (*Prediction, error) {
+	out := &Prediction{}
+	for from := 0; from < f.rows; from += predictRows {
+		to := min(from+predictRows, f.rows)
+		values, err := p.session.Run(p.inputs(f, from, to))
+		if err != nil {
+			return nil, fmt.Errorf("predict: %w", err)
+		}
+		if p.about.Task == Regression {
+			for _, v := range values[outputPrediction].Floats {
+				out.Values = append(out.Values, float64(v))
+			}
+			continue
+		}
+		probabilities := values[outputProbabilities]
+		for i := range probabilities.Rows {
+			row := probabilities.Floats[i*probabilities.Cols : (i+1)*probabilities.Cols]
+			out.Class = append(out.Class, largest(row))
+			for _, v := range row {
+				out.Probabilities = append(out.Probabilities, float64(v))
+			}
+		}
+	}
+	return out, nil
+}
+
+// largest is the first of the largest, as ArgMax has it.
+func largest(row []float32) int {
+	best, at := float32(math.Inf(-1)), 0
+	for i, v := range row {
+		if v > best {
+			best, at = v, i
+		}
+	}
+	return at
+}
+
+// inputs are the rows [from, to) as the graph takes them.
+func (p *Predictor) inputs(f *Frame, from, to int) map[string]onnx.Value {
+	rows := to - from
+	in := map[string]onnx.Value{}
+	if n := len(p.features.Numeric); n > 0 {
+		v := onnx.Value{Rows: rows, Cols: n, Floats: make([]float32, rows*n)}
+		for j, c := range p.features.Numeric {
+			for i, x := range f.numbers(c.Column)[from:to] {
+				v.Floats[i*n+j] = float32(x)
+			}
+		}
+		in[inputNumeric] = v
+	}
+	if k := len(p.features.Categorical); k > 0 {
+		v := onnx.Value{Rows: rows, Cols: k, Strings: make([]string, rows*k)}
+		for j, c := range p.features.Categorical {
+			for i, s := range f.texts(c.Column)[from:to] {
+				v.Strings[i*k+j] = s
+			}
+		}
+		in[inputCategorical] = v
+	}
+	return in
+}
