@@ -1,0 +1,73 @@
+// Package event says what happens during an apply, as plain data. The engine
+// emits events and prints nothing; terminal views, the JSON stream, the run
+// record and, later, the web page are readers of the same values.
+//
+// Events of one stage come in order; events of different stages interleave.
+// The JSON form is what events.jsonl of a run record holds: fields are added,
+// never changed.
+package event
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/flow-pipelines/flow/engine/addr"
+)
+
+// Kind tells what an event says.
+type Kind string
+
+// The kinds, with the fields that each fills in besides Time and Kind.
+const (
+	// RunStarted: Run, Total (stages that are not kept).
+	RunStarted Kind = "run_started"
+	// Waiting: Text. Another apply holds the project.
+	Waiting Kind = "waiting"
+	// Started: Addr, Action, Usual.
+	Started Kind = "stage_started"
+	// Progress: Addr, Step, Total, Unit, Metrics, Text.
+	Progress Kind = "stage_progress"
+	// Log: Addr, Text (one line, without its end).
+	Log Kind = "stage_log"
+	// Retrying: Addr, Attempt (the one that begins), Text (why), Elapsed.
+	Retrying Kind = "stage_retrying"
+	// Done: Addr, Action, Elapsed, Metrics (top-level numbers), Text.
+	Done Kind = "stage_done"
+	// Failed: Addr, Elapsed, Text (why), Exit, LogTail, LogPath, Hints.
+	Failed Kind = "stage_failed"
+	// Skipped: Addr, Text (why). It will not run: a stage it needs failed,
+	// or a gate is closed.
+	Skipped Kind = "stage_skipped"
+	// Warning: Addr (may be empty), Text.
+	Warning Kind = "warning"
+	// RunFinished: Text ("ok", "failed", "interrupted"), Elapsed, Counts.
+	RunFinished Kind = "run_finished"
+)
+
+// Event is one thing that happened.
+type Event struct {
+	Time    time.Time    `json:"time"`
+	Kind    Kind         `json:"kind"`
+	Run     string       `json:"run,omitempty"`
+	Addr    addr.Address `json:"stage,omitzero"`
+	Action  string       `json:"action,omitempty"`
+	Text    string       `json:"text,omitempty"`
+	Step    int64        `json:"step,omitempty"`
+	Total   int64        `json:"total,omitempty"`
+	Unit    string       `json:"unit,omitempty"`
+	Attempt int          `json:"attempt,omitempty"`
+	Exit    int          `json:"exit,omitempty"`
+	// Elapsed and Usual are in seconds.
+	Elapsed float64            `json:"elapsed,omitempty"`
+	Usual   float64            `json:"usual,omitempty"`
+	Metrics map[string]float64 `json:"metrics,omitempty"`
+	LogTail []string           `json:"log_tail,omitempty"`
+	LogPath string             `json:"log_path,omitempty"`
+	Hints   []string           `json:"hints,omitempty"`
+	// Diagnostic is a rendered problem of the user's, with its position.
+	Diagnostic json.RawMessage `json:"diagnostic,omitempty"`
+	Counts     map[string]int  `json:"counts,omitempty"`
+}
+
+// Sink takes events. It is called from one goroutine at a time.
+type Sink func(Event)

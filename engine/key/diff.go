@@ -1,0 +1,63 @@
+package key
+
+import (
+	"slices"
+)
+
+// Change is a fact that differs between two manifests. Old or New is empty
+// where the fact was added or taken away; Has tells that from an empty value.
+type Change struct {
+	Kind           Kind
+	Name           string
+	Old, New       string
+	HasOld, HasNew bool
+}
+
+// Diff lists what differs, in the order of the manifests. Facts for which skip
+// returns true are left out: those whose value is not known yet. A sensitive
+// value that was written down as Hidden counts as equal, since it cannot be
+// compared.
+func Diff(before, after Manifest, skip func(Fact) bool) []Change {
+	var cs []Change
+	add := func(c Change, f Fact) {
+		if skip == nil || !skip(f) {
+			cs = append(cs, c)
+		}
+	}
+	i, j := 0, 0
+	for i < len(before) || j < len(after) {
+		order := 0
+		switch {
+		case i == len(before):
+			order = 1
+		case j == len(after):
+			order = -1
+		default:
+			order = compareFacts(before[i], after[j])
+		}
+		switch {
+		case order < 0:
+			f := before[i]
+			add(Change{Kind: f.Kind, Name: f.Name, Old: f.Value, HasOld: true}, f)
+			i++
+		case order > 0:
+			f := after[j]
+			add(Change{Kind: f.Kind, Name: f.Name, New: shown(f), HasNew: true}, f)
+			j++
+		default:
+			o, n := before[i], after[j]
+			if o.Value != n.Value && o.Value != Hidden {
+				add(Change{Kind: n.Kind, Name: n.Name, Old: o.Value, New: shown(n), HasOld: true, HasNew: true}, n)
+			}
+			i, j = i+1, j+1
+		}
+	}
+	return slices.Clip(cs)
+}
+
+func shown(f Fact) string {
+	if f.Sensitive {
+		return Hidden
+	}
+	return f.Value
+}

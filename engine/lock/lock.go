@@ -1,0 +1,239 @@
+// Package lock reads and writes flow.lock, the file in git that says exactly
+// what each stage was made from and what came out, so that any commit brings
+// back its data, models and metrics.
+//
+// The format is made for git: stages sorted by address, one fact a line, a
+// blank line between stages, nothing that differs from machine to machine (no
+// time, host or duration). Two branches that change different stages, or
+// different facts of one, merge as text.
+//
+//	# flow.lock …
+//	version 1
+//
+//	stage train.mlp["small"]
+//	key k1:5a0e…
+//	type train 1
+//	argument epochs 60
+//	input data blake3:7be0… f 71234 1 .csv
+//	output model directory .
+//	result model blake3:99ab… d 21034 4 out/train/mlp/small/model
+//	metric validation.f1 0.971
+//
+// The lines from type to isolation are the stage's manifest (engine/key). A
+// result is an output as it came out; `given` marks the user's own files, which
+// flow restores but never cleans up. Sensitive values are written as
+// (sensitive).
+//
+// Reading is strict: a file that Write did not write, or that somebody merged
+// wrongly, is an error with its line. The package does not decide what to do
+// about it.
+package lock
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/digest"
+	"github.com/flow-pipelines/flow/engine/key"
+	"github.com/flow-pipelines/flow/engine/stage"
+)
+
+// FileName is the lock's name in the project directory.
+const FileName = "flow.lock"
+
+// Version is the version of the format.
+const Version = 1
+
+// Result is one output as it came out.
+type Result struct {
+	Name string
+	Path string
+	Node digest.Node
+	// Given says that the file is the user's own.
+	Given bool
+}
+
+// Stage is what is recorded of one stage.
+type Stage struct {
+	Addr     addr.Address
+	Key      key.Key
+	Manifest key.Manifest
+	Results  []Result
+	Metrics  stage.Metrics
+}
+
+// Result returns the named output.
+func (s *Stage) Result(name string) (Result, bool) {
+	i := slices.IndexFunc(s.Results, func(r Result) bool { return r.Name == name })
+	if i < 0 {
+		return Result{}, false
+	}
+	return s.Results[i], true
+}
+
+// Lock is the content of a flow.lock. The zero Lock is that of a project in
+// which nothing has run.
+type Lock struct {
+	stages map[addr.Address]*Stage
+}
+
+// Get returns what is recorded of a stage, nil if nothing is. The caller does
+// not change it.
+func (l *Lock) Get(a addr.Address) *Stage { return l.stages[a] }
+
+// Put records a stage in place of what was recorded before.
+func (l *Lock) Put(s *Stage) {
+	if l.stages == nil {
+		l.stages = map[addr.Address]*Stage{}
+	}
+	l.stages[s.Addr] = s
+}
+
+// Delete forgets a stage.
+func (l *Lock) Delete(a addr.Address) { delete(l.stages, a) }
+
+// Len returns the number of stages.
+func (l *Lock) Len() int { return len(l.stages) }
+
+// Stages returns all stages, sorted by address.
+func (l *Lock) Stages() []*Stage {
+	all := make([]*Stage, 0, len(l.stages))
+	for _, s := range l.stages {
+		all = append(all, s)
+	}
+	slices.SortFunc(all, func(a, b *Stage) int { return addr.Compare(a.Addr, b.Addr) })
+	return all
+}
+
+// Clone returns a copy that can be changed without changing l.
+func (l *Lock) Clone() *Lock {
+	c := &Lock{stages: make(map[addr.Address]*Stage, len(l.stages))}
+	for a, s := range l.stages {
+		c.stages[a] = s
+	}
+	return c
+}
+
+// ReadFile reads the lock of a project; a missing file is the zero Lock.
+func ReadFile(dir string) (*Lock, error) {
+	b, err := os.ReadFile(filepath.Join(dir, FileName))
+	if os.IsNotExist(err) {
+		return &Lock{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return Parse(b)
+}
+
+// WriteFile writes the lock of a project, atomically and only if it changed.
+func WriteFile(dir string, l *Lock) error {
+	b, err := l.Format()
+	if err != nil {
+		return fmt.Errorf("write %s: %w", FileName, err)
+	}
+	path := filepath.Join(dir, FileName)
+	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, b) {
+		return nil
+	}
+	if err := replaceFile(path, b); err != nil {
+		return fmt.Errorf("write %s: %w", FileName, err)
+	}
+	return nil
+}
+
+func replaceFile(path string, b []byte) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = f.Close()
+			_ = os.Remove(f.Name())
+		}
+	}()
+	if _, err = f.Write(b); err != nil {
+		return err
+	}
+	if err = f.Chmod(0o644); err != nil {
+		return err
+	}
+	if err = f.Sync(); err != nil {
+		return err
+	}
+	if err = f.Close(); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
+
+const header = `# flow.lock: what each stage was made from and what came out.
+# Written by flow, to be committed to git; do not edit.
+version 1
+`
+
+// Format returns the text of the lock.
+func (l *Lock) Format() ([]byte, error) {
+	var b bytes.Buffer
+	b.WriteString(header)
+	for _, s := range l.Stages() {
+		if err := s.format(&b); err != nil {
+			return nil, fmt.Errorf("%s: %w", s.Addr, err)
+		}
+	}
+	return b.Bytes(), nil
+}
+
+func (s *Stage) format(b *bytes.Buffer) error {
+	fmt.Fprintf(b, "\nstage %s\nkey %s\n", s.Addr, s.Key)
+	for _, f := range s.Manifest.Redacted() {
+		fmt.Fprintf(b, "%s %s %s\n", f.Kind, word(f.Name), word2(f.Value))
+	}
+	for _, r := range s.Results {
+		verb := "result"
+		if r.Given {
+			verb = "given"
+		}
+		fmt.Fprintf(b, "%s %s %s %s\n", verb, word(r.Name), key.FormatNode(r.Node), word2(r.Path))
+	}
+	if len(s.Metrics) == 0 {
+		return nil
+	}
+	doc, err := json.Marshal(s.Metrics)
+	if err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
+	leaves, err := key.Flatten(doc)
+	if err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
+	for _, m := range leaves {
+		fmt.Fprintf(b, "metric %s %s\n", m.Path, m.Value)
+	}
+	return nil
+}
+
+// word writes a name so that it is one word: as it is, or quoted.
+func word(s string) string {
+	if s != "" && !strings.ContainsAny(s, " \"\\\t\r\n") && strconv.CanBackquote(s) {
+		return s
+	}
+	return strings.ReplaceAll(strconv.Quote(s), " ", `\x20`)
+}
+
+// word2 writes the rest of a line: as it is, unless it would break the line or
+// look quoted itself.
+func word2(s string) string {
+	if s == strings.TrimSpace(s) && !strings.ContainsAny(s, "\r\n") && !strings.HasPrefix(s, `\`) {
+		return s
+	}
+	return `\` + strconv.Quote(s)
+}

@@ -1,0 +1,180 @@
+package lock
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/key"
+	"github.com/flow-pipelines/flow/engine/stage"
+)
+
+// ParseError says what is wrong with a flow.lock, and on which line.
+type ParseError struct {
+	Line int
+	Err  error
+	// Conflict says that the line is a mark of an unresolved git merge.
+	Conflict bool
+	// Future says that a newer flow wrote the file.
+	Future bool
+}
+
+func (e *ParseError) Error() string { return fmt.Sprintf("%s:%d: %v", FileName, e.Line, e.Err) }
+
+func (e *ParseError) Unwrap() error { return e.Err }
+
+// Parse reads the text of a lock. All errors are *ParseError.
+func Parse(b []byte) (*Lock, error) {
+	p := parser{lock: &Lock{}}
+	for i, line := range strings.Split(string(b), "\n") {
+		if err := p.line(strings.TrimSuffix(line, "\r")); err != nil {
+			err.Line = i + 1
+			return nil, err
+		}
+	}
+	if err := p.end(); err != nil {
+		err.Line = p.start
+		return nil, err
+	}
+	if !p.versioned {
+		return nil, &ParseError{Line: 1, Err: fmt.Errorf("no version line")}
+	}
+	return p.lock, nil
+}
+
+type parser struct {
+	lock      *Lock
+	versioned bool
+	at        *Stage
+	metrics   []key.Leaf
+	n, start  int
+}
+
+func (p *parser) line(line string) *ParseError {
+	p.n++
+	for _, mark := range []string{"<<<<<<<", "=======", ">>>>>>>", "|||||||"} {
+		if strings.HasPrefix(line, mark) {
+			return &ParseError{Err: fmt.Errorf("unresolved merge conflict"), Conflict: true}
+		}
+	}
+	if line == "" || strings.HasPrefix(line, "#") {
+		return nil
+	}
+	verb, rest, _ := strings.Cut(line, " ")
+	if !p.versioned {
+		return p.version(verb, rest)
+	}
+	if verb == "stage" {
+		return p.stage(rest)
+	}
+	if p.at == nil {
+		return bad("%q before the first stage", verb)
+	}
+	if err := p.fact(verb, rest); err != nil {
+		return &ParseError{Err: err}
+	}
+	return nil
+}
+
+func bad(format string, args ...any) *ParseError {
+	return &ParseError{Err: fmt.Errorf(format, args...)}
+}
+
+func (p *parser) version(verb, rest string) *ParseError {
+	v, err := strconv.Atoi(rest)
+	if verb != "version" || err != nil {
+		return bad("want a version line, got %.60q", verb+" "+rest)
+	}
+	if v != Version {
+		e := bad("format version %d; this flow reads version %d", v, Version)
+		e.Future = v > Version
+		return e
+	}
+	p.versioned = true
+	return nil
+}
+
+func (p *parser) stage(rest string) *ParseError {
+	if err := p.end(); err != nil {
+		return err
+	}
+	a, err := addr.Parse(rest)
+	if err != nil {
+		return &ParseError{Err: err}
+	}
+	if p.lock.Get(a) != nil {
+		return bad("%s stands here a second time", a)
+	}
+	p.at, p.start = &Stage{Addr: a}, p.n
+	return nil
+}
+
+// end completes the stage that was being read.
+func (p *parser) end() *ParseError {
+	if p.at == nil {
+		return nil
+	}
+	if p.at.Key.IsZero() {
+		return bad("%s has no key", p.at.Addr)
+	}
+	if len(p.metrics) > 0 {
+		m, err := key.Unflatten(p.metrics)
+		if err != nil {
+			return bad("metrics of %s: %w", p.at.Addr, err)
+		}
+		p.at.Metrics = stage.Metrics(m)
+	}
+	p.lock.Put(p.at)
+	p.at, p.metrics = nil, nil
+	return nil
+}
+
+func (p *parser) fact(verb, rest string) (err error) {
+	if verb == "key" {
+		p.at.Key, err = key.Parse(rest)
+		return err
+	}
+	name, value, _ := strings.Cut(rest, " ")
+	if strings.HasPrefix(name, `"`) {
+		if name, err = strconv.Unquote(name); err != nil {
+			return fmt.Errorf("bad name %s", rest)
+		}
+	}
+	if quoted, ok := strings.CutPrefix(value, `\`); ok {
+		if value, err = strconv.Unquote(quoted); err != nil {
+			return fmt.Errorf("bad value %s", value)
+		}
+	}
+	switch verb {
+	case "result", "given":
+		return p.result(name, value, verb == "given")
+	case "metric":
+		if !json.Valid([]byte(value)) {
+			return fmt.Errorf("metric %s: not JSON: %s", name, value)
+		}
+		p.metrics = append(p.metrics, key.Leaf{Path: name, Value: value})
+		return nil
+	}
+	k, ok := key.ParseKind(verb)
+	if !ok {
+		return fmt.Errorf("unknown fact %q", verb)
+	}
+	p.at.Manifest = append(p.at.Manifest, key.Fact{Kind: k, Name: name, Value: value, Sensitive: value == key.Hidden})
+	return nil
+}
+
+func (p *parser) result(name, value string, given bool) error {
+	n, rest, err := key.ParseNode(value)
+	if err != nil {
+		return fmt.Errorf("result %s: %w", name, err)
+	}
+	if quoted, ok := strings.CutPrefix(rest, `\`); ok {
+		if rest, err = strconv.Unquote(quoted); err != nil {
+			return fmt.Errorf("result %s: bad path %s", name, rest)
+		}
+	}
+	p.at.Results = append(p.at.Results, Result{Name: name, Path: rest, Node: n, Given: given})
+	return nil
+}
