@@ -5,7 +5,8 @@
 //
 // The functions are pure and deterministic: sums run in the order of the rows
 // with compensation, counts are integers, and no product is fused into a sum,
-// so that the same predictions give the same bits on every machine. They take
+// so that the same predictions give the same bits on every machine; only log
+// loss leans on the platform's logarithm, and so on its last bit. They take
 // O(n log n) time at most.
 //
 // A metric that is not defined for its input (the ROC AUC of a single class, R²
