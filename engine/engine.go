@@ -1,0 +1,86 @@
+// Package engine is the whole of flow without a command line: it opens a
+// project, plans, applies and checks out. It wires the rooms below it together
+// and decides nothing itself; it never prints, exits or reads flags.
+//
+// What goes wrong comes back as an error. A *plan.Mistakes carries HCL
+// diagnostics: the user's pipeline is wrong, nothing was changed. A failing
+// stage is not an error but part of the Report.
+package engine
+
+import (
+	"time"
+
+	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/event"
+	"github.com/flow-pipelines/flow/engine/executor"
+	"github.com/flow-pipelines/flow/engine/plan"
+	"github.com/flow-pipelines/flow/engine/stage"
+)
+
+// Dir is the folder in which flow keeps what is not for git.
+const Dir = ".flow"
+
+// Options say how to open a project.
+type Options struct {
+	// Dir is the project directory.
+	Dir string
+	// Types are the stage types a pipeline may use.
+	Types []stage.Type
+	// Vars, VarFiles and Environ set variables: --var, --var-file, and the
+	// environment, in which FLOW_VAR_name counts. Environ is also what the
+	// programs of stages see.
+	Vars     map[string]string
+	VarFiles []string
+	Environ  []string
+	// Self starts this program: the jobs of built-in stage types run as
+	// `Self stage-run SPEC`.
+	Self []string
+	// Executor runs the jobs; nil is this machine.
+	Executor executor.Executor
+	// Version is flow's own, for run records.
+	Version string
+	// Clock is time.Now if nil.
+	Clock func() time.Time
+}
+
+// Selection narrows a plan to some stages.
+type Selection struct {
+	// Targets are the stages to bring up to date, with what they need; an
+	// address without a key means all instances. None means all.
+	Targets []addr.Address
+	// Rerun are stages to run though they need not.
+	Rerun []addr.Address
+}
+
+// ApplyOptions say how to apply.
+type ApplyOptions struct {
+	Selection
+	// Jobs bounds the stages that run at once; 0 is the number of CPUs.
+	Jobs int
+	// KeepGoing starts further independent work after a failure.
+	KeepGoing bool
+	// Sink takes the events; may be nil.
+	Sink event.Sink
+	// Confirm is asked, with the plan, before anything is done. False ends
+	// the apply without a change. Nil is yes.
+	Confirm func(*plan.Plan) (bool, error)
+	// Command is what the user typed, for the run record.
+	Command []string
+}
+
+// Report says what an apply did.
+type Report struct {
+	// Run is the id of the run; "" if there was nothing to do.
+	Run string
+	// Plan is what was planned beforehand.
+	Plan *plan.Plan
+	// Counts are the stages by how they ended: kept, restored, ran,
+	// unchanged (ran, with the same result as before), failed, skipped, blocked.
+	Counts map[string]int
+	// Failed are the stages that failed, in the order they did.
+	Failed []addr.Address
+	// Declined says that Confirm said no; Interrupted, that the context was
+	// cancelled.
+	Declined, Interrupted bool
+	Elapsed               time.Duration
+}

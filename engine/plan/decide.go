@@ -1,0 +1,506 @@
+package plan
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/config"
+	"github.com/flow-pipelines/flow/engine/digest"
+	"github.com/flow-pipelines/flow/engine/key"
+	"github.com/flow-pipelines/flow/engine/lock"
+	"github.com/flow-pipelines/flow/engine/stage"
+	"github.com/flow-pipelines/flow/engine/state"
+)
+
+// World is what Decide looks at. All paths are relative to the project.
+type World interface {
+	// Hash returns what lies at the path of the output, fs.ErrNotExist if
+	// nothing does.
+	Hash(ctx context.Context, o stage.Output) (digest.Node, error)
+	// Expand returns the files that a glob matches, sorted.
+	Expand(ctx context.Context, glob string) ([]string, error)
+	// Locked returns what flow.lock records of a stage, or nil.
+	Locked(a addr.Address) *lock.Stage
+	// Result returns what an earlier run with this key came to.
+	Result(ctx context.Context, k key.Key) (state.Result, bool, error)
+	// Missing returns how many objects of n the cache lacks. If shallow, it
+	// looks at the object that names n alone.
+	Missing(ctx context.Context, n digest.Node, shallow bool) (int, error)
+	// Changes lists the first few files that differ, and how many more do.
+	Changes(ctx context.Context, before, after digest.Node) (files []FileChange, more int, err error)
+	// Usual returns how long a stage took in earlier runs.
+	Usual(a addr.Address) (time.Duration, bool)
+	// Project is the absolute path of the project.
+	Project() string
+}
+
+// Outcome is what is known of a stage that others need.
+type Outcome struct {
+	State   OutcomeState
+	Results []lock.Result
+}
+
+// OutcomeState tells outcomes apart.
+type OutcomeState int
+
+// The states: not run yet, will not run, there.
+const (
+	Pending OutcomeState = iota
+	Closed
+	Ready
+)
+
+// Options of Decide.
+type Options struct {
+	// Rerun reports whether the user wants a stage to run though it need not.
+	Rerun func(addr.Address) bool
+}
+
+// Decide says what is to be done with one stage. outcome is asked about the
+// stages it depends on. A mistake of the user's is a *stage.Problem.
+func Decide(ctx context.Context, w World, st *config.Stage, outcome func(addr.Address) Outcome, opts Options) (*Step, error) {
+	d := &decision{
+		w: w, opts: opts, locked: w.Locked(st.Addr),
+		step: &Step{Addr: st.Addr, Stage: st},
+	}
+	d.step.Usual, _ = w.Usual(st.Addr)
+	if d.gate(outcome) {
+		return d.step, nil
+	}
+	if st.Job.Given {
+		return d.step, d.given(ctx)
+	}
+	if err := d.inputs(ctx, outcome); err != nil {
+		return nil, err
+	}
+	if err := d.manifest(); err != nil {
+		return nil, err
+	}
+	if d.waiting() {
+		return d.step, d.pendingAction(ctx)
+	}
+	return d.step, d.action(ctx)
+}
+
+type decision struct {
+	w       World
+	opts    Options
+	locked  *lock.Stage
+	step    *Step
+	pending []addr.Address  // stages whose results are awaited
+	unknown map[string]bool // names of the inputs that they give
+}
+
+func (d *decision) because(r ...Reason) { d.step.Reasons = append(d.step.Reasons, r...) }
+
+// gate settles the stages that will not run whatever their inputs are.
+func (d *decision) gate(outcome func(addr.Address) Outcome) bool {
+	st := d.step.Stage
+	for _, a := range st.Deps {
+		switch outcome(a).State {
+		case Closed:
+			d.step.Action = Blocked
+			d.because(Reason{Kind: Upstream, Text: fmt.Sprintf("%s is blocked", a), Stages: []addr.Address{a}})
+			return true
+		case Pending:
+			d.pending = append(d.pending, a)
+		}
+	}
+	if st.When.IsFalse() {
+		d.step.Action = Blocked
+		d.because(Reason{Kind: Gate, Text: "when: " + st.When.Text + " is false"})
+		return true
+	}
+	return false
+}
+
+// given decides about the user's own files: nothing runs, but new content is
+// recorded, and content that is gone is brought back.
+func (d *decision) given(ctx context.Context) error {
+	st := d.step.Stage
+	if err := d.manifest(); err != nil {
+		return err
+	}
+	for _, o := range st.Job.Outputs {
+		n, err := d.w.Hash(ctx, o)
+		if errors.Is(err, fs.ErrNotExist) {
+			return d.givenMissing(ctx, o)
+		}
+		if err != nil {
+			return err
+		}
+		d.step.Results = append(d.step.Results, lock.Result{Name: o.Name, Path: o.Path, Node: n, Given: true})
+		if err := d.givenChanged(ctx, o, n); err != nil {
+			return err
+		}
+	}
+	d.step.Known = true
+	if len(d.step.Reasons) == 0 {
+		d.step.Action, d.step.Recorded = Keep, true
+		return nil
+	}
+	d.step.Action = Run
+	return nil
+}
+
+func (d *decision) givenChanged(ctx context.Context, o stage.Output, n digest.Node) error {
+	if d.locked == nil {
+		d.because(Reason{Kind: FirstTime, Text: "new: " + nodeText(n)})
+		return nil
+	}
+	old, _ := d.locked.Result(o.Name)
+	switch {
+	case old.Node.IsZero():
+		d.because(Reason{Kind: DataChanged, Text: o.Path + ": new, " + nodeText(n)})
+	case old.Node != n:
+		r, err := dataReason(ctx, d.w, DataChanged, o.Path, old.Node, n)
+		if err != nil {
+			return err
+		}
+		d.because(r)
+	case d.locked.Key != d.step.Key:
+		d.because(changes(d.locked.Manifest, d.step.Manifest, nil)...)
+	case !o.NoStore:
+		missing, err := d.w.Missing(ctx, n, true)
+		if err != nil {
+			return err
+		}
+		if missing > 0 {
+			d.because(Reason{Kind: NotCached, Text: o.Path + " is not in the cache"})
+		}
+	}
+	return nil
+}
+
+func (d *decision) givenMissing(ctx context.Context, o stage.Output) error {
+	var old lock.Result
+	if d.locked != nil {
+		old, _ = d.locked.Result(o.Name)
+	}
+	if old.Node.IsZero() {
+		return stage.Problemf("path", fmt.Sprintf("No file or directory %q", o.Path), "It is not in the project, and %s knows no earlier version of it. Put the data there, or correct the path; it is relative to the project directory.", lock.FileName)
+	}
+	missing, err := d.w.Missing(ctx, old.Node, false)
+	if err != nil {
+		return err
+	}
+	if missing > 0 {
+		return stage.Problemf("path", fmt.Sprintf("No file or directory %q", o.Path), "%s records its content (%s), but the cache of this machine does not hold it. Copy the data to that path again.", lock.FileName, old.Node.Digest.Short())
+	}
+	d.step.Action, d.step.Known = Restore, true
+	d.step.Results = []lock.Result{{Name: o.Name, Path: o.Path, Node: old.Node, Given: true}}
+	d.step.RestoreBytes = old.Node.Size
+	d.because(Reason{Kind: MissingOutput, Text: o.Path + " is missing"})
+	return nil
+}
+
+// inputs finds the content of everything that the job reads.
+func (d *decision) inputs(ctx context.Context, outcome func(addr.Address) Outcome) error {
+	job := d.step.Stage.Job
+	d.unknown = map[string]bool{}
+	seen := map[string]bool{}
+	add := func(in stage.Input, path string, n digest.Node) {
+		name := in.Role
+		// A program finds its inputs by their paths, a job of flow's own by
+		// their roles.
+		if len(job.Command) > 0 {
+			name = path
+		}
+		if seen[name] {
+			return
+		}
+		seen[name] = true
+		in.Path = path
+		if n.IsZero() {
+			d.unknown[name] = true
+			return
+		}
+		d.step.Inputs = append(d.step.Inputs, Content{Input: in, Name: name, Node: n})
+	}
+	for _, in := range job.Inputs {
+		if in.From != nil {
+			n, err := upstreamNode(in, outcome)
+			if err != nil {
+				return err
+			}
+			add(in, in.Path, n)
+			continue
+		}
+		if err := d.projectFiles(ctx, in, add); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func upstreamNode(in stage.Input, outcome func(addr.Address) Outcome) (digest.Node, error) {
+	a, err := addr.Parse(in.From.Address)
+	if err != nil {
+		return digest.Node{}, err
+	}
+	o := outcome(a)
+	if o.State != Ready {
+		return digest.Node{}, nil
+	}
+	for _, r := range o.Results {
+		if r.Name == in.From.Output {
+			return r.Node, nil
+		}
+	}
+	return digest.Node{}, fmt.Errorf("BUG: %s has no result %q", a, in.From.Output)
+}
+
+func (d *decision) projectFiles(ctx context.Context, in stage.Input, add func(stage.Input, string, digest.Node)) error {
+	paths := []string{in.Path}
+	if isGlob(in.Path) {
+		var err error
+		if paths, err = d.w.Expand(ctx, in.Path); err != nil {
+			return stage.Problemf(in.Role, "Bad glob", "%q: %v.", in.Path, err)
+		}
+		if len(paths) == 0 {
+			return stage.Problemf(in.Role, fmt.Sprintf("No file matches %q", in.Path), "The glob is relative to the project directory; ** crosses directories. Correct it or create the file.")
+		}
+	}
+	for _, p := range paths {
+		n, err := d.w.Hash(ctx, stage.Output{Path: p})
+		if errors.Is(err, fs.ErrNotExist) {
+			return stage.Problemf(in.Role, fmt.Sprintf("No file or directory %q", p), "The path is relative to the project directory. If a stage writes this file, refer to that stage instead, so that flow knows the order.")
+		}
+		if err != nil {
+			return err
+		}
+		add(in, p, n)
+	}
+	return nil
+}
+
+func isGlob(p string) bool { return strings.ContainsAny(p, "*?[{") }
+
+func (d *decision) manifest() error {
+	st := d.step.Stage
+	s := key.Subject{Schema: st.Schema, Args: st.Hashed, Sensitive: st.Sensitive, Unknown: st.Unknown, Job: st.Job}
+	for _, in := range d.step.Inputs {
+		s.Inputs = append(s.Inputs, key.Content{Name: in.Name, Path: in.Path, Node: in.Node})
+	}
+	var err error
+	if d.step.Manifest, err = key.ManifestOf(s); err != nil {
+		return fmt.Errorf("%s: %w", st.Addr, err)
+	}
+	if !d.waiting() {
+		d.step.Key = d.step.Manifest.Key()
+	}
+	return nil
+}
+
+// waiting reports whether something that the key depends on is not known yet.
+// A stage that merely has to come later (depends_on) is no reason to wait with
+// the decision, but with the work: then its key is known.
+func (d *decision) waiting() bool {
+	st := d.step.Stage
+	return len(d.unknown) > 0 || len(st.Unknown) > 0 || st.When.IsUnknown()
+}
+
+// pendingAction decides about a stage that has to wait for others: it runs if
+// something else has changed already, else nobody knows yet.
+func (d *decision) pendingAction(ctx context.Context) error {
+	st := d.step.Stage
+	switch {
+	case d.opts.Rerun != nil && d.opts.Rerun(d.step.Addr):
+		d.because(Reason{Kind: Forced, Text: "forced by --rerun"})
+	case d.locked == nil:
+		d.because(Reason{Kind: FirstTime, Text: "first time"})
+	default:
+		cs := changes(d.locked.Manifest, d.step.Manifest, func(f key.Fact) bool {
+			return f.Kind == key.Input && d.unknown[f.Name] ||
+				f.Kind == key.Argument && slices.Contains(st.Unknown, topLevel(f.Name)) ||
+				f.Kind == key.Command && slices.Contains(st.Unknown, "command") ||
+				f.Kind == key.Environment && slices.Contains(st.Unknown, "env")
+		})
+		if err := explainData(ctx, d.w, cs); err != nil {
+			return err
+		}
+		d.because(cs...)
+	}
+	d.step.Action = Run
+	if len(d.step.Reasons) == 0 || st.When.IsUnknown() {
+		d.step.Action = Defer
+	}
+	if st.When.IsUnknown() {
+		d.because(Reason{Kind: Gate, Text: "when: " + st.When.Text + " is known after apply"})
+	}
+	if d.step.Action == Defer {
+		d.because(Reason{Kind: Upstream, Text: upstreamText(d.pending), Stages: d.pending})
+	}
+	return nil
+}
+
+func topLevel(path string) string {
+	if i := strings.IndexAny(path, ".["); i > 0 {
+		return path[:i]
+	}
+	return path
+}
+
+// action decides about a stage whose key is known.
+func (d *decision) action(ctx context.Context) error {
+	if d.opts.Rerun != nil && d.opts.Rerun(d.step.Addr) {
+		d.step.Action = Run
+		d.because(Reason{Kind: Forced, Text: "forced by --rerun"})
+		return nil
+	}
+	if d.locked != nil && d.locked.Key == d.step.Key {
+		return d.recorded(ctx)
+	}
+	if d.locked == nil {
+		d.because(Reason{Kind: FirstTime, Text: "first time"})
+	} else {
+		cs := changes(d.locked.Manifest, d.step.Manifest, nil)
+		if len(cs) == 0 {
+			cs = []Reason{{Kind: SecretChanged, Text: "a sensitive value changed"}}
+		}
+		if err := explainData(ctx, d.w, cs); err != nil {
+			return err
+		}
+		d.because(cs...)
+	}
+	return d.fromCache(ctx)
+}
+
+// recorded decides about a stage that flow.lock has with the same key: its
+// outputs may still be missing or edited.
+func (d *decision) recorded(ctx context.Context) error {
+	d.setResults(func(name string) digest.Node {
+		r, _ := d.locked.Result(name)
+		return r.Node
+	}, d.locked.Metrics)
+	inPlace, err := d.inPlace(ctx)
+	if err != nil {
+		return err
+	}
+	if drift, err := d.drift(); err != nil {
+		return err
+	} else if drift != "" {
+		d.step.Action, d.step.Known = Run, false
+		d.because(Reason{Kind: Drift, Text: drift})
+		return nil
+	}
+	if inPlace {
+		d.step.Action, d.step.Recorded = Keep, true
+		return nil
+	}
+	return d.restoreOrRun(ctx)
+}
+
+// fromCache decides about a stage with another key than flow.lock has: an
+// earlier run, on another branch perhaps, may have had it.
+func (d *decision) fromCache(ctx context.Context) error {
+	if d.step.Stage.Schema.Effect {
+		d.step.Action = Run
+		return nil
+	}
+	res, ok, err := d.w.Result(ctx, d.step.Key)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		d.step.Action = Run
+		return nil
+	}
+	metrics, err := DecodeMetrics(res.Metrics)
+	if err != nil {
+		return err
+	}
+	d.setResults(func(name string) digest.Node { return res.Outputs[name] }, metrics)
+	d.because(Reason{Kind: KnownResult, Text: "the result is known from " + res.Finished.Local().Format("2006-01-02 15:04")})
+	return d.restoreOrRun(ctx)
+}
+
+func (d *decision) setResults(node func(name string) digest.Node, m stage.Metrics) {
+	d.step.Known, d.step.Metrics = true, m
+	for _, o := range d.step.Stage.Job.Outputs {
+		d.step.Results = append(d.step.Results, lock.Result{Name: o.Name, Path: o.Path, Node: node(o.Name)})
+	}
+}
+
+// inPlace compares the outputs in the project with what they should be.
+func (d *decision) inPlace(ctx context.Context) (bool, error) {
+	ok := true
+	for i, o := range d.step.Stage.Job.Outputs {
+		want := d.step.Results[i].Node
+		got, err := d.w.Hash(ctx, o)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			ok = false
+			kind, text := MissingOutput, o.Path+" is missing"
+			if old, _ := d.locked.Result(o.Name); old.Path != o.Path {
+				kind, text = Moved, fmt.Sprintf("output moved: %s → %s", old.Path, o.Path)
+			}
+			d.because(Reason{Kind: kind, Text: text})
+		case err != nil:
+			return false, err
+		case got != want:
+			ok = false
+			r, err := dataReason(ctx, d.w, EditedOutput, o.Path, want, got)
+			if err != nil {
+				return false, err
+			}
+			r.Text = o.Path + " is not what the stage wrote"
+			d.because(r)
+		}
+	}
+	return ok, nil
+}
+
+func (d *decision) drift() (string, error) {
+	ob, ok := d.step.Stage.Type.(stage.Observer)
+	if !ok {
+		return "", nil
+	}
+	return ob.Observe(d.w.Project(), d.step.Stage.Args, d.locked.Metrics)
+}
+
+func (d *decision) restoreOrRun(ctx context.Context) error {
+	for _, r := range d.step.Results {
+		missing := 1
+		if !r.Node.IsZero() {
+			var err error
+			if missing, err = d.w.Missing(ctx, r.Node, false); err != nil {
+				return err
+			}
+		}
+		if missing > 0 {
+			d.step.Action, d.step.Known, d.step.Results, d.step.Metrics = Run, false, nil, nil
+			d.step.Reasons = slices.DeleteFunc(d.step.Reasons, func(r Reason) bool { return r.Kind == KnownResult })
+			d.because(Reason{Kind: NotCached, Text: "the cache does not hold " + r.Path})
+			return nil
+		}
+		d.step.RestoreBytes += r.Node.Size
+	}
+	d.step.Action = Restore
+	if d.step.Stage.Schema.Effect {
+		d.step.Action, d.step.Known = Run, false
+	}
+	return nil
+}
+
+// DecodeMetrics reads metrics with their numbers as they were written.
+func DecodeMetrics(b []byte) (stage.Metrics, error) {
+	if len(b) == 0 {
+		return nil, nil
+	}
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.UseNumber()
+	var m stage.Metrics
+	if err := dec.Decode(&m); err != nil {
+		return nil, fmt.Errorf("decode metrics: %w", err)
+	}
+	return m, nil
+}

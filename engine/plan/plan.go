@@ -1,0 +1,201 @@
+// Package plan decides what is to be done with each stage, and why.
+//
+// One function, Decide, does it for plan and apply alike: `flow plan` calls it
+// for every stage with what is known now, `flow apply` calls it again for each
+// stage once the stages it needs have results. It reads the project through a
+// World and changes nothing. The package runs nothing, prints nothing and knows
+// no stage type by name.
+package plan
+
+import (
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/config"
+	"github.com/flow-pipelines/flow/engine/digest"
+	"github.com/flow-pipelines/flow/engine/key"
+	"github.com/flow-pipelines/flow/engine/lock"
+	"github.com/flow-pipelines/flow/engine/stage"
+)
+
+// Action is what is to be done with a stage.
+type Action string
+
+// The actions.
+const (
+	// Keep: the result is recorded and its files are in place.
+	Keep Action = "keep"
+	// Restore: the result is known; its files are taken from the cache.
+	Restore Action = "restore"
+	// Run: the stage runs, or, for the user's own files, the new content is
+	// recorded.
+	Run Action = "run"
+	// Defer: a stage that it needs runs first; it may turn out unchanged.
+	Defer Action = "defer"
+	// Blocked: a gate is closed, or a stage that it needs is blocked.
+	Blocked Action = "blocked"
+)
+
+// ReasonKind tells reasons apart, for programs that read a plan as JSON.
+type ReasonKind string
+
+// The kinds of reasons.
+const (
+	FirstTime     ReasonKind = "first_time"
+	Changed       ReasonKind = "changed"        // a fact of the manifest; see Reason.Change
+	TypeVersion   ReasonKind = "type_version"   // the stage type computes differently now
+	DataChanged   ReasonKind = "data_changed"   // the user's own files
+	MissingOutput ReasonKind = "missing_output" // an output is not in place
+	EditedOutput  ReasonKind = "edited_output"  // an output is not what the stage wrote
+	NotCached     ReasonKind = "not_cached"     // it would be restored, but the cache lacks it
+	Damaged       ReasonKind = "damaged"        // it would be restored, but the cached copy is damaged
+	Forced        ReasonKind = "forced"         // --rerun
+	Upstream      ReasonKind = "upstream"       // a stage that it needs runs first
+	Gate          ReasonKind = "gate"           // `when` is false, or not known yet
+	Drift         ReasonKind = "drift"          // the effect is not in place any more
+	SecretChanged ReasonKind = "secret_changed" // a sensitive value differs
+	KnownResult   ReasonKind = "known_result"   // the cache has it from an earlier run
+	Moved         ReasonKind = "moved"          // same result, other place
+)
+
+// Reason is one reason for an action.
+type Reason struct {
+	Kind ReasonKind
+	// Text is the reason for a person: "argument epochs: 10 → 20".
+	Text string
+	// Change is the fact that differs, for Changed.
+	Change *key.Change
+	// Files are the first few files that differ, for data; More counts the rest.
+	Files []FileChange
+	More  int
+	// Stages are the stages that are waited for, for Upstream.
+	Stages []addr.Address
+}
+
+// FileChange is one file that differs. A zero node: it is not there.
+type FileChange struct {
+	Path     string
+	Old, New digest.Node
+}
+
+// Step is the decision for one stage.
+type Step struct {
+	Addr   addr.Address
+	Action Action
+	// Reasons is empty for Keep.
+	Reasons []Reason
+	Stage   *config.Stage
+	// Key is zero while an input or argument is not known.
+	Key      key.Key
+	Manifest key.Manifest
+	Inputs   []Content
+	// Results and Metrics are what the stage will come to, if known: for
+	// Keep, Restore, and the user's own files.
+	Results []lock.Result
+	Metrics stage.Metrics
+	// Known says that Results and Metrics are.
+	Known bool
+	// Usual is how long it took in earlier runs; zero: unknown.
+	Usual time.Duration
+	// RestoreBytes is what a restore will link or copy.
+	RestoreBytes int64
+	// Recorded says that flow.lock has just this already.
+	Recorded bool
+}
+
+// Content is an input with what it holds.
+type Content struct {
+	stage.Input
+	// Name is the fact's name in the manifest.
+	Name string
+	Node digest.Node
+}
+
+// Given reports whether the stage stands for the user's own files.
+func (s *Step) Given() bool { return s.Stage.Job.Given }
+
+// Result returns the named output.
+func (s *Step) Result(name string) (lock.Result, bool) {
+	for _, r := range s.Results {
+		if r.Name == name {
+			return r, true
+		}
+	}
+	return lock.Result{}, false
+}
+
+// Plan is the decisions for all stages.
+type Plan struct {
+	// Steps are in the order of the graph: a stage comes after those it needs.
+	Steps []*Step
+	// Removed are the stages that flow.lock has and the pipeline has not.
+	Removed []addr.Address
+	// Outputs are the values of the pipeline's output blocks, as far as known.
+	Outputs []config.Output
+	// Targeted says that only a part of the pipeline was planned.
+	Targeted bool
+	Forecast Forecast
+}
+
+// Forecast is what a plan expects.
+type Forecast struct {
+	// Total is the sum over the stages that will, or may, run; CriticalPath
+	// the longest chain of them. Unknown counts those without a usual time.
+	Total, CriticalPath time.Duration
+	Unknown             int
+	RestoreBytes        int64
+}
+
+// Count returns how many steps have the action.
+func (p *Plan) Count(a Action) int {
+	n := 0
+	for _, s := range p.Steps {
+		if s.Action == a {
+			n++
+		}
+	}
+	return n
+}
+
+// Empty reports whether there is nothing to do. A stage behind a closed gate
+// is nothing to do.
+func (p *Plan) Empty() bool {
+	return p.Count(Keep)+p.Count(Blocked) == len(p.Steps) && len(p.Removed) == 0 && p.recorded()
+}
+
+func (p *Plan) recorded() bool {
+	for _, s := range p.Steps {
+		if s.Action == Keep && !s.Recorded {
+			return false
+		}
+	}
+	return true
+}
+
+// Step returns the step of a stage, nil if there is none.
+func (p *Plan) Step(a addr.Address) *Step {
+	for _, s := range p.Steps {
+		if s.Addr == a {
+			return s
+		}
+	}
+	return nil
+}
+
+// Effects returns the steps that will, or may, act outside of the project.
+func (p *Plan) Effects() []*Step {
+	var es []*Step
+	for _, s := range p.Steps {
+		if s.Stage.Schema.Effect && (s.Action == Run || s.Action == Defer) {
+			es = append(es, s)
+		}
+	}
+	return es
+}
+
+// Mistakes is an error that carries what is wrong with the user's pipeline.
+type Mistakes struct{ Diags hcl.Diagnostics }
+
+func (m *Mistakes) Error() string { return m.Diags.Error() }

@@ -1,0 +1,167 @@
+package plan
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/digest"
+	"github.com/flow-pipelines/flow/engine/key"
+)
+
+// changes explains the difference of two manifests.
+func changes(before, after key.Manifest, skip func(key.Fact) bool) []Reason {
+	var rs []Reason
+	for _, c := range key.Diff(before, after, skip) {
+		r := Reason{Kind: Changed, Text: changeText(c), Change: &c}
+		if c.Kind == key.TypeFact {
+			r.Kind = TypeVersion
+		}
+		rs = append(rs, r)
+	}
+	return rs
+}
+
+// changeText says what changed in one line.
+func changeText(c key.Change) string {
+	what := strings.TrimSpace(c.Kind.String() + " " + c.Name)
+	switch c.Kind {
+	case key.TypeFact:
+		return fmt.Sprintf("stage type %s computes differently now (version %s → %s)", c.Name, orNone(c.Old), orNone(c.New))
+	case key.Input:
+		return inputText(c)
+	case key.IsolationFact:
+		return fmt.Sprintf("isolation: %s → %s", orDefault(c.Old, "strict"), orDefault(c.New, "strict"))
+	case key.MetricsFile:
+		what = "metrics"
+	}
+	switch {
+	case !c.HasOld && c.Kind == key.Argument:
+		return fmt.Sprintf("%s: default → %s", what, Shorten(c.New))
+	case !c.HasNew && c.Kind == key.Argument:
+		return fmt.Sprintf("%s: %s → default", what, Shorten(c.Old))
+	case !c.HasOld:
+		return fmt.Sprintf("new %s: %s", what, Shorten(c.New))
+	case !c.HasNew:
+		return fmt.Sprintf("%s was removed", what)
+	}
+	return fmt.Sprintf("%s: %s → %s", what, Shorten(c.Old), Shorten(c.New))
+}
+
+func inputText(c key.Change) string {
+	before, seenBefore, _ := key.ParseInput(c.Old)
+	after, seenAfter, _ := key.ParseInput(c.New)
+	switch {
+	case !c.HasOld:
+		return fmt.Sprintf("new input %s, %s", c.Name, nodeText(after))
+	case !c.HasNew:
+		return fmt.Sprintf("input %s was removed", c.Name)
+	case before == after:
+		return fmt.Sprintf("input %s: path %s → %s", c.Name, seenBefore, seenAfter)
+	}
+	return fmt.Sprintf("input %s changed, %s", c.Name, sizesText(before, after))
+}
+
+// explainData adds the files that differ to the reasons about directories.
+func explainData(ctx context.Context, w World, rs []Reason) error {
+	for i := range rs {
+		c := rs[i].Change
+		if c == nil || c.Kind != key.Input || !c.HasOld || !c.HasNew {
+			continue
+		}
+		before, _, err1 := key.ParseInput(c.Old)
+		after, _, err2 := key.ParseInput(c.New)
+		if err1 != nil || err2 != nil {
+			continue
+		}
+		var err error
+		if rs[i].Files, rs[i].More, err = fileChanges(ctx, w, before, after); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func fileChanges(ctx context.Context, w World, before, after digest.Node) ([]FileChange, int, error) {
+	if before.Kind != digest.Dir || after.Kind != digest.Dir {
+		return nil, 0, nil
+	}
+	return w.Changes(ctx, before, after)
+}
+
+func dataReason(ctx context.Context, w World, k ReasonKind, path string, before, after digest.Node) (Reason, error) {
+	r := Reason{Kind: k, Text: fmt.Sprintf("%s changed, %s", path, sizesText(before, after))}
+	var err error
+	r.Files, r.More, err = fileChanges(ctx, w, before, after)
+	return r, err
+}
+
+func upstreamText(as []addr.Address) string {
+	switch len(as) {
+	case 0:
+		return "an upstream stage runs first"
+	case 1:
+		return fmt.Sprintf("%s runs first", as[0])
+	case 2:
+		return fmt.Sprintf("%s and %s run first", as[0], as[1])
+	}
+	return fmt.Sprintf("%s and %d others run first", as[0], len(as)-1)
+}
+
+func nodeText(n digest.Node) string {
+	if n.Kind == digest.Dir {
+		return fmt.Sprintf("%s, %s", plural(n.Files, "file"), Bytes(n.Size))
+	}
+	return Bytes(n.Size)
+}
+
+func sizesText(before, after digest.Node) string {
+	if before.Size == after.Size && before.Files == after.Files {
+		return "still " + nodeText(after)
+	}
+	return nodeText(before) + " → " + nodeText(after)
+}
+
+func plural(n int64, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// Bytes writes a size for people, in powers of 1000 as disks and networks are
+// sold: 812 B, 1.2 MB.
+func Bytes(n int64) string {
+	if n < 1000 {
+		return fmt.Sprintf("%d B", n)
+	}
+	v, unit := float64(n), -1
+	for v >= 999.5 && unit < 5 {
+		v, unit = v/1000, unit+1
+	}
+	digits := 1
+	if v >= 99.5 {
+		digits = 0
+	}
+	return fmt.Sprintf("%.*f %cB", digits, v, "kMGTPE"[unit])
+}
+
+// Shorten cuts a value to what fits beside another on a line.
+func Shorten(s string) string {
+	const most = 60
+	r := []rune(s)
+	if len(r) <= most {
+		return s
+	}
+	return string(r[:most-20]) + "…" + string(r[len(r)-19:])
+}
+
+func orNone(s string) string { return orDefault(s, "none") }
+
+func orDefault(s, def string) string {
+	if s == "" {
+		return def
+	}
+	return s
+}
