@@ -1,0 +1,92 @@
+package config
+
+import (
+	"sync"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+
+	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/stage"
+)
+
+// Options say what to load.
+type Options struct {
+	// Dir is the project, an absolute path.
+	Dir string
+	// Types are the stage types there are.
+	Types []stage.Type
+	// Version is flow's own, compared with required_version; "" matches all.
+	Version string
+	// Vars are values from the command line (--var), in HCL or plain text.
+	Vars map[string]string
+	// VarFiles are paths (--var-file), relative to Dir unless absolute. A
+	// later file wins.
+	VarFiles []string
+	// Environ is the environment, in os.Environ's form; only FLOW_VAR_ names
+	// are read.
+	Environ []string
+}
+
+// Results tells what the stages that have run have found.
+type Results interface {
+	// Metrics returns a stage's metrics; false: not known yet.
+	Metrics(addr.Address) (stage.Metrics, bool)
+}
+
+// NoResults is the Results in which nothing is known.
+type NoResults struct{}
+
+// Metrics returns false.
+func (NoResults) Metrics(addr.Address) (stage.Metrics, bool) { return nil, false }
+
+var _ Results = NoResults{}
+
+// Pipeline is what a project's files say. It does not change after Load; its
+// methods may be called concurrently.
+type Pipeline struct {
+	settings Settings
+	dir      string
+	files    map[string]*hcl.File
+	types    map[string]*stageType
+	vars     map[string]*variable
+	locals   map[string]*local
+	blocks   map[addr.Address]*block
+	order    []*block // dependencies first
+	outputs  []*output
+	funcs    *functions
+
+	once      sync.Once
+	base      *evaluation // with nothing known
+	baseDiags hcl.Diagnostics
+}
+
+// Settings are the arguments of the pipeline block.
+type Settings struct {
+	// Name is the block's label, or the folder's name if there is no block.
+	Name            string
+	RequiredVersion string
+	// OutputDir is where outputs lie that are given no path: "out". Relative
+	// to the project.
+	OutputDir string
+	// Cache is a directory to share between projects; "" is the project's own.
+	Cache string
+	Range hcl.Range
+}
+
+// Output is an output block, evaluated.
+type Output struct {
+	Name        string
+	Value       cty.Value // unmarked; may be or hold unknowns
+	Sensitive   bool      // declared so, or made from a sensitive value
+	Description string
+	Deps        []addr.Address
+	Range       hcl.Range
+}
+
+// Settings returns the pipeline block's arguments, with defaults.
+func (p *Pipeline) Settings() Settings { return p.settings }
+
+// Files returns the parsed files by the names that diagnostics use, for
+// snippets: the *.hcl files by their path in the project.
+func (p *Pipeline) Files() map[string]*hcl.File { return p.files }

@@ -1,0 +1,89 @@
+package config
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/stage"
+)
+
+// Stage is one instance of a block, resolved as far as its upstream is known.
+// It is shared: do not change it.
+type Stage struct {
+	Addr   addr.Address
+	Type   stage.Type
+	Schema *stage.Schema
+	// Range is that of the block's header.
+	Range hcl.Range
+	// Job is nil only if the block has errors.
+	Job *stage.Job
+	// Args are the arguments as Type.Job got them: defaults filled in,
+	// artifacts as paths. Canonical JSON.
+	Args json.RawMessage
+	// Hashed are the arguments for the key. Canonical JSON, in which
+	// arguments that are null or have their default value are left out, and
+	// no path of a stage's output occurs: {"input": ROLE} stands for an
+	// artifact, {"output": NAME} for one of the stage's own outputs, and
+	// {"template": [TEXT, {"input": ROLE}, …]} for a string with them in it.
+	Hashed json.RawMessage
+	// Unknown are the top-level arguments and blocks that are not known
+	// before an upstream stage has run, sorted.
+	Unknown []string
+	// Sensitive are the top-level arguments and blocks made from sensitive
+	// values, sorted.
+	Sensitive []string
+	// Deps are the instances that this one depends on, by the values of its
+	// arguments, its condition and depends_on; sorted. An instance that
+	// could matter before metrics were known stays among them afterwards.
+	Deps []addr.Address
+	When Condition
+	RunOptions
+}
+
+// Truth is the value of a condition.
+type Truth int
+
+// The values of a condition.
+const (
+	True Truth = iota
+	False
+	Unknown
+)
+
+func (t Truth) String() string { return [...]string{"true", "false", "unknown"}[t] }
+
+// Condition is a stage's `when`.
+type Condition struct {
+	Value Truth // True if there is no condition
+	Text  string
+	Range hcl.Range
+}
+
+// RunOptions say how a stage runs. They are not part of its key.
+type RunOptions struct {
+	Description string
+	Timeout     time.Duration // 0: none
+	Retry       Retry
+	Resources   Resources
+}
+
+// Retry says when a failed stage is tried again.
+type Retry struct {
+	// Attempts counts all tries, the first included; 0 and 1 mean no retry.
+	Attempts int
+	// On lists the failures that count: "timeout", "out_of_memory", "exit:75".
+	// Empty: any.
+	On    []string
+	Delay time.Duration
+}
+
+// Resources are what a stage needs. Zero: not said.
+type Resources struct {
+	CPUs      float64
+	Memory    int64 // bytes
+	GPUs      int
+	GPUMemory int64 // bytes, of each
+}
