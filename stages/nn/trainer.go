@@ -29,8 +29,8 @@ type Options struct {
 	Threads int
 }
 
-// NonFiniteError says that the loss of a step was not a number or infinite.
-// The parameters are of no use afterwards.
+// NonFiniteError says that the loss of a step was not a number or infinite, or
+// that the parameters after it were. They are of no use afterwards.
 type NonFiniteError struct {
 	// Epoch and Step are counted from 1.
 	Epoch, Step int
@@ -173,7 +173,22 @@ func (t *Trainer) Epoch(ctx context.Context, e Examples) (float64, error) {
 	if weight == 0 {
 		return 0, errors.New("train: every row has weight zero")
 	}
+	// The last step's change has not been through a loss yet.
+	if !t.finite() {
+		return 0, &NonFiniteError{Epoch: t.epoch, Step: (len(order) + t.options.BatchSize - 1) / t.options.BatchSize, Loss: math.NaN()}
+	}
 	return sum / weight, nil
+}
+
+func (t *Trainer) finite() bool {
+	for _, p := range t.parameters {
+		for _, v := range p.Data {
+			if d := v - v; d != 0 { // NaN for what is infinite or NaN
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // gather copies the rows of a batch together and returns their weight.

@@ -1,0 +1,312 @@
+package train
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/flow-pipelines/flow/engine/stage"
+	"github.com/flow-pipelines/flow/stages/metric"
+	"github.com/flow-pipelines/flow/stages/model"
+	"github.com/flow-pipelines/flow/stages/table"
+)
+
+// Config is what a train block may contain.
+type Config struct {
+	Data       stage.Artifact `json:"data" flow:"required" doc:"Table of the rows to train on. Transforms of features are fitted on these rows alone."`
+	Validation stage.Artifact `json:"validation" doc:"Table of rows that are predicted after each epoch, for metrics and early stopping."`
+	Target     string         `json:"target" flow:"required" doc:"Column to predict."`
+	Task       string         `json:"task" oneof:"classification regression" doc:"What the target is. Left out: logistic models classify, linear ones are a regression, and for an mlp the target decides: text and truth values are classes, and so are whole numbers that count from 0 or 1 without a gap to at most 100, or if positive or class_weights is given; other numbers are a regression."`
+	Positive   string         `json:"positive" doc:"Class that precision, recall, F1 and AUC are about. Left out: of two classes the last in alphabetical (for numbers, ascending) order; with more classes these metrics are macro averages."`
+
+	Features *Features `json:"features" doc:"Which columns are features, and how they are prepared. Without this block, columns of numbers and truth values are imputed with the median and scaled to mean 0 and deviation 1, and columns of text are one-hot encoded."`
+	Model    Model     `json:"model" flow:"required,choice" doc:"Family of the model."`
+
+	Optimizer    Optimizer       `json:"optimizer" flow:"choice" doc:"How parameters change. Left out: adam with its defaults."`
+	ClassWeights json.RawMessage `json:"class_weights" doc:"How much a row counts in the loss by its class: \"balanced\" gives all classes the same weight in sum, a map gives each class its own; classes that are not in it have 1."`
+
+	EarlyStopping *EarlyStopping `json:"early_stopping" doc:"Ends training when a metric of the validation part does not get better, and goes back to the best epoch."`
+
+	Epochs    int   `json:"epochs" default:"50" doc:"How often each row is seen, at most."`
+	BatchSize int   `json:"batch_size" default:"32" doc:"Rows of a step."`
+	Seed      int64 `json:"seed" default:"0" doc:"Decides initial parameters, order of rows and dropout. The same seed gives the same model, to the bit."`
+}
+
+// Features is the block features.
+type Features struct {
+	Numeric     []Numeric     `json:"numeric" doc:"Columns of numbers and truth values whose names match the label, in which * stands for any characters. A column that several blocks match belongs to the one with the longest label."`
+	Categorical []Categorical `json:"categorical" doc:"Columns to encode with one feature a category (one-hot). A missing value is a category of its own if one was missing in the training part; a category that is not in the training part is all zeros."`
+	Ignore      []string      `json:"ignore" doc:"Columns, by name or pattern, that are no features though a block matches them."`
+}
+
+// Numeric is a block numeric.
+type Numeric struct {
+	Columns string  `json:"columns" flow:"label"`
+	Impute  string  `json:"impute" default:"median" oneof:"mean median constant" doc:"What stands for a missing value."`
+	Fill    float64 `json:"fill" default:"0" doc:"The number for impute = \"constant\"."`
+	Scale   string  `json:"scale" default:"standard" oneof:"standard minmax none" doc:"standard: mean 0, deviation 1; minmax: 0 to 1."`
+}
+
+// Categorical is a block categorical.
+type Categorical struct {
+	Columns       string `json:"columns" flow:"label"`
+	MaxCategories int    `json:"max_categories" default:"1000" doc:"More distinct values than this are an error: the column is most likely an identifier."`
+}
+
+// Model is the block model; its label picks the family.
+type Model struct {
+	Logistic *Logistic `json:"logistic" doc:"Logistic regression, binary or multinomial."`
+	Linear   *Linear   `json:"linear" doc:"Linear regression."`
+	MLP      *MLP      `json:"mlp" doc:"Multilayer perceptron."`
+}
+
+// Logistic has no arguments of its own: regularise with weight_decay.
+type Logistic struct{}
+
+// Linear has no arguments of its own: regularise with weight_decay.
+type Linear struct{}
+
+// MLP is the block model "mlp".
+type MLP struct {
+	Hidden     []int   `json:"hidden" default:"[64]" doc:"Units of each hidden layer, from the features on."`
+	Activation string  `json:"activation" default:"relu" oneof:"relu tanh sigmoid" doc:"Activation of the hidden layers."`
+	Dropout    float64 `json:"dropout" default:"0" doc:"Share of hidden activations that a step of training sets to zero."`
+}
+
+// Optimizer is the block optimizer; its label picks the method.
+type Optimizer struct {
+	Adam  *Adam `json:"adam" doc:"Adam (Kingma and Ba, 2015)."`
+	AdamW *Adam `json:"adamw" doc:"Adam with decoupled weight decay (Loshchilov and Hutter, 2019)."`
+	SGD   *SGD  `json:"sgd" doc:"Stochastic gradient descent with momentum."`
+}
+
+// Adam is the block optimizer "adam" or "adamw".
+type Adam struct {
+	LearningRate float64 `json:"learning_rate" default:"0.001" doc:"Size of a step."`
+	Beta1        float64 `json:"beta1" default:"0.9" doc:"How long gradients are remembered."`
+	Beta2        float64 `json:"beta2" default:"0.999" doc:"How long their squares are."`
+	Epsilon      float64 `json:"epsilon" default:"1e-8" doc:"Keeps the divisor from zero."`
+	WeightDecay  float64 `json:"weight_decay" default:"0" doc:"Pulls weights, not biases, to zero (L2 regularisation)."`
+}
+
+// SGD is the block optimizer "sgd".
+type SGD struct {
+	LearningRate float64 `json:"learning_rate" default:"0.01" doc:"Size of a step."`
+	Momentum     float64 `json:"momentum" default:"0.9" doc:"Share of the last step that is added to the next."`
+	WeightDecay  float64 `json:"weight_decay" default:"0" doc:"Pulls weights, not biases, to zero (L2 regularisation)."`
+}
+
+// EarlyStopping is the block early_stopping.
+type EarlyStopping struct {
+	Metric   string  `json:"metric" default:"loss" doc:"Metric of the validation part: loss or any that train reports."`
+	Mode     string  `json:"mode" oneof:"min max" doc:"Whether the metric is to be small or large. Left out: known from its name."`
+	Patience int     `json:"patience" default:"10" doc:"Epochs without a better metric after which training ends."`
+	MinDelta float64 `json:"min_delta" default:"0" doc:"Smallest change that counts as better."`
+}
+
+// The families, as labels of the block model.
+const (
+	familyLogistic = "logistic"
+	familyLinear   = "linear"
+	familyMLP      = "mlp"
+)
+
+func (c *Config) family() string {
+	switch {
+	case c.Model.Logistic != nil:
+		return familyLogistic
+	case c.Model.Linear != nil:
+		return familyLinear
+	}
+	return familyMLP
+}
+
+// check finds the mistakes that show in the arguments alone. unknown says which
+// of them are not known yet.
+func (c *Config) check(unknown func(string) bool) stage.Problems {
+	var ps stage.Problems
+	add := func(path, summary, detail string, args ...any) {
+		name, _, _ := strings.Cut(path, ".")
+		if !unknown(name) {
+			ps = append(ps, stage.Problemf(path, summary, detail, args...))
+		}
+	}
+	if c.Epochs < 1 {
+		add("epochs", "Not a positive number", "Training needs at least one epoch, not %d.", c.Epochs)
+	}
+	if c.BatchSize < 1 {
+		add("batch_size", "Not a positive number", "A step needs at least one row, not %d.", c.BatchSize)
+	}
+	c.checkModel(add)
+	c.checkOptimizer(add)
+	if _, err := parseClassWeights(c.ClassWeights); err != nil {
+		add("class_weights", "Not class weights", `Write "balanced", or a map from classes to numbers that are not negative, such as { yes = 2 }: %v.`, err)
+	}
+	if f := c.Features; f != nil && len(f.Numeric)+len(f.Categorical) == 0 {
+		add("features", "No features", "Add a numeric or categorical block with the columns to use, or leave the features block out to use all columns.")
+	}
+	if e := c.EarlyStopping; e != nil {
+		c.checkEarlyStopping(*e, unknown, add)
+	}
+	return ps
+}
+
+type addProblem func(path, summary, detail string, args ...any)
+
+func (c *Config) checkModel(add addProblem) {
+	switch {
+	case c.Model.Logistic != nil && c.Task == string(model.Regression):
+		add("task", "A logistic model does not predict numbers", `Use model "linear" or "mlp", or task = "classification".`)
+	case c.Model.Linear != nil && c.Task == string(model.Classification):
+		add("task", "A linear model does not predict classes", `Use model "logistic" or "mlp", or task = "regression".`)
+	}
+	if c.Task == string(model.Regression) || c.Model.Linear != nil {
+		if c.Positive != "" {
+			add("positive", "A regression has no classes", "Leave out positive, or choose a model that classifies.")
+		}
+		if len(c.ClassWeights) > 0 && string(c.ClassWeights) != "null" {
+			add("class_weights", "A regression has no classes", "Leave out class_weights, or choose a model that classifies.")
+		}
+	}
+	if m := c.Model.MLP; m != nil {
+		for i, units := range m.Hidden {
+			if units < 1 {
+				add(fmt.Sprintf("model.mlp.hidden[%d]", i), "Not a positive number", "A hidden layer needs at least one unit, not %d.", units)
+			}
+		}
+		if !(m.Dropout >= 0 && m.Dropout < 1) {
+			add("model.mlp.dropout", "Not a probability below 1", "Dropout is the share of activations set to zero: at least 0 and below 1, not %v.", m.Dropout)
+		}
+	}
+}
+
+func (c *Config) checkOptimizer(add addProblem) {
+	positive := func(path string, v float64) {
+		if !(v > 0) || math.IsInf(v, 0) {
+			add(path, "Not a positive number", "It is %v; 0.001 is a usual learning rate.", v)
+		}
+	}
+	unit := func(path string, v float64) {
+		if !(v >= 0 && v < 1) {
+			add(path, "Not in the range", "It is %v, and must be at least 0 and below 1.", v)
+		}
+	}
+	notNegative := func(path string, v float64) {
+		if !(v >= 0) || math.IsInf(v, 0) {
+			add(path, "A negative number", "It is %v, and must not be negative.", v)
+		}
+	}
+	for name, a := range map[string]*Adam{"adam": c.Optimizer.Adam, "adamw": c.Optimizer.AdamW} {
+		if a != nil {
+			path := "optimizer." + name + "."
+			positive(path+"learning_rate", a.LearningRate)
+			unit(path+"beta1", a.Beta1)
+			unit(path+"beta2", a.Beta2)
+			notNegative(path+"epsilon", a.Epsilon)
+			notNegative(path+"weight_decay", a.WeightDecay)
+		}
+	}
+	if s := c.Optimizer.SGD; s != nil {
+		positive("optimizer.sgd.learning_rate", s.LearningRate)
+		unit("optimizer.sgd.momentum", s.Momentum)
+		notNegative("optimizer.sgd.weight_decay", s.WeightDecay)
+	}
+}
+
+// The metrics that the validation part can have, beside loss.
+func metricNames(task model.Task) []string {
+	values := metric.Regression([]float64{1, 2, 3}, []float64{1, 2, 4})
+	if task == model.Classification {
+		values = metric.Classification{
+			Classes: []string{"a", "b"}, Truth: []int{0, 1, 1}, Predicted: []int{0, 1, 0},
+			Probabilities: []float64{0.8, 0.2, 0.3, 0.7, 0.6, 0.4}, Positive: 1,
+		}.Headline()
+	}
+	names := []string{lossMetric}
+	for name := range values {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (c *Config) checkEarlyStopping(e EarlyStopping, unknown func(string) bool, add addProblem) {
+	if c.Validation == "" && !unknown("validation") {
+		add("early_stopping", "No validation part", "Early stopping watches a metric of rows that are not trained on: add validation = … with a part of the split.")
+	}
+	if e.Patience < 1 {
+		add("early_stopping.patience", "Not a positive number", "Training ends after this many epochs without a better metric: at least 1, not %d.", e.Patience)
+	}
+	if !(e.MinDelta >= 0) {
+		add("early_stopping.min_delta", "A negative number", "It is %v, and must not be negative.", e.MinDelta)
+	}
+	var known []string
+	if c.Model.Linear != nil || c.Task == string(model.Regression) {
+		known = metricNames(model.Regression)
+	} else if c.Model.Logistic != nil || c.Task == string(model.Classification) {
+		known = metricNames(model.Classification)
+	} else {
+		known = append(metricNames(model.Classification), metricNames(model.Regression)...)
+	}
+	if p := unknownMetric(e.metric(), known); p != nil && !unknown("model") && !unknown("task") {
+		add(p.Path, p.Summary, "%s", p.Detail)
+	}
+}
+
+// unknownMetric is the problem that a metric is not among the known ones.
+func unknownMetric(name string, known []string) *stage.Problem {
+	if slices.Contains(known, name) {
+		return nil
+	}
+	hint := ""
+	if s := table.Suggest(name, known); s != "" {
+		hint = fmt.Sprintf("Did you mean %q? ", s)
+	}
+	slices.Sort(known)
+	return stage.Problemf("early_stopping.metric", fmt.Sprintf("No metric %q", name), "%sThe metrics are %s.", hint, strings.Join(slices.Compact(known), ", "))
+}
+
+// metric is the name without the part it is always about.
+func (e EarlyStopping) metric() string { return strings.TrimPrefix(e.Metric, "validation.") }
+
+func (e EarlyStopping) direction() metric.Direction {
+	switch e.Mode {
+	case "min":
+		return metric.Min
+	case "max":
+		return metric.Max
+	}
+	return metric.DirectionOf(e.metric())
+}
+
+// classWeights is the argument class_weights.
+type classWeights struct {
+	balanced bool
+	byClass  map[string]float64
+}
+
+func parseClassWeights(raw json.RawMessage) (classWeights, error) {
+	var text string
+	var w classWeights
+	switch {
+	case len(raw) == 0 || string(raw) == "null":
+		return w, nil
+	case json.Unmarshal(raw, &text) == nil:
+		if text != "balanced" {
+			return w, fmt.Errorf("%q is neither", text)
+		}
+		w.balanced = true
+		return w, nil
+	}
+	if err := json.Unmarshal(raw, &w.byClass); err != nil {
+		return w, fmt.Errorf("%s is neither", raw)
+	}
+	for class, v := range w.byClass {
+		if !(v >= 0) || math.IsInf(v, 0) {
+			return w, fmt.Errorf("the weight of %q is %v", class, v)
+		}
+	}
+	return w, nil
+}

@@ -1,0 +1,232 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/flow-pipelines/flow/engine/stage"
+	"github.com/flow-pipelines/flow/stages/model"
+	"github.com/flow-pipelines/flow/stages/table"
+)
+
+// part is a table in memory: the features as they are in the file, and the
+// target as text or as numbers.
+type part struct {
+	// role is the argument that names the table.
+	role   string
+	frame  *model.Frame
+	labels []string
+	values []float64
+}
+
+func (p *part) rows() int { return p.frame.Rows() }
+
+// readPart reads the table at path. The target is read as labels for a
+// classification, as numbers for a regression. Mistakes in the table are
+// problems at the argument role.
+func readPart(ctx context.Context, role, path string, columns []model.Column, target string, task model.Task) (p *part, err error) {
+	r, err := table.Open(path)
+	if err != nil {
+		return nil, unreadable(role, err)
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	at, err := table.Index(r.Columns(), target)
+	if err != nil {
+		return nil, missingColumn(targetPath(role), target, r.Columns())
+	}
+	p = &part{role: role}
+	if p.frame, err = model.NewFrame(columns, table.Names(r.Columns())); err != nil {
+		return nil, stage.Problemf(role, "A feature is missing", "The table has %v.", err)
+	}
+	missing, first := 0, ""
+	row := make([]table.Value, len(r.Columns()))
+	for {
+		if p.rows()&0xfff == 0 && ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if err := r.Read(row); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return nil, unreadable(role, err)
+		}
+		if isMissing(row[at]) {
+			if missing++; first == "" {
+				first = r.Position()
+			}
+			continue
+		}
+		if err := p.append(row, at, task); err != nil {
+			return nil, stage.Problemf(role, "A value that cannot be used", "%s: %v.", r.Position(), err)
+		}
+	}
+	if missing > 0 {
+		return nil, stage.Problemf(targetPath(role), "Missing labels",
+			"%d of the rows of %s have no %q, the first is %s. Drop them in a preprocess stage, before the split.", missing, role, target, first)
+	}
+	if p.rows() == 0 {
+		return nil, stage.Problemf(role, "No rows", "The table has columns, but not a single row.")
+	}
+	return p, nil
+}
+
+// targetPath is where a problem with the target of a part is shown: the target
+// itself, unless it is the validation part alone that is wrong.
+func targetPath(role string) string {
+	if role == roleValidation {
+		return roleValidation
+	}
+	return "target"
+}
+
+// isMissing takes an empty text for missing, which it is in CSV.
+func isMissing(v table.Value) bool { return v.IsMissing() || v.Text() == "" }
+
+func (p *part) append(row []table.Value, target int, task model.Task) error {
+	if task == model.Classification {
+		if err := model.Append(p.frame, row); err != nil {
+			return cellError(err)
+		}
+		p.labels = append(p.labels, row[target].Text())
+		return nil
+	}
+	v, ok := row[target].Float()
+	if b, isBool := row[target].Bool(); isBool {
+		v, ok = 0, true
+		if b {
+			v = 1
+		}
+	}
+	switch {
+	case !ok:
+		return fmt.Errorf("the target %q is not a number; for classes write task = \"classification\"", row[target].Text())
+	case math.IsInf(float64(float32(v)), 0):
+		return fmt.Errorf("the target %q is infinite or beyond the range of a float32", row[target].Text())
+	}
+	if err := model.Append(p.frame, row); err != nil {
+		return cellError(err)
+	}
+	p.values = append(p.values, v)
+	return nil
+}
+
+// cellError leaves out the row: the position before it names file and line.
+func cellError(err error) error {
+	var cell *model.CellError
+	if errors.As(err, &cell) {
+		return fmt.Errorf("column %q: %q %s", cell.Column, cell.Text, cell.Why)
+	}
+	return err
+}
+
+func unreadable(role string, err error) error {
+	return stage.Problemf(role, "The table cannot be read", "%v.", err)
+}
+
+// inferTask decides what Config.Task leaves open; see its documentation.
+func inferTask(c *Config, target table.Column, distinct []string) model.Task {
+	switch {
+	case c.Task != "":
+		return model.Task(c.Task)
+	case c.Model.Logistic != nil:
+		return model.Classification
+	case c.Model.Linear != nil:
+		return model.Regression
+	case c.Positive != "" || len(c.ClassWeights) > 0 && string(c.ClassWeights) != "null":
+		return model.Classification
+	case target.Type != table.Int && target.Type != table.Float:
+		return model.Classification
+	case target.Type == table.Int && areCodes(distinct):
+		return model.Classification
+	}
+	return model.Regression
+}
+
+// mostCodes is how many whole numbers may still be codes of classes.
+const mostCodes = 100
+
+// areCodes reports whether the texts are the numbers 0, 1, 2, … or 1, 2, 3, ….
+func areCodes(distinct []string) bool {
+	if len(distinct) < 2 || len(distinct) > mostCodes {
+		return false
+	}
+	numbers := make([]int, len(distinct))
+	for i, s := range distinct {
+		v, err := strconv.Atoi(s)
+		if err != nil {
+			return false
+		}
+		numbers[i] = v
+	}
+	slices.Sort(numbers)
+	for i, v := range numbers {
+		if v != numbers[0]+i {
+			return false
+		}
+	}
+	return numbers[0] == 0 || numbers[0] == 1
+}
+
+// distinctTarget reads up to mostCodes+1 distinct values of the target, which
+// is enough for areCodes.
+func distinctTarget(ctx context.Context, path, target string) (distinct []string, err error) {
+	r, err := table.Open(path)
+	if err != nil {
+		return nil, unreadable(roleData, err)
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	at, err := table.Index(r.Columns(), target)
+	if err != nil {
+		return nil, missingColumn("target", target, r.Columns())
+	}
+	seen := map[string]bool{}
+	row := make([]table.Value, len(r.Columns()))
+	for n := 0; len(seen) <= mostCodes; n++ {
+		if n&0xfff == 0 && ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if err := r.Read(row); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return nil, unreadable(roleData, err)
+		}
+		if !isMissing(row[at]) {
+			seen[row[at].Text()] = true
+		}
+	}
+	return sortedClasses(seen), nil
+}
+
+// sortedClasses orders classes as numbers if all are, else as text.
+func sortedClasses(seen map[string]bool) []string {
+	type class struct {
+		name  string
+		value float64
+	}
+	var classes []class
+	numbers := true
+	for name := range seen {
+		v, err := strconv.ParseFloat(name, 64)
+		numbers = numbers && err == nil && !math.IsNaN(v)
+		classes = append(classes, class{name, v})
+	}
+	slices.SortFunc(classes, func(a, b class) int {
+		if numbers && a.value != b.value {
+			if a.value < b.value {
+				return -1
+			}
+			return 1
+		}
+		return strings.Compare(a.name, b.name)
+	})
+	out := make([]string, len(classes))
+	for i, c := range classes {
+		out[i] = c.name
+	}
+	return out
+}

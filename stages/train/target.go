@@ -1,0 +1,174 @@
+package train
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/flow-pipelines/flow/engine/stage"
+	"github.com/flow-pipelines/flow/stages/metric"
+	"github.com/flow-pipelines/flow/stages/model"
+	"github.com/flow-pipelines/flow/stages/nn"
+	"github.com/flow-pipelines/flow/stages/table"
+)
+
+// target is how the column to predict becomes what a network is trained on.
+type target struct {
+	task model.Task
+	// classes are those of the training part; positive is an index or
+	// metric.NoPositive.
+	classes  []string
+	positive int
+	weights  []float64 // of the classes
+	// A regression is trained on (value - shift) / scale, which makes learning
+	// rates and losses independent of the unit.
+	shift, scale float32
+}
+
+// fitTarget learns the target from the training part.
+func fitTarget(c *Config, task model.Task, data *part) (*target, error) {
+	t := &target{task: task, positive: metric.NoPositive}
+	if task == model.Regression {
+		t.fitNumbers(data.values)
+		return t, nil
+	}
+	counts := map[string]int{}
+	seen := map[string]bool{}
+	for _, l := range data.labels {
+		counts[l]++
+		seen[l] = true
+	}
+	t.classes = sortedClasses(seen)
+	if len(t.classes) == 1 {
+		return nil, stage.Problemf("target", "Only one class", "Every row of data has %q as its %s: there is nothing to tell apart. Check the filters before this stage, and stratify the split.", t.classes[0], c.Target)
+	}
+	if len(t.classes) == 2 {
+		t.positive = 1
+	}
+	if c.Positive != "" {
+		if t.positive = slices.Index(t.classes, c.Positive); t.positive < 0 {
+			return nil, noClass("positive", c.Positive, t.classes)
+		}
+	}
+	return t, t.weigh(c.ClassWeights, counts, len(data.labels))
+}
+
+func noClass(path, name string, classes []string) *stage.Problem {
+	hint := ""
+	if s := table.Suggest(name, classes); s != "" {
+		hint = fmt.Sprintf("Did you mean %q? ", s)
+	}
+	shown := classes
+	if len(shown) > 20 {
+		shown = append(shown[:20:20], "…")
+	}
+	return stage.Problemf(path, fmt.Sprintf("No class %q", name), "%sThe classes of the training part are %s.", hint, strings.Join(shown, ", "))
+}
+
+// weigh sets the weights of classes. Balanced is rows/(classes·rows of the
+// class), as scikit-learn has it: the mean over rows is 1.
+func (t *target) weigh(raw json.RawMessage, counts map[string]int, rows int) error {
+	w, err := parseClassWeights(raw)
+	if err != nil {
+		return err // Job has checked it
+	}
+	t.weights = make([]float64, len(t.classes))
+	for i, class := range t.classes {
+		t.weights[i] = 1
+		if w.balanced {
+			t.weights[i] = float64(rows) / (float64(len(t.classes)) * float64(counts[class]))
+		}
+	}
+	names := make([]string, 0, len(w.byClass))
+	for name := range w.byClass {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	total := 0.0
+	for _, name := range names {
+		i := slices.Index(t.classes, name)
+		if i < 0 {
+			return noClass("class_weights", name, t.classes)
+		}
+		t.weights[i] = w.byClass[name]
+	}
+	for _, v := range t.weights {
+		total += v
+	}
+	if total == 0 {
+		return stage.Problemf("class_weights", "No class counts", "Every class has the weight 0, so there is nothing to learn from.")
+	}
+	return nil
+}
+
+func (t *target) fitNumbers(values []float64) {
+	var sum float64
+	for _, v := range values {
+		sum += v
+	}
+	mean := sum / float64(len(values))
+	var squares float64
+	for _, v := range values {
+		d := v - mean
+		squares += float64(d * d)
+	}
+	t.shift = float32(mean)
+	t.scale = float32(math.Sqrt(squares / float64(len(values))))
+	if t.scale == 0 || math.IsInf(float64(t.scale), 0) {
+		t.scale = 1
+	}
+}
+
+// outputs is how many the network has.
+func (t *target) outputs() int {
+	if t.task == model.Regression {
+		return 1
+	}
+	return len(t.classes)
+}
+
+func (t *target) loss() nn.Loss {
+	if t.task == model.Regression {
+		return nn.SquaredError
+	}
+	return nn.SoftmaxCrossEntropy
+}
+
+// encode returns the target of a part as a network takes it, and for a
+// classification as indices of classes.
+func (t *target) encode(p *part) (y nn.Matrix, truth []int, err error) {
+	y = nn.NewMatrix(p.rows(), 1)
+	if t.task == model.Regression {
+		for i, v := range p.values {
+			y.Data[i] = (float32(v) - t.shift) / t.scale
+		}
+		return y, nil, nil
+	}
+	index := make(map[string]int, len(t.classes))
+	for i, c := range t.classes {
+		index[c] = i
+	}
+	truth = make([]int, p.rows())
+	for i, l := range p.labels {
+		c, ok := index[l]
+		if !ok {
+			return y, nil, stage.Problemf(p.role, fmt.Sprintf("Class %q is not in the training part", l), "Row %d has it, and no row of data has. Stratify the split, or drop the class before it.", i+1)
+		}
+		truth[i], y.Data[i] = c, float32(c)
+	}
+	return y, truth, nil
+}
+
+// rowWeights gives each row the weight of its class; nil if all are 1.
+func (t *target) rowWeights(truth []int) []float32 {
+	if !slices.ContainsFunc(t.weights, func(w float64) bool { return w != 1 }) {
+		return nil
+	}
+	out := make([]float32, len(truth))
+	for i, c := range truth {
+		out[i] = float32(t.weights[c])
+	}
+	return out
+}

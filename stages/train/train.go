@@ -1,0 +1,290 @@
+// Package train is the stage type train: it fits a model on the rows of a table
+// and writes a model directory (stages/model) as its output.
+//
+// Transforms of features are fitted on the training part alone and become part
+// of the model. The validation part is predicted after each epoch; with
+// early_stopping it decides which epoch's parameters are kept. The metrics of
+// both parts are computed with the finished model, by the code that later
+// serves it.
+//
+// The same arguments and tables give the same files, to the bit, on any machine
+// and with any number of CPUs; TestTheModelIsTheSameBits holds it to that. A
+// change that gives other bits raises Version.
+//
+// It refuses, with one message each: a target or feature that the table has
+// not, rows without a label, text or infinity where a number is needed, a
+// single class, a class that only the validation part has, and a loss that is
+// not finite. It trains on tables that fit in memory.
+//
+// The engine calls it through stages/builtin.
+package train
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+
+	"github.com/flow-pipelines/flow/engine/stage"
+	"github.com/flow-pipelines/flow/stages/model"
+	"github.com/flow-pipelines/flow/stages/nn"
+	"github.com/flow-pipelines/flow/stages/table"
+)
+
+// Version is part of every key of a train stage.
+const Version = 1
+
+// The arguments that name tables, and the output.
+const (
+	roleData       = "data"
+	roleValidation = "validation"
+	outputModel    = "model"
+)
+
+// Type is the stage type.
+type Type struct{}
+
+var _ stage.Runner = Type{}
+
+// Schema describes the block.
+func (Type) Schema() *stage.Schema {
+	return &stage.Schema{
+		Name:    "train",
+		Version: Version,
+		Summary: "Fit a model on a table, without Python",
+		Doc:     doc,
+		Example: example,
+		Body:    stage.BodyOf[Config](),
+		Outputs: []stage.OutputDoc{{Name: outputModel, Doc: "Model directory: model.onnx, features.json, model.json and a model card."}},
+		Metrics: "train and, with a validation part, validation: loss, and accuracy, precision, recall, f1, auc and more for a classification or mae, rmse, r2 and more for a regression; epochs_run; best_epoch, whose parameters the model has.",
+	}
+}
+
+const doc = `Logistic and linear regression and multilayer perceptrons for tables (CSV,
+JSON Lines, Parquet). Features are imputed, scaled and encoded; what that needs
+is fitted on ` + "`data`" + ` alone and stored in the model. A regression's target is
+scaled to mean 0 and deviation 1 for training, and back in the model.
+
+The result is the same to the bit on every machine. Its model is an ONNX file
+from raw columns to predictions, which any ONNX runtime can run.`
+
+const example = `train "mlp" {
+  data       = split.holdout.train
+  validation = split.holdout.validation
+  target     = "diagnosis"
+
+  features {
+    numeric "*" {
+      impute = "median"
+      scale  = "standard"
+    }
+  }
+  model "mlp" { hidden = [64, 32] }
+  optimizer "adam" { learning_rate = 0.01 }
+  early_stopping {
+    metric   = "f1"
+    patience = 8
+  }
+  epochs = 60
+  seed   = 7
+}`
+
+// Job checks what shows in the arguments alone.
+func (Type) Job(req *stage.Request) (*stage.Job, error) {
+	c, err := stage.Decode[Config](req.Args)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.check(req.IsUnknown).Err(); err != nil {
+		return nil, err
+	}
+	return req.Job(stage.Output{Name: outputModel, Path: "model", Dir: true}), nil
+}
+
+// Run trains and writes the model.
+func (Type) Run(ctx context.Context, run *stage.Run) (stage.Metrics, error) {
+	c, err := stage.Decode[Config](run.Args)
+	if err != nil {
+		return nil, err
+	}
+	// Values that were unknown to Job are known now.
+	if err := c.check(func(string) bool { return false }).Err(); err != nil {
+		return nil, err
+	}
+	in, err := read(ctx, &c, run.Log)
+	if err != nil {
+		return nil, err
+	}
+	network := c.network(in.features.Width(), in.target.outputs())
+	trainer, err := nn.NewTrainer(nn.Options{
+		Network: network, Loss: in.target.loss(), Optimizer: c.optimizerOptions(),
+		BatchSize: min(c.BatchSize, in.data.x.Rows), Seed: uint64(c.Seed), Threads: run.CPUs,
+	})
+	if err != nil {
+		return nil, err
+	}
+	fit := &fitting{
+		config: &c, target: in.target, trainer: trainer, validation: in.validation, progress: run.Progress, log: run.Log,
+		examples: nn.Examples{X: in.data.x, Y: in.data.y, Weight: in.target.rowWeights(in.data.truth)},
+	}
+	best, err := fit.run(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return finish(run, &c, in, network, best)
+}
+
+// inputs are the parts in the form that training and scoring take.
+type inputs struct {
+	target     *target
+	features   *model.Features
+	data       *scored
+	validation *scored // may be nil
+	frames     map[string]*model.Frame
+}
+
+// read reads both parts and fits target and features on the training part.
+func read(ctx context.Context, c *Config, log io.Writer) (*inputs, error) {
+	about, err := table.Describe(ctx, string(c.Data))
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, unreadable(roleData, err)
+	}
+	at, err := table.Index(about.Columns, c.Target)
+	if err != nil {
+		return nil, missingColumn("target", c.Target, about.Columns)
+	}
+	distinct, err := distinctTarget(ctx, string(c.Data), c.Target)
+	if err != nil {
+		return nil, err
+	}
+	task := inferTask(c, about.Columns[at], distinct)
+	fmt.Fprintf(log, "%d rows; %s of %s\n", about.Rows, task, c.Target)
+	spec := c.Features
+	if spec == nil {
+		spec = defaultFeatures()
+	}
+	selected, err := selectFeatures(spec, about.Columns, c.Target, log)
+	if err != nil {
+		return nil, err
+	}
+	data, err := readPart(ctx, roleData, string(c.Data), selected.columns(), c.Target, task)
+	if err != nil {
+		return nil, err
+	}
+	in := &inputs{frames: map[string]*model.Frame{roleData: data.frame}}
+	if in.target, err = fitTarget(c, task, data); err != nil {
+		return nil, err
+	}
+	if in.features, err = model.Fit(data.frame, selected.numeric, selected.categorical); err != nil {
+		return nil, fitProblem(err)
+	}
+	if in.data, err = in.score(data); err != nil {
+		return nil, err
+	}
+	if c.Validation == "" {
+		return in, nil
+	}
+	validation, err := readPart(ctx, roleValidation, string(c.Validation), selected.columns(), c.Target, task)
+	if err != nil {
+		return nil, err
+	}
+	in.frames[roleValidation] = validation.frame
+	in.validation, err = in.score(validation)
+	return in, err
+}
+
+func (in *inputs) score(p *part) (*scored, error) {
+	y, truth, err := in.target.encode(p)
+	if err != nil {
+		return nil, err
+	}
+	x := nn.Matrix{Rows: p.rows(), Cols: in.features.Width(), Data: in.features.Transform(p.frame)}
+	return &scored{x: x, y: y, truth: truth, values: p.values}, nil
+}
+
+func fitProblem(err error) error {
+	var many *model.TooManyCategoriesError
+	if errors.As(err, &many) {
+		return stage.Problemf("features", fmt.Sprintf("Column %q has %d different values", many.Column, many.Have),
+			"One feature for each is most likely not meant; the limit is %d. Leave the column out with ignore = [%q] in the features block, or raise max_categories of its categorical block.", many.Most, many.Column)
+	}
+	return err
+}
+
+// finish makes the model, measures it and writes it.
+func finish(run *stage.Run, c *Config, in *inputs, network nn.Network, best *fitted) (stage.Metrics, error) {
+	parameters, err := describe(run.Args)
+	if err != nil {
+		return nil, err
+	}
+	m := &model.Model{
+		Task: in.target.task, Target: c.Target, Classes: in.target.classes, Family: c.family(),
+		Features: *in.features, Layers: layersOf(network, best.parameters),
+		TargetScale: in.target.scale, TargetShift: in.target.shift,
+		Parameters: parameters, Versions: map[string]int{"train": Version},
+	}
+	if in.target.positive >= 0 {
+		m.Positive = in.target.classes[in.target.positive]
+	}
+	predictor, err := model.New(m)
+	if err != nil {
+		return nil, err
+	}
+	metrics := map[string]any{"epochs_run": best.epochs, "best_epoch": best.best}
+	for name, s := range map[string]*scored{"train": in.data, "validation": in.validation} {
+		if s == nil {
+			continue
+		}
+		frame := in.frames[roleData]
+		if name == "validation" {
+			frame = in.frames[roleValidation]
+		}
+		p, err := predictor.Predict(frame)
+		if err != nil {
+			return nil, err
+		}
+		metrics[name] = anyMap(in.target.predictionMetrics(p, s))
+	}
+	m.Metrics = metrics
+	if err := model.Write(run.Output(outputModel), m); err != nil {
+		return nil, err
+	}
+	return maps.Clone(metrics), nil
+}
+
+func anyMap(m map[string]float64) map[string]any {
+	out := make(map[string]any, len(m))
+	for k, v := range m {
+		out[k] = v
+	}
+	return out
+}
+
+// describe returns the arguments for the model card: without tables, which are
+// paths, and without what was left out.
+func describe(args json.RawMessage) (map[string]any, error) {
+	var all map[string]any
+	if err := json.Unmarshal(args, &all); err != nil {
+		return nil, fmt.Errorf("describe arguments: %w", err)
+	}
+	delete(all, roleData)
+	delete(all, roleValidation)
+	prune(all)
+	return all, nil
+}
+
+func prune(m map[string]any) {
+	for k, v := range m {
+		switch v := v.(type) {
+		case nil:
+			delete(m, k)
+		case map[string]any:
+			prune(v)
+		}
+	}
+}
