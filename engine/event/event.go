@@ -8,8 +8,9 @@
 package event
 
 import (
-	"encoding/json"
 	"time"
+
+	"github.com/hashicorp/hcl/v2"
 
 	"github.com/flow-pipelines/flow/engine/addr"
 )
@@ -33,7 +34,7 @@ const (
 	Retrying Kind = "stage_retrying"
 	// Done: Addr, Action, Elapsed, Metrics (top-level numbers), Text.
 	Done Kind = "stage_done"
-	// Failed: Addr, Elapsed, Text (why), Exit, LogTail, LogPath, Hints.
+	// Failed: Addr, Elapsed, Text (why), Exit, LogTail, LogPath, Hints, Diags.
 	Failed Kind = "stage_failed"
 	// Skipped: Addr, Text (why). It will not run: a stage it needs failed,
 	// or a gate is closed.
@@ -64,9 +65,10 @@ type Event struct {
 	LogTail []string           `json:"log_tail,omitempty"`
 	LogPath string             `json:"log_path,omitempty"`
 	Hints   []string           `json:"hints,omitempty"`
-	// Diagnostic is a rendered problem of the user's, with its position.
-	Diagnostic json.RawMessage `json:"diagnostic,omitempty"`
-	Counts     map[string]int  `json:"counts,omitempty"`
+	Counts  map[string]int     `json:"counts,omitempty"`
+	// Diags are a mistake of the user's with its position, for Failed. Text
+	// says the same without it.
+	Diags hcl.Diagnostics `json:"-"`
 }
 
 // Sink takes events. It is called from one goroutine at a time.

@@ -39,13 +39,18 @@ type Content struct {
 	Node digest.Node
 }
 
+// program reports whether the job is a program of the user's, known or not.
+func (s Subject) program() bool {
+	return len(s.Job.Command) > 0 || slices.Contains(s.Unknown, "command")
+}
+
 // ManifestOf lists the facts that the result of s depends on.
 func ManifestOf(s Subject) (Manifest, error) {
 	m := Manifest{{Kind: TypeFact, Name: s.Schema.Name, Value: strconv.Itoa(s.Schema.Version)}}
 	// A program sees the paths in its arguments; a job that flow runs itself
 	// sees at most a file's extension, which tells the format.
 	seen := func(p string) string { return p }
-	if len(s.Job.Command) == 0 && !s.Job.Given {
+	if !s.program() && !s.Job.Given {
 		seen = path.Ext
 	}
 	if err := m.addArguments(s); err != nil {
@@ -76,7 +81,7 @@ func ManifestOf(s Subject) (Manifest, error) {
 func (m *Manifest) addArguments(s Subject) error {
 	// What became the command, inputs, outputs or environment of a program
 	// is hashed as such, and not a second time as it was written.
-	if len(s.Job.Command) > 0 || len(s.Args) == 0 {
+	if s.program() || len(s.Args) == 0 {
 		return nil
 	}
 	leaves, err := Flatten(s.Args)

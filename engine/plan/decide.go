@@ -114,7 +114,7 @@ func (d *decision) gate(outcome func(addr.Address) Outcome) bool {
 			d.pending = append(d.pending, a)
 		}
 	}
-	if st.When.IsFalse() {
+	if st.When.Value == config.False {
 		d.step.Action = Blocked
 		d.because(Reason{Kind: Gate, Text: "when: " + st.When.Text + " is false"})
 		return true
@@ -205,13 +205,14 @@ func (d *decision) givenMissing(ctx context.Context, o stage.Output) error {
 // inputs finds the content of everything that the job reads.
 func (d *decision) inputs(ctx context.Context, outcome func(addr.Address) Outcome) error {
 	job := d.step.Stage.Job
+	program := len(job.Command) > 0 || slices.Contains(d.step.Stage.Unknown, "command")
 	d.unknown = map[string]bool{}
 	seen := map[string]bool{}
 	add := func(in stage.Input, path string, n digest.Node) {
 		name := in.Role
 		// A program finds its inputs by their paths, a job of flow's own by
 		// their roles.
-		if len(job.Command) > 0 {
+		if program {
 			name = path
 		}
 		if seen[name] {
@@ -305,7 +306,7 @@ func (d *decision) manifest() error {
 // the decision, but with the work: then its key is known.
 func (d *decision) waiting() bool {
 	st := d.step.Stage
-	return len(d.unknown) > 0 || len(st.Unknown) > 0 || st.When.IsUnknown()
+	return len(d.unknown) > 0 || len(st.Unknown) > 0 || st.When.Value == config.Unknown
 }
 
 // pendingAction decides about a stage that has to wait for others: it runs if
@@ -330,10 +331,10 @@ func (d *decision) pendingAction(ctx context.Context) error {
 		d.because(cs...)
 	}
 	d.step.Action = Run
-	if len(d.step.Reasons) == 0 || st.When.IsUnknown() {
+	if len(d.step.Reasons) == 0 || st.When.Value == config.Unknown {
 		d.step.Action = Defer
 	}
-	if st.When.IsUnknown() {
+	if st.When.Value == config.Unknown {
 		d.because(Reason{Kind: Gate, Text: "when: " + st.When.Text + " is known after apply"})
 	}
 	if d.step.Action == Defer {

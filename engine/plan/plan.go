@@ -196,6 +196,10 @@ func (p *Plan) Effects() []*Step {
 }
 
 // Mistakes is an error that carries what is wrong with the user's pipeline.
-type Mistakes struct{ Diags hcl.Diagnostics }
+type Mistakes struct {
+	Diags hcl.Diagnostics
+	// Files are the parsed files, for snippets.
+	Files map[string]*hcl.File
+}
 
 func (m *Mistakes) Error() string { return m.Diags.Error() }

@@ -74,6 +74,14 @@ type Observer interface {
 	Observe(project string, args json.RawMessage, metrics Metrics) (drift string, err error)
 }
 
+// Measurer is a Type whose jobs write their metrics to Job.MetricsFiles.
+type Measurer interface {
+	Type
+	// Measure reads the files, relative to dir, in which a job has just run.
+	// A file that is missing or cannot be read as metrics is a *Problem.
+	Measure(dir string, files []string) (Metrics, error)
+}
+
 // Metrics are a stage's results that are values rather than files: numbers,
 // strings, booleans, and nested maps and lists of them, as JSON has them.
 // Expressions see them as TYPE.NAME.metrics.
@@ -126,9 +134,8 @@ type Job struct {
 	Env     map[string]string
 	Inputs  []Input
 	Outputs []Output
-	// MetricsFiles are paths of JSON, YAML, TOML or CSV files that the
-	// command writes; the objects in them, merged in order, are the stage's
-	// metrics. A Runner returns its metrics instead.
+	// MetricsFiles are paths of files that the command writes and the type,
+	// a Measurer, reads metrics from. A Runner returns its metrics instead.
 	MetricsFiles []string
 	Isolation    Isolation
 	// Given says that the outputs are the user's own files: nothing runs,
