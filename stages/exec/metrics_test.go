@@ -1,6 +1,7 @@
 package exec_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/flow-pipelines/flow/engine/stage"
 	"github.com/flow-pipelines/flow/stages/exec"
 )
 
@@ -107,4 +109,40 @@ func FuzzParseMetrics(f *testing.F) {
 			t.Errorf("got %v and %v", m, err)
 		}
 	})
+}
+
+func TestSeveralMetricsFilesAreMergedInOrder(t *testing.T) {
+	dir := t.TempDir()
+	for name, content := range map[string]string{
+		"a.json": `{"train": {"loss": 1, "f1": 0.5}, "rows": 10, "kind": {"x": 1}}`,
+		"b.yaml": "train: {loss: 2}\nrows: 20\nkind: plain\n",
+		"c.json": `{"loss": NaN}`,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := exec.Type{}.Measure(dir, []string{"a.json", "b.yaml"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := stage.Metrics{"train": map[string]any{"loss": int64(2), "f1": 0.5}, "rows": int64(20), "kind": "plain"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("want then got:\n%s", diff)
+	}
+
+	_, err = exec.Type{}.Measure(dir, []string{"a.json", "c.json"})
+	var problem *stage.Problem
+	if !errors.As(err, &problem) {
+		t.Fatalf("got %v, want a problem", err)
+	}
+	if got, want := problem.Error(), `metrics[1]: The metrics in "c.json" cannot be read: After the program ended: line 1: NaN is not JSON`; !strings.HasPrefix(got, want) {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	if _, err := (exec.Type{}).Measure(dir, []string{"none.json", "c.json"}); err == nil || !strings.Contains(err.Error(), `"none.json" cannot be read: After the program ended: no such file`) {
+		t.Errorf("got %v", err)
+	}
+	if got, err := (exec.Type{}).Measure(dir, nil); err != nil || len(got) != 0 {
+		t.Errorf("got %v, %v from no files", got, err)
+	}
 }
