@@ -30,7 +30,8 @@ const (
 type Executor interface {
 	// Run blocks until the task and every process that it left behind have
 	// ended. When ctx is cancelled, the task gets SIGTERM and, after its
-	// Grace, SIGKILL; Run still returns the Result and no error.
+	// Grace, SIGKILL; Run still returns the Result and no error. Only if ctx
+	// is cancelled before the program starts is the error ctx.Err().
 	Run(ctx context.Context, t Task) (Result, error)
 }
 
@@ -104,6 +105,9 @@ type Result struct {
 	// MaxRSS is the largest resident set, in bytes, of any single process of
 	// the task; 0 if it is not known.
 	MaxRSS int64
+	// Unconfined says, a sentence for a person, what Task.Confine asked for
+	// and was not enforced.
+	Unconfined string
 }
 
 // OK reports whether the program ended by itself and with success. A program

@@ -1,0 +1,215 @@
+//go:build linux
+
+package local_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/flow-pipelines/flow/engine/executor"
+	"github.com/flow-pipelines/flow/engine/executor/local"
+)
+
+// project is a project with an exec directory, as a confined task finds it.
+type project struct {
+	exec           *local.Executor
+	home, root     string
+	dir, log, venv string
+}
+
+func newProject(t testing.TB) *project {
+	e := open(t)
+	if why := e.Unconfined(); why != "" {
+		t.Skip(why)
+	}
+	home := t.TempDir()
+	p := &project{exec: e, home: home, root: filepath.Join(home, "work", "project")}
+	p.dir = filepath.Join(p.root, ".flow", "exec", "1")
+	p.venv = filepath.Join(p.root, ".venv")
+	p.log = filepath.Join(p.root, ".flow", "log")
+	for path, text := range map[string]string{
+		"work/project/data/secret.csv":     "secret\n",
+		"work/project/pipeline.hcl":        "\n",
+		"work/project/.git/config":         "secret\n",
+		"work/project/.venv/bin/tool":      "#!/bin/sh\necho tool\n",
+		"work/project/src/run.sh":          "#!/bin/sh\necho ran\n",
+		"work/project/.flow/exec/1/in.csv": "declared\n",
+		"work/project/.flow/exec/2/in.csv": "secret\n",
+		"work/.git/config":                 "secret\n",
+		"work/sibling/notes.txt":           "neighbour\n",
+		"settings/conf":                    "conf\n",
+	} {
+		path = filepath.Join(home, path)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		mode := os.FileMode(0o644)
+		if strings.HasPrefix(text, "#!") {
+			mode = 0o755
+		}
+		if err := os.WriteFile(path, []byte(text), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return p
+}
+
+func (p *project) task(command ...string) executor.Task {
+	return executor.Task{
+		ID: "exec.confined", Dir: p.dir, Log: p.log, Command: command,
+		Env:     []string{"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=" + p.home, "P=" + p.root},
+		Confine: &executor.Confinement{Project: p.root, Allow: []string{p.venv}},
+	}
+}
+
+// sh runs a script and returns its log.
+func (p *project) sh(t *testing.T, script string) (executor.Result, string) {
+	t.Helper()
+	_ = os.Remove(p.log)
+	res, err := p.exec.Run(t.Context(), p.task("sh", "-c", script))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.Unconfined != "" {
+		t.Errorf("unconfined: %s", res.Unconfined)
+	}
+	log, err := os.ReadFile(p.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res, string(log)
+}
+
+func TestConfinedTaskCannotReachTheProject(t *testing.T) {
+	p := newProject(t)
+	for _, script := range []string{
+		`cat "$P/data/secret.csv"`,
+		`cat ../../../data/secret.csv`,
+		`cat "$P/.git/config"`,
+		`cat "$P/../.git/config"`,
+		`cat "$P/.flow/exec/2/in.csv"`,
+		`ls "$P/data"`,
+		`ls "$P"`,
+		`"$P/src/run.sh"`,
+		`echo x > "$P/data/new.csv"`,
+		`echo x >> "$P/data/secret.csv"`,
+		`rm "$P/data/secret.csv"`,
+		`mv in.csv "$P/data/in.csv"`,
+		`mkdir "$P/new"`,
+		`echo x > "$P/.venv/bin/tool"`,
+		`cd "$P" && cat data/secret.csv`,
+		`ln -s "$P/data/secret.csv" link && cat link`,
+		`cat "/proc/self/cwd/../../../data/secret.csv"`,
+	} {
+		res, log := p.sh(t, script)
+		if res.OK() || strings.Contains(log, "secret\n") || !strings.Contains(log, "ermission denied") {
+			t.Errorf("%s: %+v, log %q", script, res, log)
+		}
+	}
+}
+
+func TestConfinedTaskReachesTheRest(t *testing.T) {
+	p := newProject(t)
+	for _, script := range []string{
+		`cat in.csv && echo x > out && mkdir -p a/b && mv out a/b/out && cat a/b/out && rm -r a`,
+		`"$P/.venv/bin/tool"`,
+		`head -c 10 /usr/bin/env > x && cat /etc/passwd > y && ls /usr /etc > z`,
+		`f=$(mktemp -p "${TMPDIR:-/var/tmp}") && echo x > $f && mv $f in.csv && cat in.csv`,
+		`cat "$HOME/settings/conf" && echo y > "$HOME/settings/conf" && mkdir -p "$HOME/.cache/x" && echo z > "$HOME/.cache/x/y"`,
+		`cat "$P/../sibling/notes.txt"`,
+		`test -e "$P/data/secret.csv"`,
+		`echo out > /dev/stdout && echo err > /dev/stderr && echo null > /dev/null`,
+		`pwd && ls . && ps > /dev/null || true`,
+	} {
+		if res, log := p.sh(t, script); !res.OK() {
+			t.Errorf("%s: %+v, log %q", script, res, log)
+		}
+	}
+}
+
+func TestConfinedToWritablePaths(t *testing.T) {
+	p := newProject(t)
+	task := p.task("sh", "-c", `echo x > "$P/data/new" && cat "$P/data/secret.csv" && ! cat "$P/pipeline.hcl"`)
+	task.Confine.Writable = []string{filepath.Join(p.root, "data"), filepath.Join(p.root, "not there")}
+	res, err := p.exec.Run(t.Context(), task)
+	if err != nil || !res.OK() {
+		t.Errorf("got %+v, %v", res, err)
+	}
+}
+
+// A way to the project through a symbolic link beside it stays closed.
+func TestSymlinksDoNotLeadIntoTheProject(t *testing.T) {
+	p := newProject(t)
+	if err := os.Symlink(p.root, filepath.Join(p.home, "shortcut")); err != nil {
+		t.Fatal(err)
+	}
+	if res, log := p.sh(t, `cat "$HOME/shortcut/data/secret.csv"`); res.OK() {
+		t.Errorf("got %+v, log %q", res, log)
+	}
+	task := p.task("sh", "-c", `cat "$P/data/secret.csv"`)
+	task.Confine.Project = filepath.Join(p.home, "shortcut")
+	if res, err := p.exec.Run(t.Context(), task); err != nil || res.OK() {
+		t.Errorf("project named by a link: got %+v, %v", res, err)
+	}
+}
+
+func TestConfinementRefusesToBeEmptied(t *testing.T) {
+	p := newProject(t)
+	for _, path := range []string{p.root, p.home, "/"} {
+		task := p.task("true")
+		task.Confine.Allow = []string{path}
+		if _, err := p.exec.Run(t.Context(), task); err == nil {
+			t.Errorf("allow %s: no error", path)
+		}
+	}
+}
+
+func TestProgramInTheProjectIsDenied(t *testing.T) {
+	p := newProject(t)
+	_, err := p.exec.Run(t.Context(), p.task(filepath.Join(p.root, "src/run.sh")))
+	var e *executor.ProgramError
+	if !errors.As(err, &e) || e.Reason != executor.Denied {
+		t.Errorf("got %v", err)
+	}
+	if res, err := p.exec.Run(t.Context(), p.task(filepath.Join(p.venv, "bin/tool"))); err != nil || !res.OK() {
+		t.Errorf("allowed program: got %+v, %v", res, err)
+	}
+}
+
+// Neither this process nor later tasks are confined by an earlier one.
+func TestConfinementEndsWithTheTask(t *testing.T) {
+	p := newProject(t)
+	secret := filepath.Join(p.root, "data/secret.csv")
+	for range 20 {
+		if res, _ := p.sh(t, `! cat "$P/data/secret.csv"`); !res.OK() {
+			t.Fatalf("got %+v", res)
+		}
+		if _, err := os.ReadFile(secret); err != nil {
+			t.Fatal(err)
+		}
+		free := p.task("cat", secret)
+		free.Confine = nil
+		if res, err := p.exec.Run(t.Context(), free); err != nil || !res.OK() {
+			t.Fatalf("got %+v, %v", res, err)
+		}
+	}
+	// The thread of the last one may still be on its way out.
+	for end := time.Now().Add(2 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		confined, _ := filepath.Glob("/proc/self/task/*")
+		confined = slices.DeleteFunc(confined, func(thread string) bool {
+			status, _ := os.ReadFile(thread + "/status")
+			return !strings.Contains(string(status), "NoNewPrivs:\t1")
+		})
+		if len(confined) == 0 {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("threads %v are still confined", confined)
+		}
+	}
+}

@@ -1,0 +1,72 @@
+package local
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+)
+
+// drain is how long a pump waits for the end of a pipe whose task has ended.
+// The pipe is then empty but for what a process wrote that escaped.
+const drain = 200 * time.Millisecond
+
+// pump copies what a task writes into its log, through a pipe. Giving the task
+// the file itself would be simpler, but a script that says
+//
+//	echo message >/dev/stderr
+//
+// would then open that file anew, truncate it, and write at its beginning; and
+// confined to its own directory it could not open it at all. A pipe is opened
+// by that name without harm.
+type pump struct {
+	r, w *os.File
+	file *os.File
+	done chan error
+}
+
+func newPump(log string) (*pump, error) {
+	file, err := os.OpenFile(log, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("open log: %w", err)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		file.Close()
+		return nil, fmt.Errorf("open log: %w", err)
+	}
+	p := &pump{r: r, w: w, file: file, done: make(chan error, 1)}
+	go func() { p.done <- p.copy() }()
+	return p, nil
+}
+
+// copy reads to the end, also when the log cannot be written any more: a task
+// must not hang because the disk is full.
+func (p *pump) copy() error {
+	buf := make([]byte, 32<<10)
+	var failed error
+	for {
+		n, err := p.r.Read(buf)
+		if n > 0 && failed == nil {
+			_, failed = p.file.Write(buf[:n])
+		}
+		if err != nil {
+			return failed
+		}
+	}
+}
+
+// started closes this process's writing end, so that the pipe ends when the
+// task's processes do.
+func (p *pump) started() { p.w.Close() }
+
+// close waits until everything is in the log.
+func (p *pump) close() error {
+	p.w.Close() // again, if the task never started
+	_ = p.r.SetReadDeadline(time.Now().Add(drain))
+	err := <-p.done
+	if err = errors.Join(err, p.file.Close(), p.r.Close()); err != nil {
+		return fmt.Errorf("write log: %w", err)
+	}
+	return nil
+}
