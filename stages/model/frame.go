@@ -39,8 +39,9 @@ type Cell interface {
 // concurrent use while rows are appended.
 type Frame struct {
 	columns []Column
-	at      []int // position of each column in an appended row
-	width   int   // cells of an appended row
+	index   map[Column]int // position of each column in columns
+	at      []int          // and in an appended row
+	width   int            // cells of an appended row
 	number  [][]float64
 	text    [][]string
 	rows    int
@@ -85,7 +86,7 @@ func nearest(name string, have []string) string {
 // CellError says that a cell has no value of its column's kind.
 type CellError struct {
 	Column string
-	// Row is counted from 1, without a header.
+	// Row is the row of the frame, counted from 1; after Reset from 1 again.
 	Row  int
 	Text string
 	Why  string
@@ -110,9 +111,13 @@ func NewFrame(columns []Column, have []string) (*Frame, error) {
 	for i, name := range have {
 		position[name] = i
 	}
-	f := &Frame{columns: columns, width: len(have), number: make([][]float64, len(columns)), text: make([][]string, len(columns))}
+	f := &Frame{
+		columns: columns, index: make(map[Column]int, len(columns)), width: len(have),
+		number: make([][]float64, len(columns)), text: make([][]string, len(columns)),
+	}
 	var missing []string
-	for _, c := range columns {
+	for j, c := range columns {
+		f.index[c] = j
 		i, ok := position[c.Name]
 		if !ok {
 			missing = append(missing, c.Name)
@@ -174,20 +179,18 @@ func (f *Frame) Reset() { f.rows = 0 }
 
 // numbers returns a column of numbers by name.
 func (f *Frame) numbers(name string) []float64 {
-	for i, c := range f.columns {
-		if c.Name == name && c.Kind == Number {
-			return f.number[i][:f.rows]
-		}
-	}
-	panic(fmt.Sprintf("BUG: model: the frame has no column %q of numbers", name))
+	return f.number[f.mustFind(Column{name, Number})][:f.rows]
 }
 
 // texts returns a column of text by name.
 func (f *Frame) texts(name string) []string {
-	for i, c := range f.columns {
-		if c.Name == name && c.Kind == Text {
-			return f.text[i][:f.rows]
-		}
+	return f.text[f.mustFind(Column{name, Text})][:f.rows]
+}
+
+func (f *Frame) mustFind(c Column) int {
+	i, ok := f.index[c]
+	if !ok {
+		panic(fmt.Sprintf("BUG: model: the frame has no column %q of kind %d", c.Name, c.Kind))
 	}
-	panic(fmt.Sprintf("BUG: model: the frame has no column %q of text", name))
+	return i
 }

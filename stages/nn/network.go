@@ -33,6 +33,16 @@ type Layer struct {
 // Outputs is the number of units of the last layer.
 func (n Network) Outputs() int { return n.Layers[len(n.Layers)-1].Units }
 
+// Size is the number of parameters, as a float64 so that no mistake overflows.
+func (n Network) Size() float64 {
+	size, inputs := 0.0, float64(n.Inputs)
+	for _, l := range n.Layers {
+		size += (inputs + 1) * float64(l.Units)
+		inputs = float64(l.Units)
+	}
+	return size
+}
+
 func (n Network) check() error {
 	if n.Inputs < 1 {
 		return fmt.Errorf("build network: it has no inputs")
@@ -78,7 +88,7 @@ func (n Network) initialise(seed uint64) []Parameter {
 			}
 			s := philox.New(seed, purposeInit, uint32(i))
 			for j := range w.Data {
-				w.Data[j] = (2*s.Float32() - 1) * float32(bound)
+				w.Data[j] = (2*s.Float32() - 1) * float32(bound) // 2·x is exact: fused or not, the bits are the same
 			}
 		}
 		out = append(out,

@@ -129,22 +129,25 @@ func unreadable(role string, err error) error {
 }
 
 // inferTask decides what Config.Task leaves open; see its documentation.
-func inferTask(c *Config, target table.Column, distinct []string) model.Task {
+func inferTask(ctx context.Context, c *Config, target table.Column) (model.Task, error) {
 	switch {
 	case c.Task != "":
-		return model.Task(c.Task)
-	case c.Model.Logistic != nil:
-		return model.Classification
-	case c.Model.Linear != nil:
-		return model.Regression
-	case c.Positive != "" || len(c.ClassWeights) > 0 && string(c.ClassWeights) != "null":
-		return model.Classification
-	case target.Type != table.Int && target.Type != table.Float:
-		return model.Classification
-	case target.Type == table.Int && areCodes(distinct):
-		return model.Classification
+		return model.Task(c.Task), nil
+	case c.Model.Logistic != nil || c.Positive != "" || len(c.ClassWeights) > 0 && string(c.ClassWeights) != "null":
+		return model.Classification, nil
+	case c.Model.Linear != nil || target.Type == table.Float:
+		return model.Regression, nil
+	case target.Type != table.Int:
+		return model.Classification, nil
 	}
-	return model.Regression
+	distinct, err := distinctTarget(ctx, string(c.Data), c.Target)
+	if err != nil {
+		return "", err
+	}
+	if areCodes(distinct) {
+		return model.Classification, nil
+	}
+	return model.Regression, nil
 }
 
 // mostCodes is how many whole numbers may still be codes of classes.

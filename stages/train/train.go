@@ -36,6 +36,10 @@ import (
 // Version is part of every key of a train stage.
 const Version = 1
 
+// mostParameters keeps a mistyped layer from taking all memory: training holds
+// about 20 bytes a parameter.
+const mostParameters = 100_000_000
+
 // The arguments that name tables, and the output.
 const (
 	roleData       = "data"
@@ -118,6 +122,9 @@ func (Type) Run(ctx context.Context, run *stage.Run) (stage.Metrics, error) {
 		return nil, err
 	}
 	network := c.network(in.features.Width(), in.target.outputs())
+	if n := network.Size(); n > mostParameters {
+		return nil, stage.Problemf("model", "The model is too large", "It would have %.3g parameters; %d are possible. Use fewer or smaller hidden layers, or fewer categories.", n, mostParameters)
+	}
 	trainer, err := nn.NewTrainer(nn.Options{
 		Network: network, Loss: in.target.loss(), Optimizer: c.optimizerOptions(),
 		BatchSize: min(c.BatchSize, in.data.x.Rows), Seed: uint64(c.Seed), Threads: run.CPUs,
@@ -158,11 +165,10 @@ func read(ctx context.Context, c *Config, log io.Writer) (*inputs, error) {
 	if err != nil {
 		return nil, missingColumn("target", c.Target, about.Columns)
 	}
-	distinct, err := distinctTarget(ctx, string(c.Data), c.Target)
+	task, err := inferTask(ctx, c, about.Columns[at])
 	if err != nil {
 		return nil, err
 	}
-	task := inferTask(c, about.Columns[at], distinct)
 	fmt.Fprintf(log, "%d rows; %s of %s\n", about.Rows, task, c.Target)
 	spec := c.Features
 	if spec == nil {
