@@ -1,0 +1,214 @@
+package disk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/flow-pipelines/flow/engine/cas"
+	"github.com/flow-pipelines/flow/engine/digest"
+)
+
+// From syncAll new files on, one syncfs is cheaper than an fsync of each: 1,000
+// files take 0.37 s one by one and 0.08 s at once. With few it is not, since it
+// also waits for what other programs have written.
+const syncAll = 32
+
+// commitSize bounds what a batch holds back; at more it commits by itself.
+const commitSize = 20_000
+
+// Batch collects objects in tmp and names them all after one sync.
+type Batch struct {
+	store *Store
+	tmp   *session
+
+	mu      sync.Mutex
+	pending map[digest.Digest]string // the file in tmp
+}
+
+// Batch returns an empty batch.
+func (s *Store) Batch(ctx context.Context) (cas.Batch, error) { return s.NewBatch(ctx) }
+
+// NewBatch is Batch with this store's own methods.
+func (s *Store) NewBatch(context.Context) (*Batch, error) {
+	tmp, err := s.tempDir()
+	if err != nil {
+		return nil, err
+	}
+	return &Batch{store: s, tmp: tmp, pending: map[digest.Digest]string{}}, nil
+}
+
+// Put stores one object durably.
+func (s *Store) Put(ctx context.Context, d digest.Digest, r io.Reader) error {
+	if ok, err := s.Has(ctx, d); ok || err != nil {
+		return err
+	}
+	b, err := s.NewBatch(ctx)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	if err := b.Put(ctx, d, r); err != nil {
+		return err
+	}
+	return b.Commit(ctx)
+}
+
+// Put writes what r holds to tmp.
+func (b *Batch) Put(ctx context.Context, d digest.Digest, r io.Reader) error {
+	if ok, err := b.has(ctx, d); ok || err != nil {
+		return err
+	}
+	tmp := b.tmp.path()
+	if err := b.store.writeTemp(ctx, tmp, d, r); err != nil {
+		_ = os.Remove(tmp)
+		return fmt.Errorf("store object %s: %w", d.Short(), err)
+	}
+	return b.add(ctx, d, tmp)
+}
+
+func (b *Batch) has(ctx context.Context, d digest.Digest) (bool, error) {
+	b.mu.Lock()
+	_, ok := b.pending[d]
+	b.mu.Unlock()
+	if ok {
+		return true, nil
+	}
+	return b.store.Has(ctx, d)
+}
+
+// writeTemp writes r to a new file and checks that it is d.
+func (s *Store) writeTemp(ctx context.Context, tmp string, d digest.Digest, r io.Reader) error {
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, objectPerm)
+	if err != nil {
+		return err
+	}
+	h := digest.NewHasher()
+	_, err = s.copy(ctx, f, io.TeeReader(r, h))
+	if got := h.Sum(); err == nil && got != d {
+		err = &cas.MismatchError{Want: d, Got: got}
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+// add takes over a complete file in tmp.
+func (b *Batch) add(ctx context.Context, d digest.Digest, tmp string) error {
+	b.mu.Lock()
+	if _, twice := b.pending[d]; twice {
+		b.mu.Unlock()
+		return os.Remove(tmp)
+	}
+	b.pending[d] = tmp
+	full := len(b.pending) >= commitSize
+	b.mu.Unlock()
+	if full {
+		return b.Commit(ctx)
+	}
+	return nil
+}
+
+// Commit syncs the files in tmp, renames them, and syncs the renames.
+func (b *Batch) Commit(ctx context.Context) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.pending) == 0 {
+		return nil
+	}
+	files := make([]string, 0, len(b.pending))
+	for _, tmp := range b.pending {
+		files = append(files, tmp)
+	}
+	if err := syncFiles(ctx, files); err != nil {
+		return fmt.Errorf("store %d objects: %w", len(files), err)
+	}
+	dirs := map[string]bool{}
+	for d, tmp := range b.pending {
+		path := b.store.objectPath(d)
+		if err := b.store.makeShard(d); err != nil {
+			return err
+		}
+		if err := os.Rename(tmp, path); err != nil {
+			return fmt.Errorf("store object %s: %w", d.Short(), err)
+		}
+		delete(b.pending, d)
+		dirs[filepath.Dir(path)] = true
+	}
+	files = files[:0]
+	for dir := range dirs {
+		files = append(files, dir)
+	}
+	if err := syncFiles(ctx, files); err != nil {
+		return fmt.Errorf("store objects: %w", err)
+	}
+	return nil
+}
+
+// makeShard makes the directory of an object, and has its name synced once.
+func (s *Store) makeShard(d digest.Digest) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.shards[d[0]] {
+		return nil
+	}
+	shard := filepath.Dir(s.objectPath(d))
+	err := os.Mkdir(shard, 0o777)
+	if err == nil {
+		err = syncFile(filepath.Dir(shard))
+	}
+	if err != nil && !errors.Is(err, os.ErrExist) {
+		return fmt.Errorf("make directory for objects: %w", err)
+	}
+	s.shards[d[0]] = true
+	return nil
+}
+
+// Close removes what was not committed.
+func (b *Batch) Close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var first error
+	for d, tmp := range b.pending {
+		if err := os.Remove(tmp); err != nil && first == nil {
+			first = fmt.Errorf("close batch: %w", err)
+		}
+		delete(b.pending, d)
+	}
+	return first
+}
+
+// syncFiles makes files or directories of the store durable.
+func syncFiles(ctx context.Context, names []string) error {
+	if len(names) >= syncAll {
+		if done, err := syncFS(names[0]); done {
+			return err
+		}
+	}
+	for _, name := range names {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := syncFile(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func syncFile(name string) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	err = f.Sync()
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}

@@ -1,0 +1,91 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/flow-pipelines/flow/engine/cas"
+	"github.com/flow-pipelines/flow/engine/digest"
+)
+
+// object reads a stored object and hashes what it reads. The Read that meets
+// the end judges.
+type object struct {
+	store *Store
+	d     digest.Digest
+	f     *os.File
+	h     *digest.Hasher
+	end   error // what a Read at the end returns
+}
+
+func (o *object) Read(p []byte) (int, error) {
+	if o.end != nil {
+		return 0, o.end
+	}
+	n, err := o.f.Read(p)
+	_, _ = o.h.Write(p[:n])
+	if err == nil {
+		return n, nil
+	}
+	if err == io.EOF {
+		if got := o.h.Sum(); got != o.d {
+			err = o.store.setAside(o.d, o.f, got, nil)
+		}
+	} else {
+		// A bad sector reads as EIO: damage like any other.
+		err = o.store.setAside(o.d, o.f, digest.Digest{}, err)
+	}
+	o.end = err
+	return n, err
+}
+
+func (o *object) Close() error { return o.f.Close() }
+
+// rewind makes o read from the start again.
+func (o *object) rewind() error {
+	o.h.Reset()
+	o.end = nil
+	_, err := o.f.Seek(0, io.SeekStart)
+	return err
+}
+
+// setAside moves a damaged object out of the way, tells OnDamage, and returns
+// the *DamagedError. f is the open file that was found damaged: a good one that
+// has taken its place in the meantime stays.
+func (s *Store) setAside(d digest.Digest, f *os.File, got digest.Digest, cause error) error {
+	path := s.objectPath(d)
+	e := &cas.DamagedError{Digest: d, Got: got, Where: path, Err: cause}
+	damaged, err := f.Stat()
+	if err != nil {
+		return errors.Join(e, err)
+	}
+	now, err := os.Lstat(path)
+	if err == nil && os.SameFile(damaged, now) {
+		e.Where, err = s.moveAside(d, path)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("put damaged object %s aside: %w", d.Short(), errors.Join(err, e))
+	}
+	if s.onDamage != nil {
+		s.onDamage(e)
+	}
+	return e
+}
+
+// moveAside gives the file at path a free name in damaged. One file is kept for
+// each digest: more of them would only fill the disk.
+func (s *Store) moveAside(d digest.Digest, path string) (string, error) {
+	_ = os.Remove(s.trustPath(d))
+	to := filepath.Join(s.dir, "damaged", d.Hex())
+	if err := os.MkdirAll(filepath.Dir(to), 0o777); err == nil {
+		if err := os.Rename(path, to); err == nil {
+			return to, nil
+		}
+	}
+	// On a full disk even a new directory entry may fail; removing does not.
+	return path, os.Remove(path)
+}

@@ -1,0 +1,115 @@
+package disk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/flow-pipelines/flow/engine/digest"
+)
+
+// How says how a file came to its place.
+type How byte
+
+const (
+	// Copied files are their owner's to change.
+	Copied How = iota
+	// Reflinked files share blocks until one of them is written to.
+	Reflinked
+	// Hardlinked files are the object itself, read-only: whoever can write
+	// them all the same (root can) damages the store, which the store
+	// notices before it hands the object out again.
+	Hardlinked
+)
+
+func (h How) String() string { return [...]string{"copied", "reflinked", "hard-linked"}[h] }
+
+// Want says what kind of file Place is to make.
+type Want struct {
+	Perm   os.FileMode // of a copy or a reflink; a hard link has 0444
+	NoLink bool        // no hard link: the file will be written to
+}
+
+// Place makes dst, which must not exist, a file with the object's bytes: a
+// reflink or a hard link for large objects, else a copy. A copy is verified
+// while it is made; an object that is linked is known to be good. Damage leaves
+// no dst and is a *cas.DamagedError. dst is not synced.
+func (s *Store) Place(ctx context.Context, d digest.Digest, dst string, want Want) (How, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	o, err := s.open(d)
+	if err != nil {
+		return 0, err
+	}
+	defer o.Close()
+	info, err := o.f.Stat()
+	if err != nil {
+		return 0, fmt.Errorf("place object %s: %w", d.Short(), err)
+	}
+	if info.Size() >= ReflinkSize && reflink(o.f, dst, want.Perm) == nil {
+		if err := s.ensureGood(ctx, o); err != nil {
+			_ = os.Remove(dst)
+			return 0, err
+		}
+		return Reflinked, nil
+	}
+	// A link shares its mode with the object, so an executable is copied.
+	if info.Size() >= LinkSize && !want.NoLink && want.Perm&0o111 == 0 {
+		linked, err := s.hardlink(ctx, o, dst)
+		if linked || err != nil {
+			return Hardlinked, err
+		}
+	}
+	if err := s.copyOut(ctx, o, dst, want.Perm); err != nil {
+		return 0, err
+	}
+	return Copied, nil
+}
+
+// hardlink reports false without an error where links are not possible: another
+// file system, too many links, a file system without them.
+func (s *Store) hardlink(ctx context.Context, o *object, dst string) (bool, error) {
+	if err := os.Link(s.objectPath(o.d), dst); err != nil {
+		if errors.Is(err, os.ErrExist) {
+			return false, fmt.Errorf("place object %s: %w", o.d.Short(), err)
+		}
+		return false, nil
+	}
+	// Not what we have open: replaced at this moment. Then a copy it is.
+	linked, err := os.Lstat(dst)
+	opened, err2 := o.f.Stat()
+	if err != nil || err2 != nil || !os.SameFile(linked, opened) {
+		_ = os.Remove(dst)
+		return false, errors.Join(err, err2)
+	}
+	// An object that somebody has made writable is made read-only again.
+	if linked.Mode().Perm() != objectPerm {
+		if err := os.Chmod(dst, objectPerm); err != nil {
+			_ = os.Remove(dst)
+			return false, nil
+		}
+	}
+	if err := s.ensureGood(ctx, o); err != nil {
+		_ = os.Remove(dst)
+		return false, err
+	}
+	return true, nil
+}
+
+func (s *Store) copyOut(ctx context.Context, o *object, dst string, perm os.FileMode) error {
+	f, err := os.OpenFile(dst, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
+	if err != nil {
+		return fmt.Errorf("place object %s: %w", o.d.Short(), err)
+	}
+	_, err = s.copy(ctx, f, o)
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		_ = os.Remove(dst)
+		return fmt.Errorf("place object %s: %w", o.d.Short(), err)
+	}
+	return nil
+}

@@ -1,0 +1,136 @@
+package disk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/flow-pipelines/flow/engine/cas"
+	"github.com/flow-pipelines/flow/engine/digest"
+)
+
+// Source is a file on its way into a store.
+type Source struct {
+	Path string
+
+	// Move gives the file away: it is renamed into the store where possible
+	// and may be gone or not afterwards. Nobody else may be writing it.
+	Move bool
+
+	// Unchanged reports whether the file is still what was hashed, by its
+	// stat. It is asked after the file's bytes have been taken without
+	// reading them; when it is nil or says no, they are read.
+	Unchanged func() bool
+}
+
+// PutFile stores a file that was hashed before: by rename (Move), else
+// reflink, else copy. When its bytes are not those of d it returns a
+// *cas.MismatchError and stores nothing.
+func (b *Batch) PutFile(ctx context.Context, d digest.Digest, src Source) error {
+	if ok, err := b.has(ctx, d); ok || err != nil {
+		return err
+	}
+	tmp := b.tmp.path()
+	if err := b.store.takeFile(ctx, tmp, d, src); err != nil {
+		_ = os.Remove(tmp)
+		return fmt.Errorf("store %s: %w", src.Path, err)
+	}
+	return b.add(ctx, d, tmp)
+}
+
+// takeFile makes tmp a file with the bytes of d.
+func (s *Store) takeFile(ctx context.Context, tmp string, d digest.Digest, src Source) error {
+	f, err := openSource(src.Path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return err
+	}
+	taken := false
+	switch {
+	case src.Move && st.Nlink == 1:
+		// A file with a second name is somebody else's too, perhaps an
+		// object that a stage has linked from its inputs to its outputs.
+		taken = os.Rename(src.Path, tmp) == nil
+	case st.Size >= ReflinkSize:
+		taken = reflink(f, tmp, objectPerm) == nil
+	}
+	if !taken {
+		return s.writeTemp(ctx, tmp, d, f)
+	}
+	if err := os.Chmod(tmp, objectPerm); err != nil {
+		return err
+	}
+	if src.Unchanged == nil || !src.Unchanged() {
+		return s.checkTemp(ctx, tmp, d)
+	}
+	if st.Size >= ReflinkSize {
+		s.trustTemp(tmp, d)
+	}
+	return nil
+}
+
+// openSource opens a regular file, and does not wait for a writer should a FIFO
+// have taken its place.
+func openSource(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = errors.New("not a regular file")
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// checkTemp reads a file that was taken unread.
+func (s *Store) checkTemp(ctx context.Context, tmp string, d digest.Digest) error {
+	f, err := os.Open(tmp)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	before, mtime, err := look(f)
+	if err != nil {
+		return err
+	}
+	h := digest.NewHasher()
+	began := settle(ctx, mtime)
+	n, err := s.copy(ctx, io.Writer(h), f)
+	if err != nil {
+		return err
+	}
+	if got := h.Sum(); got != d {
+		return &cas.MismatchError{Want: d, Got: got}
+	}
+	if n >= ReflinkSize {
+		s.trust(d, f, before, began)
+	}
+	return nil
+}
+
+// trustTemp records a file whose caller vouches for it. The inode stays the
+// same when the file gets its name.
+func (s *Store) trustTemp(tmp string, d digest.Digest) {
+	f, err := os.Open(tmp)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	if before, _, err := look(f); err == nil {
+		s.trust(d, f, before, time.Now())
+	}
+}
