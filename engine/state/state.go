@@ -1,51 +1,115 @@
-// Package state is what flow remembers between two commands to be fast.
+// Package state is what flow remembers between two commands in order to be
+// fast: how files looked when they were last hashed, what actions came to, and
+// how long stages took.
+//
+// It is a cache. Whoever deletes state.db loses time and nothing else, and a
+// damaged one is moved aside with a warning. What must not be lost is in
+// flow.lock and in the content store.
+//
+// The database is bbolt, and this is the only package that knows. bbolt lets
+// one process in at a time while it is open for writing, so it is opened for
+// each transaction and closed after it: `flow status` in a second terminal
+// works while `flow apply` runs. Open, one synced write and close take 1.7 ms,
+// open, read and close 52 µs; many records belong into one transaction, and no
+// transaction may span slow work.
+//
+// It neither reads the user's files (engine/worktree does, and keeps its stat
+// cache here) nor knows what a key is made of (engine/key). Callers are
+// engine/worktree, engine/plan, engine/apply and the commands that list and
+// collect garbage.
 package state
 
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
 	"time"
 
-	"github.com/flow-pipelines/flow/engine/addr"
 	"github.com/flow-pipelines/flow/engine/digest"
 )
 
-// Key names an action: the hash of everything that a stage's result depends
-// on. It is engine/key's type in bytes, so that this room stays below that.
+// Key names an action: the hash of all that a stage's result depends on. It is
+// engine/key's type as bytes.
 type Key [32]byte
 
 // Options of a database.
 type Options struct {
-	// LockWait bounds the wait for another process's transaction; zero means 10 s.
+	// LockWait bounds the wait for another process's transaction; zero means
+	// 10 s. No transaction of flow's takes a tenth of that.
 	LockWait time.Duration
 }
 
-// Warning tells that the database was unreadable and was moved aside.
+const defaultLockWait = 10 * time.Second
+
+// DB is the database in a file. It is safe for concurrent use, holds nothing
+// open between transactions, and needs no closing.
+type DB struct {
+	path     string
+	lockWait time.Duration
+
+	// inProcess queues our own goroutines. Otherwise they would meet at the
+	// file lock, which can only be polled.
+	inProcess sync.RWMutex
+
+	mu       sync.Mutex
+	warnings []Warning
+}
+
+// New returns the database in the file path, which the first write makes.
+func New(path string, opts Options) *DB {
+	if opts.LockWait == 0 {
+		opts.LockWait = defaultLockWait
+	}
+	return &DB{path: path, lockWait: opts.LockWait}
+}
+
+// Warning tells that the database was unreadable and was moved aside. What it
+// knew will be found out again.
 type Warning struct {
 	Path    string
 	MovedTo string
 	Err     error
 }
 
-func (w Warning) String() string { panic("not yet") }
+func (w Warning) String() string {
+	return fmt.Sprintf("%s was damaged (%v); it was moved to %s and a new one is started", w.Path, w.Err, w.MovedTo)
+}
 
-// DB is the database in a file, opened a transaction at a time.
-type DB struct{ path string }
+// Warnings returns what happened since the last call and was survived.
+func (db *DB) Warnings() []Warning {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	ws := db.warnings
+	db.warnings = nil
+	return ws
+}
 
-// New returns the database in the file path, which the first write makes.
-func New(path string, opts Options) *DB { return &DB{path: path} }
+func (db *DB) warn(w Warning) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	db.warnings = append(db.warnings, w)
+}
 
-// Warnings returns what went wrong since the last call and was survived.
-func (db *DB) Warnings() []Warning { return nil }
+// LockError says that another process kept the database for too long.
+type LockError struct {
+	Path   string
+	Waited time.Duration
+}
 
-// View runs read in a read-only transaction.
-func (db *DB) View(ctx context.Context, read func(*Tx) error) error { panic("not yet") }
+func (e *LockError) Error() string {
+	return fmt.Sprintf("state %s is in use by another flow, for more than %v: wait for it to end, or end it", e.Path, e.Waited)
+}
 
-// Update runs write in a read-write transaction.
-func (db *DB) Update(ctx context.Context, write func(*Tx) error) error { panic("not yet") }
+// VersionError says that the database was made by a later version of flow.
+type VersionError struct {
+	Path, Got string
+}
 
-// Tx is a transaction; it must not be used after its function has returned.
-type Tx struct{}
+func (e *VersionError) Error() string {
+	return fmt.Sprintf("state %s has the format %q, this flow knows %q: use the flow that made it, or delete the file, which costs time but no results", e.Path, e.Got, format)
+}
 
 // Result is what an action came to.
 type Result struct {
@@ -57,19 +121,33 @@ type Result struct {
 	Run      string // the run that did it
 }
 
-// Result returns what is recorded under k, and whether anything is.
-func (tx *Tx) Result(k Key) (Result, bool, error) { panic("not yet") }
-func (tx *Tx) PutResult(k Key, r Result) error    { panic("not yet") }
-func (tx *Tx) DeleteResult(k Key) error           { panic("not yet") }
+// Result looks up one key in a transaction of its own.
+func (db *DB) Result(ctx context.Context, k Key) (Result, bool, error) {
+	rs, err := db.Results(ctx, []Key{k})
+	r, ok := rs[k]
+	return r, ok, err
+}
 
-// EachResult calls f for all results, by key.
-func (tx *Tx) EachResult(f func(Key, Result) error) error { panic("not yet") }
+// Results looks up many keys in one transaction; what is not there is not in
+// the map.
+func (db *DB) Results(ctx context.Context, keys []Key) (map[Key]Result, error) {
+	found := make(map[Key]Result, len(keys))
+	err := db.View(ctx, func(tx *Tx) error {
+		clear(found)
+		for _, k := range keys {
+			r, ok, err := tx.Result(k)
+			if err != nil {
+				return err
+			}
+			if ok {
+				found[k] = r
+			}
+		}
+		return nil
+	})
+	return found, err
+}
 
-// AddDuration records how long a stage took.
-func (tx *Tx) AddDuration(a addr.Address, d time.Duration) error { panic("not yet") }
-
-// Duration returns the usual time of a stage, else of its type.
-func (tx *Tx) Duration(a addr.Address) (d time.Duration, known bool) { panic("not yet") }
-
-// Results looks up many keys in one transaction; what is not there is not in the map.
-func (db *DB) Results(ctx context.Context, keys []Key) (map[Key]Result, error) { panic("not yet") }
+// errDamaged marks errors that mean that the file's contents are not what
+// bbolt or we have written.
+var errDamaged = errors.New("damaged")
