@@ -1,0 +1,527 @@
+package deploy
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/flow-pipelines/flow/engine/stage"
+)
+
+// project is a place to deploy in, with a clock that moves a second a look.
+type project struct {
+	t    *testing.T
+	dir  string
+	time time.Time
+}
+
+func newProject(t *testing.T) *project {
+	return &project{t: t, dir: t.TempDir(), time: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)}
+}
+
+func (p *project) now() time.Time {
+	p.time = p.time.Add(time.Second)
+	return p.time
+}
+
+func (p *project) root() string { return filepath.Join(p.dir, "serving", "x") }
+
+// model makes a model directory with the given content.
+func (p *project) model(content string) string {
+	p.t.Helper()
+	dir := filepath.Join(p.t.TempDir(), "model")
+	if err := os.MkdirAll(filepath.Join(dir, "sub"), 0o755); err != nil {
+		p.t.Fatal(err)
+	}
+	for _, name := range []string{"model.onnx", "sub/card.md"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o444); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func (p *project) args(model string, keep int) json.RawMessage {
+	p.t.Helper()
+	args, err := json.Marshal(Config{Model: stage.Artifact(model), Directory: &Directory{Path: "serving/x", Keep: keep}})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return args
+}
+
+func (p *project) deploy(model string, keep int) (stage.Metrics, error) {
+	p.t.Helper()
+	return Type{Now: p.now}.Run(p.t.Context(), &stage.Run{
+		Spec: stage.Spec{
+			Type: "deploy", Address: "deploy.local", Project: p.dir, Args: p.args(model, keep),
+			Outputs: map[string]string{Output: filepath.Join(p.t.TempDir(), "deployment.json")},
+		},
+		Log: io.Discard,
+	})
+}
+
+func (p *project) mustDeploy(model string, keep int) string {
+	p.t.Helper()
+	m, err := p.deploy(model, keep)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	version, _ := m["version"].(string)
+	return version
+}
+
+// served returns the content that a reader finds, an error if a file is not
+// there or the files are not of one model.
+func (p *project) served() (string, error) {
+	first, err := os.ReadFile(filepath.Join(p.root(), "current", "model.onnx"))
+	if err != nil {
+		return "", err
+	}
+	second, err := os.ReadFile(filepath.Join(p.root(), "current", "sub", "card.md"))
+	if err != nil {
+		return "", err
+	}
+	if string(first) != string(second) {
+		return "", fmt.Errorf("two halves: %q and %q", first, second)
+	}
+	return string(first), nil
+}
+
+func (p *project) wantServed(want string) {
+	p.t.Helper()
+	if got, err := p.served(); err != nil || got != want {
+		p.t.Errorf("served: got %q, %v, want %q", got, err, want)
+	}
+}
+
+func (p *project) onDisk() []string {
+	p.t.Helper()
+	entries, err := os.ReadDir(filepath.Join(p.root(), "versions"))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+func TestADeploymentIsServedAndRecorded(t *testing.T) {
+	p := newProject(t)
+	a := p.mustDeploy(p.model("a"), 3)
+	b := p.mustDeploy(p.model("b"), 3)
+	p.wantServed("b")
+	record, err := Read(p.root())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if record.Current != b || len(record.Versions) != 2 || record.Versions[0].Name != a {
+		t.Errorf("got %+v", record)
+	}
+	v := record.Versions[1]
+	if v.By != "deploy.local" || v.Files != 2 || v.Size != 2 || v.Digest.Short() != v.Name {
+		t.Errorf("got %+v", v)
+	}
+	var history []string
+	for _, c := range record.History {
+		history = append(history, c.Action+" "+c.From+">"+c.To)
+	}
+	if diff := cmp.Diff([]string{"deploy >" + a, "deploy " + a + ">" + b}, history); diff != "" {
+		t.Errorf("want then got:\n%s", diff)
+	}
+	link, err := os.Readlink(filepath.Join(p.root(), "current"))
+	if want := "versions/" + b; err != nil || link != want {
+		t.Errorf("got %q, %v, want %q: a link that is absolute breaks when the directory moves", link, err, want)
+	}
+}
+
+func TestTheSameModelAgainChangesNothing(t *testing.T) {
+	p := newProject(t)
+	first := p.mustDeploy(p.model("a"), 3)
+	info, err := os.Stat(filepath.Join(p.root(), "versions", first, "model.onnx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if second := p.mustDeploy(p.model("a"), 3); second != first {
+		t.Errorf("got version %s, want %s", second, first)
+	}
+	again, err := os.Stat(filepath.Join(p.root(), "versions", first, "model.onnx"))
+	if err != nil || !os.SameFile(info, again) {
+		t.Errorf("the file was written again: %v", err)
+	}
+}
+
+func TestAFileIsDeployedInADirectory(t *testing.T) {
+	p := newProject(t)
+	file := filepath.Join(p.model("a"), "model.onnx")
+	if err := os.Chmod(file, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	p.mustDeploy(file, 3)
+	info, err := os.Stat(filepath.Join(p.root(), "current", "model.onnx"))
+	if err != nil || info.Mode()&0o100 == 0 {
+		t.Errorf("got %v, %v", info, err)
+	}
+}
+
+func TestOldVersionsGoButNeverTheCurrentOne(t *testing.T) {
+	p := newProject(t)
+	var versions []string
+	for _, content := range []string{"a", "b", "c", "d"} {
+		versions = append(versions, p.mustDeploy(p.model(content), 3))
+	}
+	want := slices.Sorted(slices.Values(versions[1:]))
+	if diff := cmp.Diff(want, p.onDisk()); diff != "" {
+		t.Errorf("want then got:\n%s", diff)
+	}
+	if _, err := Rollback(t.Context(), p.root(), versions[1], p.now()); err != nil {
+		t.Fatal(err)
+	}
+	p.wantServed("b")
+	// The oldest is current now and deployed anew; the second oldest goes.
+	p.mustDeploy(p.model("b"), 2)
+	want = slices.Sorted(slices.Values([]string{versions[1], versions[3]}))
+	if diff := cmp.Diff(want, p.onDisk()); diff != "" {
+		t.Errorf("want then got:\n%s", diff)
+	}
+}
+
+func TestRollback(t *testing.T) {
+	p := newProject(t)
+	a, b, c := p.mustDeploy(p.model("a"), 5), p.mustDeploy(p.model("b"), 5), p.mustDeploy(p.model("c"), 5)
+	for _, step := range []struct{ to, want, served string }{
+		{"", b, "b"}, {"", a, "a"}, {c, c, "c"}, {c, c, "c"}, {a[:6], a, "a"},
+	} {
+		got, err := Rollback(t.Context(), p.root(), step.to, p.now())
+		if err != nil || got != step.want {
+			t.Errorf("to %q: got %q, %v, want %q", step.to, got, err, step.want)
+		}
+		p.wantServed(step.served)
+	}
+	for to, want := range map[string]string{
+		"":     "There is no earlier version",
+		"zzz":  `There is no version "zzz": The versions are, oldest first: ` + a + " (current), " + b + ", " + c + ".",
+		"none": "There is no version",
+	} {
+		_, err := Rollback(t.Context(), p.root(), to, p.now())
+		var problem *stage.Problem
+		if !errors.As(err, &problem) || !strings.Contains(err.Error(), want) {
+			t.Errorf("to %q: got %v, want %q", to, err, want)
+		}
+	}
+	p.wantServed("a")
+	if _, err := Rollback(t.Context(), filepath.Join(p.dir, "other"), "", p.now()); err == nil || !strings.Contains(err.Error(), "Nothing is deployed") {
+		t.Errorf("got %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(p.root(), "versions", b, "model.onnx"), []byte("x"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Rollback(t.Context(), p.root(), b, p.now()); err == nil || !strings.Contains(err.Error(), "is damaged") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestChangesFromOutsideAreSeen(t *testing.T) {
+	p := newProject(t)
+	model := p.model("b")
+	a := p.mustDeploy(p.model("a"), 3)
+	m, err := p.deploy(model, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, _ := m["version"].(string)
+	link := filepath.Join(p.root(), "current")
+	relink := func(to string) func() error {
+		return func() error { return errors.Join(os.Remove(link), os.Symlink(to, link)) }
+	}
+	for _, row := range []struct {
+		what string
+		do   func() error
+		want string
+	}{
+		{"nothing", func() error { return nil }, ""},
+		{"switched by hand", relink("versions/" + a), "serving/x/current points to version " + a + "; version " + b + " was deployed"},
+		{"rolled back", func() error {
+			_, err := Rollback(t.Context(), p.root(), b, p.now())
+			if err == nil {
+				_, err = Rollback(t.Context(), p.root(), "", p.now())
+			}
+			return err
+		}, "serving/x/current was rolled back to version " + a + "; version " + b + " was deployed"},
+		{"link removed", func() error { return os.Remove(link) }, "serving/x/current is gone"},
+		{"version removed", func() error {
+			return errors.Join(os.Symlink("versions/"+b, link), os.RemoveAll(filepath.Join(p.root(), "versions", b)))
+		}, "serving/x/current points to version " + b + ", which is gone"},
+		{"all removed", func() error { return os.RemoveAll(p.root()) }, "serving/x/current is gone"},
+	} {
+		if err := row.do(); err != nil {
+			t.Fatalf("%s: %v", row.what, err)
+		}
+		got, err := Type{}.Observe(p.dir, p.args(model, 3), m)
+		if err != nil || got != row.want {
+			t.Errorf("%s: got %q, %v, want %q", row.what, got, err, row.want)
+		}
+	}
+	p.mustDeploy(model, 3)
+	p.wantServed("b")
+	if got, err := (Type{}).Observe(p.dir, p.args(model, 3), m); got != "" || err != nil {
+		t.Errorf("after deploying again: got %q, %v", got, err)
+	}
+}
+
+func TestADamagedVersionIsWrittenAgain(t *testing.T) {
+	p := newProject(t)
+	a := p.mustDeploy(p.model("a"), 3)
+	if err := os.WriteFile(filepath.Join(p.root(), "versions", a, "model.onnx"), []byte("bad"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	second := p.mustDeploy(p.model("a"), 3)
+	p.wantServed("a")
+	if diff := cmp.Diff([]string{a + "-2"}, p.onDisk()); diff != "" {
+		t.Errorf("want then got:\n%s", diff)
+	}
+	if third := p.mustDeploy(p.model("a"), 3); third != second {
+		t.Errorf("got version %s, want %s", third, second)
+	}
+}
+
+func TestALostOrDamagedRecordIsMadeAnew(t *testing.T) {
+	for _, content := range []string{"", "{", `{"format": 1, "versions": 3}`} {
+		p := newProject(t)
+		a, b := p.mustDeploy(p.model("a"), 3), p.mustDeploy(p.model("b"), 3)
+		record := filepath.Join(p.root(), "deployment.json")
+		if err := os.WriteFile(record, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		c := p.mustDeploy(p.model("c"), 3)
+		got, err := Read(p.root())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, v := range got.Versions {
+			names = append(names, v.Name)
+		}
+		if diff := cmp.Diff([]string{a, b, c}, names); diff != "" {
+			t.Errorf("%q, want then got:\n%s", content, diff)
+		}
+	}
+}
+
+func TestWhatIsNotFlowsIsNotReplaced(t *testing.T) {
+	for what, do := range map[string]func(root string) error{
+		"a file in place of the directory": func(root string) error {
+			return errors.Join(os.MkdirAll(filepath.Dir(root), 0o755), os.WriteFile(root, nil, 0o644))
+		},
+		"a directory in place of the link": func(root string) error { return os.MkdirAll(filepath.Join(root, "current"), 0o755) },
+		"a link to elsewhere": func(root string) error {
+			return errors.Join(os.MkdirAll(root, 0o755), os.Symlink("/srv/x", filepath.Join(root, "current")))
+		},
+		"a later format": func(root string) error {
+			return errors.Join(os.MkdirAll(root, 0o755), os.WriteFile(filepath.Join(root, "deployment.json"), []byte(`{"format": 2}`), 0o644))
+		},
+	} {
+		p := newProject(t)
+		if err := do(p.root()); err != nil {
+			t.Fatal(err)
+		}
+		_, err := p.deploy(p.model("a"), 3)
+		var problem *stage.Problem
+		if !errors.As(err, &problem) || problem.Path != "directory.path" || problem.Detail == "" {
+			t.Errorf("%s: got %v", what, err)
+		}
+	}
+}
+
+// errKilled stands for kill -9: nothing after it runs, no cleaning up either.
+var errKilled = errors.New("killed")
+
+// dieAt deploys a model and dies after the given number of changes, 0 being
+// never. It checks after each change that what is served is old or new, and
+// returns how many changes there were.
+func (p *project) dieAt(model, old, new string, at int) (changes int) {
+	p.t.Helper()
+	target := target{root: p.root(), name: "serving/x", now: p.now}
+	target.step = func(what string) {
+		changes++
+		if got, err := p.served(); old != "" && (err != nil || got != old && got != new) {
+			p.t.Errorf("after %q: served %q, %v", what, got, err)
+		}
+		if changes == at {
+			panic(errKilled)
+		}
+	}
+	defer func() {
+		if r := recover(); r != nil && r != any(errKilled) {
+			panic(r)
+		}
+	}()
+	if _, err := target.deploy(p.t.Context(), model, "deploy.local", 2); err != nil {
+		p.t.Error(err)
+	}
+	return changes
+}
+
+func TestDeathAtAnyMomentLeavesTheOldVersionOrTheNew(t *testing.T) {
+	for at := 1; ; at++ {
+		p := newProject(t)
+		p.mustDeploy(p.model("x"), 2)
+		p.mustDeploy(p.model("old"), 2)
+		changes := p.dieAt(p.model("new"), "old", "new", at)
+		if changes < at {
+			if at < 12 {
+				t.Errorf("only %d changes were seen", changes)
+			}
+			return
+		}
+		if got, err := p.served(); err != nil || got != "old" && got != "new" {
+			t.Errorf("dead after change %d: served %q, %v", at, got, err)
+		}
+		p.mustDeploy(p.model("new"), 2)
+		p.wantServed("new")
+		p.wantClean(2)
+	}
+}
+
+func TestDeathInTheFirstDeploymentIsHealed(t *testing.T) {
+	for at := 1; ; at++ {
+		p := newProject(t)
+		changes := p.dieAt(p.model("new"), "", "new", at)
+		if got, err := p.served(); err == nil && got != "new" {
+			t.Errorf("dead after change %d: served %q", at, got)
+		}
+		p.mustDeploy(p.model("new"), 2)
+		p.wantServed("new")
+		p.wantClean(1)
+		if changes < at {
+			return
+		}
+	}
+}
+
+func TestDeathAfterDeathIsHealed(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 5))
+	p := newProject(t)
+	p.mustDeploy(p.model("0"), 2)
+	old := "0"
+	for i := range 60 {
+		content := fmt.Sprint(random.IntN(5))
+		p.dieAt(p.model(content), old, content, 1+random.IntN(25))
+		var err error
+		if old, err = p.served(); err != nil {
+			t.Fatalf("round %d: %v", i, err)
+		}
+		if random.IntN(4) == 0 {
+			if _, err := Rollback(t.Context(), p.root(), "", p.now()); err == nil {
+				if old, err = p.served(); err != nil {
+					t.Fatalf("round %d: after a rollback: %v", i, err)
+				}
+			}
+		}
+	}
+	p.mustDeploy(p.model("last"), 2)
+	p.wantServed("last")
+	p.wantClean(2)
+}
+
+// wantClean checks that no leftovers lie around and that the record is right.
+func (p *project) wantClean(versions int) {
+	p.t.Helper()
+	names := p.onDisk()
+	if len(names) != versions {
+		p.t.Errorf("got versions %q, want %d", names, versions)
+	}
+	entries, err := os.ReadDir(p.root())
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	var have []string
+	for _, e := range entries {
+		have = append(have, e.Name())
+	}
+	if diff := cmp.Diff([]string{".lock", "current", "deployment.json", "versions"}, have); diff != "" {
+		p.t.Errorf("want then got:\n%s", diff)
+	}
+	record, err := Read(p.root())
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	var recorded []string
+	for _, v := range record.Versions {
+		recorded = append(recorded, v.Name)
+	}
+	slices.Sort(recorded)
+	if diff := cmp.Diff(names, recorded); diff != "" {
+		p.t.Errorf("versions on disk, then recorded:\n%s", diff)
+	}
+	status, err := Observe(p.root())
+	if err != nil || status.Current != record.Current {
+		p.t.Errorf("got %+v, %v, want current version %s", status, err, record.Current)
+	}
+}
+
+func TestASecondDeploymentWaitsForTheFirst(t *testing.T) {
+	p := newProject(t)
+	done := make(chan error)
+	models := []string{p.model("a"), p.model("b"), p.model("c")}
+	for _, model := range models {
+		go func() {
+			target := target{root: p.root(), name: "serving/x", now: time.Now}
+			_, err := target.deploy(t.Context(), model, "deploy.local", 3)
+			done <- err
+		}()
+	}
+	for range models {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := p.served(); err != nil {
+		t.Error(err)
+	}
+	p.wantClean(3)
+}
+
+func TestMistakesPointAtTheArgument(t *testing.T) {
+	for args, want := range map[string]string{
+		`{}`:                                     ": A deployment needs a target",
+		`{"directory": {"path": "", "keep": 3}}`: "directory.path: The path is empty",
+		`{"directory": {"path": ".", "keep": 3}}`:             "directory.path: The directory is not the deployment's own",
+		`{"directory": {"path": "../x", "keep": 3}}`:          "directory.path: The path leaves the project",
+		`{"directory": {"path": "~/x", "keep": 3}}`:           "directory.path: The path begins with ~",
+		`{"directory": {"path": ".flow/x", "keep": 3}}`:       "directory.path: The directory is not the deployment's own",
+		`{"directory": {"path": "x", "keep": 0}}`:             "directory.keep: Too few versions to keep",
+		`{"directory": {"path": "/srv/models/x", "keep": 1}}`: "",
+	} {
+		job, err := Type{}.Job(&stage.Request{Args: json.RawMessage(args), Dir: "out/deploy/x"})
+		if want == "" {
+			if err != nil || len(job.Outputs) != 1 {
+				t.Errorf("%s: got %v", args, err)
+			}
+			continue
+		}
+		var problems stage.Problems
+		if !errors.As(err, &problems) || len(problems) != 1 {
+			t.Errorf("%s: got %v, want one problem", args, err)
+			continue
+		}
+		if got := problems[0].Path + ": " + problems[0].Summary; got != want {
+			t.Errorf("%s: got %q, want %q", args, got, want)
+		}
+	}
+	if s := (Type{}).Schema(); !s.Effect || len(s.Body.Blocks) != 1 {
+		t.Errorf("got %+v", s)
+	}
+}
