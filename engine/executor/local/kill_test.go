@@ -27,21 +27,6 @@ func waitFor(t *testing.T, path string) string {
 	return ""
 }
 
-// gone waits until the process has ended.
-func gone(t *testing.T, pid string) {
-	t.Helper()
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		stat, err := os.ReadFile("/proc/" + pid + "/stat")
-		if err != nil {
-			return
-		}
-		if _, after, _ := strings.Cut(string(stat), ") "); strings.HasPrefix(after, "Z") {
-			return
-		}
-	}
-	executortest.MustBeGone(t, pid)
-}
-
 func TestNothingOutlivesAKilledFlow(t *testing.T) {
 	scripts := map[string]string{
 		"child":                      "echo $$ > a; echo > b; exec sleep 60",
@@ -65,9 +50,9 @@ func TestNothingOutlivesAKilledFlow(t *testing.T) {
 				t.Fatal(err)
 			}
 			_ = cmd.Wait()
-			gone(t, pid)
+			executortest.MustBeGone(t, pid)
 			if other != "" {
-				gone(t, other)
+				executortest.MustBeGone(t, other)
 			}
 		})
 	}
