@@ -73,9 +73,11 @@ type Parameter struct {
 func (p Parameter) isBias() bool { return strings.HasSuffix(p.Name, ".bias") }
 
 // initialise returns the parameters before the first step. Biases are zero.
-// Weights are uniform in ±sqrt(6/(inputs+units)) (Glorot and Bengio, 2010), in
-// front of a ReLU in ±sqrt(6/inputs) (He et al., 2015). A network of one layer
-// is a convex problem that starts from zero, so that its seed only orders rows.
+// Weights are uniform in ±sqrt(6/(inputs+units)) (Glorot and Bengio, 2010), with
+// ReLU too: the larger ±sqrt(6/inputs) of He et al. is for deep stacks, and gave
+// shallow ones on tables a slightly lower R² and F1 on held-out rows. A network
+// of one layer is a convex problem that starts from zero, so that its seed only
+// orders rows.
 func (n Network) initialise(seed uint64) []Parameter {
 	var out []Parameter
 	inputs := n.Inputs
@@ -83,9 +85,6 @@ func (n Network) initialise(seed uint64) []Parameter {
 		w := NewMatrix(inputs, l.Units)
 		if len(n.Layers) > 1 {
 			bound := math.Sqrt(6 / float64(inputs+l.Units))
-			if l.Activation == ReLU {
-				bound = math.Sqrt(6 / float64(inputs))
-			}
 			s := philox.New(seed, purposeInit, uint32(i))
 			for j := range w.Data {
 				w.Data[j] = (2*s.Float32() - 1) * float32(bound) // 2·x is exact: fused or not, the bits are the same
