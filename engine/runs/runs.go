@@ -4,108 +4,185 @@
 //	    run.json        what ran, when, and how it ended
 //	    events.jsonl    one JSON object a line, appended as things happen
 //	    logs/NAME.log   what each stage printed
-//	    lock            held (flock) as long as the run's process lives
+//	    lock            locked (flock) as long as the run's process lives
 //
 // The command that runs a pipeline calls Create and writes; `flow runs`,
 // `flow logs` and the web UI call List, Open and Follow, in other processes
 // and at any time. A run without an end whose lock is free was interrupted.
 //
-// It does not know what the events mean, keeps no index and needs no database:
-// a record is whole without any other.
+// The package does not know what the events mean, and keeps no index: a record
+// is whole without any other, and deleting its directory deletes it.
 package runs
 
 import (
-	"context"
-	"io"
+	"bytes"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
 	"time"
 )
 
-// Status says how a run ended.
-type Status string
-
-// The states of a run. Interrupted is never written: it is what a reader sees
-// if the process is gone and has not said how the run ended.
-const (
-	Running     Status = "running"
-	Succeeded   Status = "succeeded"
-	Failed      Status = "failed"
-	Cancelled   Status = "cancelled"
-	Interrupted Status = "interrupted"
-)
-
-// Record is run.json.
-type Record struct {
-	Version int      `json:"version"`
-	ID      string   `json:"id"`
-	Command []string `json:"command"`
-	Status  Status   `json:"status"`
-	// Started and Ended are in UTC; Ended is zero while the run has no end.
-	Started time.Time `json:"started"`
-	Ended   time.Time `json:"ended,omitzero"`
-	// Counts are the caller's: stages by how they ended.
-	Counts map[string]int `json:"counts,omitempty"`
-	// Flow is the version of flow.
-	Flow string `json:"flow"`
-	// Commit is the git revision, "" outside of git; Dirty says that the
-	// work tree differed from it.
-	Commit string `json:"commit,omitempty"`
-	Dirty  bool   `json:"dirty,omitempty"`
-	Host   string `json:"host,omitempty"`
-	PID    int    `json:"pid"`
-}
-
 // Run is a run that is being recorded by this process. Its methods may be
 // called concurrently.
-type Run struct{}
+type Run struct {
+	dir   string
+	clock func() time.Time
+	lock  *os.File
 
-// Create starts a record in dir (.flow/runs). Version, ID, Status, Started and
-// PID of rec are filled in.
-func Create(dir string, rec Record, clock func() time.Time) (*Run, error) { return nil, nil }
-
-// ID returns the run's id. Ids sort by time.
-func (r *Run) ID() string { return "" }
-
-// Log returns the absolute path of the log of this name ("train.mlp"); its
-// directory is there.
-func (r *Run) Log(name string) string { return "" }
-
-// Event appends v as one line of JSON.
-func (r *Run) Event(v any) error { return nil }
-
-// Finish writes the end and frees the lock. The Run must not be used after.
-func (r *Run) Finish(s Status, counts map[string]int) error { return nil }
-
-// Past is a run as any process may look at it, ended or not.
-type Past struct {
-	Record
-	// Dir is the run's directory.
-	Dir string
+	mu     sync.Mutex
+	record Record
+	events *os.File
+	ended  bool
 }
 
-// List returns the runs in dir, newest first. What is not a run, or damaged,
-// is left out. No directory is no runs.
-func List(dir string) ([]*Past, error) { return nil, nil }
+// Create starts a record in dir, .flow/runs. Version, ID, Status, Started and
+// PID of rec are filled in.
+func Create(dir string, rec Record, clock func() time.Time) (*Run, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("create run: %w", err)
+	}
+	r := &Run{clock: clock, record: rec}
+	r.record.Version, r.record.Status, r.record.PID = recordVersion, Running, os.Getpid()
+	r.record.Started, r.record.Ended = clock().UTC(), time.Time{}
+	// A run appears with everything in it, its lock held: otherwise a reader
+	// could take it for an interrupted one.
+	tmp, err := os.MkdirTemp(dir, ".new-")
+	if err != nil {
+		return nil, fmt.Errorf("create run: %w", err)
+	}
+	if err := r.prepare(dir, tmp); err != nil {
+		r.close()
+		_ = os.RemoveAll(tmp)
+		return nil, fmt.Errorf("create run: %w", err)
+	}
+	return r, nil
+}
 
-// Open finds a run by its id, a unique beginning of it, or "latest".
-func Open(dir, ref string) (*Past, error) { return nil, nil }
+// prepare fills the directory tmp and gives it its name in dir.
+func (r *Run) prepare(dir, tmp string) error {
+	err := os.Chmod(tmp, 0o755)
+	if err != nil {
+		return err
+	}
+	if r.lock, err = lock(filepath.Join(tmp, lockFile)); err != nil {
+		return err
+	}
+	if r.events, err = os.OpenFile(filepath.Join(tmp, eventsFile), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644); err != nil {
+		return err
+	}
+	if err := os.Mkdir(filepath.Join(tmp, logsDir), 0o755); err != nil {
+		return err
+	}
+	for range 100 {
+		r.record.ID = newID(r.record.Started)
+		r.dir = filepath.Join(dir, r.record.ID)
+		if err := writeRecord(tmp, r.record); err != nil {
+			return err
+		}
+		// A directory replaces no directory that holds something, so of two
+		// processes with the same id one fails here.
+		if err = os.Rename(tmp, r.dir); err == nil {
+			if abs, absErr := filepath.Abs(r.dir); absErr == nil {
+				r.dir = abs
+			}
+			return nil
+		}
+		if !errors.Is(err, fs.ErrExist) && !errors.Is(err, syscall.ENOTEMPTY) {
+			return err
+		}
+	}
+	return err
+}
 
-// Live reports whether the process that records the run is alive.
-func (p *Past) Live() bool { return false }
+// newID returns an id such as 20261124-160041-k3f9. Ids sort by the second;
+// within one, by chance. Letters that look alike are left out.
+func newID(t time.Time) string {
+	const letters = "abcdefghjkmnpqrstuvwxyz23456789" // 31
+	var random [4]byte
+	_, _ = rand.Read(random[:]) // never fails
+	for i, b := range random {
+		random[i] = letters[int(b)%len(letters)]
+	}
+	return t.UTC().Format("20060102-150405-") + string(random[:])
+}
 
-// Log returns the path of a log, which may not be there (yet).
-func (p *Past) Log(name string) string { return "" }
+// lock makes the file and locks it until it is closed, or this process dies. A
+// child must not inherit it, and does not: Go opens files close-on-exec.
+func lock(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	return f, nil
+}
 
-// Logs returns the names for which there are logs, sorted.
-func (p *Past) Logs() ([]string, error) { return nil, nil }
+// ID returns the run's id.
+func (r *Run) ID() string { return r.record.ID }
 
-// Events returns the path of the events.
-func (p *Past) Events() string { return "" }
+// Dir returns the absolute path of the run's directory.
+func (r *Run) Dir() string { return r.dir }
 
-// Follow returns a reader of a file of the run, Events or a Log, that waits
-// for more while the run lives, and ends when the run has ended and everything
-// is read, or with ctx's error.
-func (p *Past) Follow(ctx context.Context, path string) io.ReadCloser { return nil }
+// Log returns the absolute path of the log of this name, a file name without
+// an extension: addr.Address.FileName.
+func (r *Run) Log(name string) string { return logPath(r.dir, name) }
 
-// Prune removes the oldest runs but for the keep newest; a live one is never
-// removed. It returns the ids of those removed.
-func Prune(dir string, keep int) ([]string, error) { return nil, nil }
+func logPath(dir, name string) string { return filepath.Join(dir, logsDir, name+logExt) }
+
+// Event appends v as one line of JSON.
+func (r *Run) Event(v any) error {
+	line, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("record event: %w", err)
+	}
+	if bytes.IndexByte(line, '\n') >= 0 {
+		return fmt.Errorf("record event: %T marshals to several lines", v)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ended {
+		return fmt.Errorf("record event: run %s has ended", r.record.ID)
+	}
+	// One write a line: a reader never sees the middle of two.
+	if _, err := r.events.Write(append(line, '\n')); err != nil {
+		return fmt.Errorf("record event: %w", err)
+	}
+	return nil
+}
+
+// Finish writes the end and frees the lock. A second call does nothing.
+func (r *Run) Finish(s Status, counts map[string]int) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ended {
+		return nil
+	}
+	r.ended = true
+	r.record.Status, r.record.Counts, r.record.Ended = s, counts, r.clock().UTC()
+	// The end is written before the lock is freed: in between, a reader sees
+	// an ended run whose process lives, which is nothing to worry about.
+	err := writeRecord(r.dir, r.record)
+	if err = errors.Join(err, r.close()); err != nil {
+		return fmt.Errorf("finish run %s: %w", r.record.ID, err)
+	}
+	return nil
+}
+
+func (r *Run) close() error {
+	var err error
+	for _, f := range []*os.File{r.events, r.lock} {
+		if f != nil {
+			err = errors.Join(err, f.Close())
+		}
+	}
+	return err
+}
