@@ -1,0 +1,68 @@
+# `make` lists what there is. The pinned tools are fetched by `go run`.
+GO        ?= go
+GOLANGCI  := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GOFUMPT   := mvdan.cc/gofumpt@v0.12.0
+VERSION   := $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.1.0-dev)
+FUZZTIME  ?= 10s
+EXAMPLES  := breast-cancer housing scripts
+# One static binary, without cgo.
+export CGO_ENABLED = 0
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/flow
+	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/flow ./cmd/flow
+
+.PHONY: install
+install: ## install flow into GOBIN
+	$(GO) install -trimpath -ldflags '-s -w -X main.version=$(VERSION)' ./cmd/flow
+
+.PHONY: quickstart
+quickstart: build ## plan and apply a real pipeline, twice
+	@sh examples/quickstart.sh bin/flow
+
+.PHONY: test
+test: ## run the tests
+	$(GO) test ./...
+
+.PHONY: race
+race: export CGO_ENABLED = 1
+race: ## run the tests under the race detector (needs a C compiler)
+	$(GO) test -race -short ./engine/... ./internal/... ./stages/... ./cmd/...
+
+.PHONY: lint
+lint: ## check style, layers and formatting
+	$(GO) vet ./...
+	$(GO) run $(GOLANGCI) run ./...
+	@test -z "$$($(GO) run $(GOFUMPT) -l engine stages internal cmd)" || { echo "run make fmt"; exit 1; }
+
+.PHONY: fmt
+fmt: ## format the code and the examples
+	$(GO) run $(GOFUMPT) -w engine stages internal cmd
+	$(GO) run ./cmd/flow fmt $(foreach e,$(EXAMPLES),examples/$(e)/pipeline.hcl)
+
+.PHONY: fuzz
+fuzz: ## fuzz each fuzz test for FUZZTIME
+	@sh .ci/fuzz.sh $(FUZZTIME)
+
+.PHONY: examples
+examples: build ## run the examples from nothing and compare with what is recorded
+	@for e in $(EXAMPLES); do sh examples/check.sh bin/flow examples/$$e || exit 1; done
+
+.PHONY: oracle
+oracle: ## make the Python environment that tests compare with (outside of the tree)
+	@sh internal/oracle/setup.sh
+
+.PHONY: bench
+bench: build ## measure, side by side with peers and floors
+	@sh bench/run.sh bin/flow
+
+.PHONY: clean
+clean: ## remove what was built and what the examples wrote
+	rm -rf bin
+	@for e in $(EXAMPLES); do (cd examples/$$e && rm -rf .flow out serving reports); done

@@ -1,0 +1,130 @@
+// Package apply carries out a plan: it runs ready stages side by side, longest
+// remaining path first, and records what came out.
+//
+// One goroutine, the scheduler's, owns all states; workers do one stage each
+// and report. Before a stage is done anything with, it is decided anew by
+// plan.Decide with the real results of the stages it needs, so that a stage
+// whose inputs turned out unchanged is kept (early cut-off). The plan made
+// beforehand gives the order and the shortcut for what is kept.
+//
+// Whenever the process dies, what is finished is finished: a result is in the
+// state database before flow.lock says so, and the next apply finds it there.
+//
+// The package asks nobody anything, prints nothing and does not know stage
+// types by name.
+package apply
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/config"
+	"github.com/flow-pipelines/flow/engine/event"
+	"github.com/flow-pipelines/flow/engine/executor"
+	"github.com/flow-pipelines/flow/engine/lock"
+	"github.com/flow-pipelines/flow/engine/plan"
+	"github.com/flow-pipelines/flow/engine/runs"
+	"github.com/flow-pipelines/flow/engine/state"
+	"github.com/flow-pipelines/flow/engine/worktree"
+)
+
+// Config is what an apply works with.
+type Config struct {
+	// Root is the project, an absolute path; Scratch the directory for
+	// directories of jobs, on the same file system.
+	Root, Scratch string
+	Pipeline      *config.Pipeline
+	World         plan.World
+	Files         *worktree.Worktree
+	State         *state.DB
+	// Lock is changed as stages finish, and written.
+	Lock     *lock.Lock
+	Record   *runs.Run
+	Executor executor.Executor
+	// Self starts this program, for `stage-run`; Environ is what programs see.
+	Self    []string
+	Environ []string
+	// Jobs, CPUs and Memory (bytes) bound what runs at once.
+	Jobs      int
+	CPUs      float64
+	Memory    int64
+	KeepGoing bool
+	Options   plan.Options
+	// Emit takes events; it is called from one goroutine at a time.
+	Emit  event.Sink
+	Clock func() time.Time
+}
+
+// Report says how it went.
+type Report struct {
+	Counts      map[string]int
+	Failed      []addr.Address
+	Interrupted bool
+}
+
+// The names under which stages are counted.
+const (
+	Kept      = "kept"
+	Restored  = "restored"
+	Ran       = "ran"       // with a new result
+	Unchanged = "unchanged" // ran, and came to what it was before
+	Failed    = "failed"
+	Skipped   = "skipped" // not reached: something it needs failed, or the run ended
+	Blocked   = "blocked" // behind a closed gate
+)
+
+// Run carries out the plan. A cancelled context stops it gently: running
+// stages are told to end, no other is started. An error is about our own
+// machinery; failed stages are in the Report.
+func Run(ctx context.Context, cfg Config, pl *plan.Plan) (*Report, error) {
+	a := &apply{Config: cfg, known: plan.Known{}, envs: environments(cfg.Root)}
+	s := newScheduler(a, pl)
+	err := s.run(ctx)
+	if werr := a.writeLock(pl); err == nil {
+		err = werr
+	}
+	if ferr := cfg.Files.Flush(context.WithoutCancel(ctx)); err == nil {
+		err = ferr
+	}
+	return s.report(), err
+}
+
+// apply is what workers share.
+type apply struct {
+	Config
+	envs []string // directories of the project that hold tools, not inputs
+
+	mu    sync.Mutex // guards the following, and Emit
+	known plan.Known
+}
+
+func (a *apply) emit(e event.Event) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	e.Time = a.Clock()
+	a.Emit(e)
+}
+
+func (a *apply) warn(at addr.Address, format string, args ...any) {
+	a.emit(event.Event{Kind: event.Warning, Addr: at, Text: fmt.Sprintf(format, args...)})
+}
+
+// Metrics implements config.Results for workers.
+func (a *apply) Metrics(at addr.Address) (m map[string]any, ok bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	m, ok = a.known[at]
+	return m, ok
+}
+
+// writeLock writes flow.lock; a complete plan also forgets what is no longer
+// part of the pipeline.
+func (a *apply) writeLock(pl *plan.Plan) error {
+	for _, gone := range pl.Removed {
+		a.Lock.Delete(gone)
+	}
+	return lock.WriteFile(a.Root, a.Lock)
+}

@@ -1,0 +1,364 @@
+package apply
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/flow-pipelines/flow/engine/event"
+	"github.com/flow-pipelines/flow/engine/executor"
+	"github.com/flow-pipelines/flow/engine/plan"
+	"github.com/flow-pipelines/flow/engine/stage"
+	"github.com/flow-pipelines/flow/engine/worktree"
+)
+
+// grace is the time a program has between SIGTERM and SIGKILL.
+const grace = 10 * time.Second
+
+// job is one run of a stage: a private directory,
+//
+//	SCRATCH/train.mlp.small/
+//	    work/           the working directory, which looks like the project
+//	    spec.json       what `stage-run` is to do        (stage.Spec)
+//	    events.jsonl    progress, as it is written       (stage.Progress)
+//	    metrics.json    what a Runner found
+//	    problem.json    what is wrong with the arguments
+//
+// It is removed when all went well, and otherwise left for the user to look
+// into until the next apply.
+type job struct {
+	*apply
+	step *plan.Step
+	dir  string
+	work string
+	log  string
+}
+
+func (a *apply) runJob(ctx context.Context, step *plan.Step, before *lock.Stage) error {
+	j := &job{apply: a, step: step, dir: filepath.Join(a.Scratch, step.Addr.FileName()), log: a.Record.Log(step.Addr.FileName())}
+	j.work = filepath.Join(j.dir, "work")
+	if step.Stage.Job.Isolation == stage.None {
+		j.work = a.Root
+	}
+	took, err := j.attempts(ctx)
+	if err != nil {
+		return err
+	}
+	if err := j.collect(ctx); err != nil {
+		return err
+	}
+	for i, res := range step.Results {
+		if err := a.checkout(ctx, step, before, step.Stage.Job.Outputs[i], res.Node); err != nil {
+			return err
+		}
+	}
+	if err := a.record(ctx, step, took); err != nil {
+		return err
+	}
+	return os.RemoveAll(j.dir)
+}
+
+// attempts runs the job until it succeeds or may not be retried.
+func (j *job) attempts(ctx context.Context) (time.Duration, error) {
+	retry := j.step.Stage.Retry
+	for attempt := 1; ; attempt++ {
+		start := j.Clock()
+		err := j.attempt(ctx)
+		took := j.Clock().Sub(start)
+		var f *failure
+		if err == nil || !errors.As(err, &f) || ctx.Err() != nil {
+			return took, err
+		}
+		f.event.Elapsed = took.Seconds()
+		if attempt >= retry.Attempts || !retryable(retry.On, f.event) {
+			return took, err
+		}
+		j.emit(event.Event{Kind: event.Retrying, Addr: j.step.Addr, Attempt: attempt + 1, Text: f.event.Text, Elapsed: took.Seconds()})
+		select {
+		case <-ctx.Done():
+			return took, ctx.Err()
+		case <-time.After(retry.Delay):
+		}
+	}
+}
+
+// retryable reports whether a failure is among the conditions of a retry.
+func retryable(on []string, e event.Event) bool {
+	if len(e.Diags) > 0 {
+		return false // the arguments are wrong, and will be
+	}
+	if len(on) == 0 {
+		return true
+	}
+	return slices.Contains(on, e.Action) || slices.Contains(on, fmt.Sprintf("exit:%d", e.Exit))
+}
+
+func (j *job) attempt(ctx context.Context) error {
+	if err := os.RemoveAll(j.dir); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(j.dir, 0o755); err != nil {
+		return err
+	}
+	if err := j.prepare(ctx); err != nil {
+		return err
+	}
+	command, err := j.command()
+	if err != nil {
+		return err
+	}
+	res, err := j.execute(ctx, command)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	var pe *executor.ProgramError
+	if errors.As(err, &pe) {
+		return &failure{event.Event{Text: pe.Error(), Diags: j.Pipeline.Diagnose(j.step.Addr, &stage.Problem{Path: "command[0]", Summary: "The program cannot be started", Detail: pe.Error()})}}
+	}
+	if err != nil {
+		return err
+	}
+	if !res.OK() {
+		return j.failed(res, command)
+	}
+	return nil
+}
+
+// prepare fills the work directory with the declared inputs.
+func (j *job) prepare(ctx context.Context) error {
+	job := j.step.Stage.Job
+	if job.Isolation == stage.None {
+		return j.makeOutputDirs()
+	}
+	if err := os.MkdirAll(j.work, 0o755); err != nil {
+		return err
+	}
+	inputs := slices.Clone(j.step.Inputs)
+	slices.SortStableFunc(inputs, func(a, b plan.Content) int { return strings.Compare(a.Path, b.Path) })
+	var last string
+	for _, in := range inputs {
+		// What lies in a directory that is there as a whole is there too.
+		if last != "" && (in.Path == last || strings.HasPrefix(in.Path, last+"/")) {
+			continue
+		}
+		last = in.Path
+		if _, err := j.Files.Stage(ctx, in.Path, in.Node, j.work); err != nil {
+			var changed *worktree.ChangedError
+			if errors.As(err, &changed) {
+				return failf("input %s changed since it was hashed; run flow apply again when nothing writes to it", in.Path)
+			}
+			return fmt.Errorf("lay out input %s: %w", in.Path, err)
+		}
+	}
+	return j.makeOutputDirs()
+}
+
+func (j *job) makeOutputDirs() error {
+	job := j.step.Stage.Job
+	for _, o := range job.Outputs {
+		p := filepath.Join(j.work, filepath.FromSlash(o.Path))
+		if !o.Dir || len(job.Command) == 0 {
+			p = filepath.Dir(p)
+		}
+		if err := os.MkdirAll(p, 0o755); err != nil {
+			return err
+		}
+	}
+	for _, m := range job.MetricsFiles {
+		if err := os.MkdirAll(filepath.Join(j.work, filepath.FromSlash(path.Dir(m))), 0o755); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// command is what the executor starts: the user's program, or flow itself.
+func (j *job) command() ([]string, error) {
+	st := j.step.Stage
+	if len(st.Job.Command) > 0 {
+		return j.userCommand(st.Job.Command), nil
+	}
+	spec := stage.Spec{
+		Version: stage.SpecVersion, Type: st.Schema.Name, Address: st.Addr.String(), Project: j.Root,
+		Args: st.Args, Outputs: map[string]string{}, CPUs: j.cpus(),
+	}
+	for _, o := range st.Job.Outputs {
+		spec.Outputs[o.Name] = o.Path
+	}
+	b, err := json.Marshal(spec)
+	if err != nil {
+		return nil, err
+	}
+	file := filepath.Join(j.dir, stage.SpecFile)
+	if err := os.WriteFile(file, b, 0o600); err != nil {
+		return nil, err
+	}
+	return append(slices.Clone(j.Self), "stage-run", file), nil
+}
+
+// userCommand finds a program that lies in an environment of the project:
+// .venv/bin/python is a tool and not in the work directory.
+func (j *job) userCommand(command []string) []string {
+	program := command[0]
+	if !strings.Contains(program, "/") || filepath.IsAbs(program) {
+		return command
+	}
+	abs := filepath.Join(j.Root, filepath.FromSlash(program))
+	for _, env := range j.envs {
+		if strings.HasPrefix(abs, env+string(filepath.Separator)) {
+			return append([]string{abs}, command[1:]...)
+		}
+	}
+	return command
+}
+
+func (j *job) cpus() int {
+	if c := j.step.Stage.Resources.CPUs; c > 0 {
+		return max(1, int(math.Ceil(c)))
+	}
+	return max(1, int(j.CPUs))
+}
+
+func (j *job) execute(ctx context.Context, command []string) (executor.Result, error) {
+	st := j.step.Stage
+	events := filepath.Join(j.dir, stage.EventsFile)
+	t := executor.Task{
+		ID: st.Addr.String(), Dir: j.work, Command: command, Env: j.environment(events), Log: j.log,
+		Timeout: st.Timeout, Grace: grace, CPUs: st.Resources.CPUs, Memory: st.Resources.Memory,
+	}
+	if len(st.Job.Command) > 0 && st.Job.Isolation == stage.Strict {
+		t.Confine = &executor.Confinement{Project: j.Root, Allow: j.envs, Writable: []string{j.dir}}
+	}
+	stop := make(chan struct{})
+	done := make(chan struct{}, 2)
+	var logged int64 // by earlier attempts
+	if info, err := os.Stat(j.log); err == nil {
+		logged = info.Size()
+	}
+	go func() { tail(events, 0, stop, j.progress); done <- struct{}{} }()
+	go func() {
+		tail(j.log, logged, stop, func(s string) { j.emit(event.Event{Kind: event.Log, Addr: st.Addr, Text: s}) })
+		done <- struct{}{}
+	}()
+	res, err := j.Executor.Run(ctx, t)
+	close(stop)
+	<-done
+	<-done
+	return res, err
+}
+
+func (j *job) environment(events string) []string {
+	var env []string
+	for _, v := range j.Environ {
+		name, _, _ := strings.Cut(v, "=")
+		// Variables of the pipeline reach a program as arguments, which are
+		// hashed, and not by the back door.
+		if !strings.HasPrefix(name, "FLOW_") && name != "PWD" {
+			env = append(env, v)
+		}
+	}
+	env = append(env, "PWD="+j.work, stage.EventsEnv+"="+events)
+	names := make([]string, 0, len(j.step.Stage.Job.Env))
+	for k := range j.step.Stage.Job.Env {
+		names = append(names, k)
+	}
+	slices.Sort(names)
+	for _, k := range names {
+		env = append(env, k+"="+j.step.Stage.Job.Env[k])
+	}
+	return env
+}
+
+func (j *job) progress(line string) {
+	var p stage.Progress
+	if json.Unmarshal([]byte(line), &p) != nil {
+		return // somebody's half-written or odd line; progress is a courtesy
+	}
+	j.emit(event.Event{Kind: event.Progress, Addr: j.step.Addr, Step: p.Step, Total: p.Total, Unit: p.Unit, Metrics: p.Metrics, Text: p.Message})
+}
+
+// failed describes a job that ended badly.
+func (j *job) failed(res executor.Result, command []string) error {
+	st := j.step.Stage
+	e := event.Event{Exit: res.Exit, LogPath: j.rel(j.log), LogTail: lastLines(j.log, 40)}
+	if b, err := os.ReadFile(filepath.Join(j.dir, stage.ProblemFile)); err == nil {
+		var ps stage.Problems
+		if json.Unmarshal(b, &ps) == nil && len(ps) > 0 {
+			e.Text, e.Diags, e.LogTail = ps.Error(), j.Pipeline.Diagnose(st.Addr, ps), nil
+			return &failure{e}
+		}
+	}
+	switch {
+	case res.TimedOut:
+		e.Text, e.Action = fmt.Sprintf("timed out after %s", st.Timeout), "timeout"
+	case res.Signal != "":
+		e.Text = "killed by " + res.Signal
+		if res.Signal == "SIGKILL" {
+			e.Text += "; the machine may have run out of memory"
+			e.Action = "out_of_memory"
+		}
+	default:
+		e.Text = fmt.Sprintf("exit status %d", res.Exit)
+	}
+	if len(st.Job.Command) > 0 && st.Job.Isolation == stage.Strict {
+		e.Hints = j.hints(e.LogTail, command, res.Exit)
+	}
+	return &failure{e}
+}
+
+// hints names the files of the project that the program wanted and was not
+// given, with the line to add.
+func (j *job) hints(log []string, command []string, exit int) []string {
+	st := j.step.Stage
+	f := executor.Failure{
+		Log: []byte(strings.Join(log, "\n")), Argv: command, Exit: exit, Project: j.Root, Dir: j.work,
+		Exists: func(rel string) bool {
+			_, err := os.Stat(filepath.Join(j.Root, filepath.FromSlash(rel)))
+			return err == nil
+		},
+	}
+	for _, in := range st.Job.Inputs {
+		f.Inputs = append(f.Inputs, in.Path)
+	}
+	for _, o := range st.Job.Outputs {
+		f.Outputs = append(f.Outputs, o.Path)
+	}
+	var hints []string
+	for _, h := range executor.Hints(f) {
+		hints = append(hints, fmt.Sprintf("%s is in the project, but not declared as an input of %s. Add to its block:\n  inputs = [%q]", h.Path, st.Addr, h.Path))
+	}
+	return hints
+}
+
+func (j *job) rel(abs string) string {
+	if r, err := filepath.Rel(j.Root, abs); err == nil {
+		return r
+	}
+	return abs
+}
+
+// environments finds the directories of the project that hold tools rather
+// than data or code of the pipeline: Python virtual environments and Node's
+// modules. A program may use them without declaring them.
+func environments(root string) []string {
+	var envs []string
+	entries, err := os.ReadDir(root)
+	if err != nil {
+		return nil
+	}
+	for _, e := range entries {
+		dir := filepath.Join(root, e.Name())
+		if _, err := os.Stat(filepath.Join(dir, "pyvenv.cfg")); err == nil || e.Name() == "node_modules" {
+			envs = append(envs, dir)
+		}
+	}
+	return envs
+}

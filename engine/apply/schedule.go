@@ -1,0 +1,278 @@
+package apply
+
+import (
+	"container/heap"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/event"
+	"github.com/flow-pipelines/flow/engine/lock"
+	"github.com/flow-pipelines/flow/engine/plan"
+)
+
+// status is where a stage stands.
+type status int
+
+const (
+	waiting  status = iota // for stages that it needs
+	ready                  // for a free place
+	running                // a worker has it
+	finished               // there is a result
+	failed                 // it failed
+	skipped                // it will not run
+)
+
+// node is a stage with what the scheduler knows of it.
+type node struct {
+	step       *plan.Step
+	order      int // position in the plan; breaks ties
+	status     status
+	needs      int // unfinished stages it depends on
+	dependents []*node
+	// untouched says that all it needs was kept, so the plan's decision holds.
+	untouched bool
+	remaining time.Duration // usual time of the longest path from here to an end
+	outcome   plan.Outcome
+	count     string // the name it is counted under
+}
+
+// result is what a worker reports.
+type result struct {
+	node   *node
+	step   *plan.Step // the decision that was carried out
+	locked *lock.Stage
+	count  string
+	why    string // for skipped and blocked
+	err    error  // our own machinery failed
+}
+
+type scheduler struct {
+	*apply
+	nodes  []*node
+	byAddr map[addr.Address]*node
+	ready  readyQueue
+	free   capacity
+	active int
+	failed []addr.Address
+	// stopping says that nothing new is started.
+	stopping, interrupted bool
+	lockWritten           time.Time
+}
+
+func newScheduler(a *apply, pl *plan.Plan) *scheduler {
+	s := &scheduler{apply: a, byAddr: make(map[addr.Address]*node, len(pl.Steps))}
+	s.free = capacity{jobs: a.Jobs, cpus: a.CPUs, memory: a.Memory}
+	for i, step := range pl.Steps {
+		n := &node{step: step, order: i, untouched: true}
+		s.nodes = append(s.nodes, n)
+		s.byAddr[step.Addr] = n
+		for _, d := range step.Stage.Deps {
+			if up := s.byAddr[d]; up != nil {
+				up.dependents = append(up.dependents, n)
+				n.needs++
+			}
+		}
+	}
+	for i := len(s.nodes) - 1; i >= 0; i-- {
+		n := s.nodes[i]
+		for _, d := range n.dependents {
+			n.remaining = max(n.remaining, d.remaining)
+		}
+		if n.step.Action != plan.Keep {
+			n.remaining += n.step.Usual
+		}
+	}
+	return s
+}
+
+func (s *scheduler) run(ctx context.Context) error {
+	results := make(chan result)
+	var broken error
+	for _, n := range s.nodes {
+		if n.needs == 0 {
+			s.set(n, ready)
+		}
+	}
+	done := ctx.Done()
+	for {
+		if err := s.start(ctx, results); err != nil && broken == nil {
+			broken, s.stopping = err, true
+		}
+		if s.active == 0 {
+			break
+		}
+		select {
+		case r := <-results:
+			s.active--
+			s.free.give(r.node.step.Stage.Resources)
+			if r.err != nil && broken == nil {
+				broken, s.stopping = fmt.Errorf("%s: %w", r.node.step.Addr, r.err), true
+			}
+			if err := s.settle(r); err != nil && broken == nil {
+				broken, s.stopping = err, true
+			}
+		case <-done:
+			s.stopping, s.interrupted = true, true
+			done = nil
+		}
+	}
+	if ctx.Err() != nil {
+		s.interrupted = true
+	}
+	for _, n := range s.nodes {
+		if n.status == waiting || n.status == ready {
+			n.count = Skipped
+		}
+	}
+	return broken
+}
+
+// start hands ready stages to workers while there is room.
+func (s *scheduler) start(ctx context.Context, results chan<- result) error {
+	var put []*node // ready, but too large for what is free
+	defer func() {
+		for _, n := range put {
+			heap.Push(&s.ready, n)
+		}
+	}()
+	for !s.stopping && s.ready.Len() > 0 && ctx.Err() == nil {
+		n := heap.Pop(&s.ready).(*node)
+		if n.untouched && n.step.Action == plan.Keep {
+			if err := s.settle(result{node: n, step: n.step, count: Kept}); err != nil {
+				return err
+			}
+			continue
+		}
+		if !s.free.take(n.step.Stage.Resources, s.active == 0) {
+			put = append(put, n)
+			if s.free.jobs == 0 {
+				return nil
+			}
+			continue
+		}
+		s.set(n, running)
+		s.active++
+		// What the worker is told about other stages is copied here, since
+		// their nodes belong to this goroutine.
+		outcomes := make(map[addr.Address]plan.Outcome, len(n.step.Stage.Deps))
+		for _, d := range n.step.Stage.Deps {
+			if up := s.byAddr[d]; up != nil {
+				outcomes[d] = up.outcome
+			}
+		}
+		before := s.Lock.Get(n.step.Addr)
+		go func() { results <- s.work(ctx, n, before, outcomes) }()
+	}
+	return nil
+}
+
+// settle takes in what a worker reports.
+func (s *scheduler) settle(r result) error {
+	n := r.node
+	n.count = r.count
+	switch r.count {
+	case Failed:
+		s.failed = append(s.failed, n.step.Addr)
+		s.set(n, failed)
+		s.skip(n, n.step.Addr.String()+" failed")
+		if !s.KeepGoing {
+			s.stopping = true
+		}
+		return nil
+	case Blocked:
+		s.set(n, skipped)
+		s.emit(event.Event{Kind: event.Skipped, Addr: n.step.Addr, Text: r.why})
+		n.outcome = plan.Outcome{State: plan.Closed}
+		s.release(n, false)
+		return nil
+	case Skipped:
+		s.set(n, skipped)
+		s.skip(n, n.step.Addr.String()+" did not finish")
+		return nil
+	case "":
+		return nil // broken; the caller has the error
+	}
+	s.set(n, finished)
+	n.outcome = plan.Outcome{State: plan.Ready, Results: r.step.Results}
+	s.mu.Lock()
+	s.known[n.step.Addr] = r.step.Metrics
+	s.mu.Unlock()
+	s.release(n, r.count == Kept)
+	if r.locked == nil {
+		return nil
+	}
+	s.Lock.Put(r.locked)
+	// Writing the whole lock after each of ten thousand stages would be
+	// quadratic; what a crash loses here the state database still has.
+	if now := s.Clock(); now.Sub(s.lockWritten) > time.Second {
+		s.lockWritten = now
+		return lock.WriteFile(s.Root, s.Lock)
+	}
+	return nil
+}
+
+// release lets the stages that waited for n go on.
+func (s *scheduler) release(n *node, untouched bool) {
+	for _, d := range n.dependents {
+		d.untouched = d.untouched && untouched
+		if d.needs--; d.needs == 0 && d.status == waiting {
+			s.set(d, ready)
+		}
+	}
+}
+
+// skip settles everything that depends on n.
+func (s *scheduler) skip(n *node, why string) {
+	for _, d := range n.dependents {
+		if d.status == waiting {
+			d.count = Skipped
+			s.set(d, skipped)
+			s.emit(event.Event{Kind: event.Skipped, Addr: d.step.Addr, Text: why})
+			s.skip(d, why)
+		}
+	}
+}
+
+// set is the one place where a stage changes its status.
+func (s *scheduler) set(n *node, to status) {
+	if n.status > to {
+		panic(fmt.Sprintf("BUG: %s goes from status %d back to %d", n.step.Addr, n.status, to))
+	}
+	n.status = to
+	if to == ready {
+		heap.Push(&s.ready, n)
+	}
+}
+
+func (s *scheduler) report() *Report {
+	r := &Report{Counts: map[string]int{}, Failed: s.failed, Interrupted: s.interrupted}
+	for _, n := range s.nodes {
+		r.Counts[n.count]++
+	}
+	return r
+}
+
+// readyQueue gives the stage with the longest way to go first.
+type readyQueue []*node
+
+func (q readyQueue) Len() int { return len(q) }
+func (q readyQueue) Less(i, j int) bool {
+	if q[i].remaining != q[j].remaining {
+		return q[i].remaining > q[j].remaining
+	}
+	return q[i].order < q[j].order
+}
+func (q readyQueue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
+
+// Push implements heap.Interface.
+func (q *readyQueue) Push(x any) { *q = append(*q, x.(*node)) }
+
+// Pop implements heap.Interface.
+func (q *readyQueue) Pop() any {
+	old := *q
+	n := old[len(old)-1]
+	*q = old[:len(old)-1]
+	return n
+}

@@ -1,0 +1,270 @@
+package apply
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/cas"
+	"github.com/flow-pipelines/flow/engine/digest"
+	"github.com/flow-pipelines/flow/engine/event"
+	"github.com/flow-pipelines/flow/engine/key"
+	"github.com/flow-pipelines/flow/engine/lock"
+	"github.com/flow-pipelines/flow/engine/plan"
+	"github.com/flow-pipelines/flow/engine/stage"
+	"github.com/flow-pipelines/flow/engine/state"
+	"github.com/flow-pipelines/flow/engine/worktree"
+)
+
+// work decides one stage with the results it now has, and does it.
+func (a *apply) work(ctx context.Context, n *node, before *lock.Stage, outcomes map[addr.Address]plan.Outcome) result {
+	r := result{node: n, step: n.step}
+	step, err := a.decide(ctx, n.step, outcomes)
+	if err == nil {
+		r.step = step
+		err = a.act(ctx, &r, before, outcomes)
+	}
+	var f *failure
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		r.count, r.why = Skipped, "interrupted"
+		a.emit(event.Event{Kind: event.Skipped, Addr: n.step.Addr, Text: "interrupted"})
+	case errors.As(err, &f):
+		r.count = Failed
+		f.event.Kind, f.event.Addr = event.Failed, n.step.Addr
+		a.emit(f.event)
+	default:
+		r.err = err
+	}
+	return r
+}
+
+// decide is plan's decision with what is known by now.
+func (a *apply) decide(ctx context.Context, step *plan.Step, outcomes map[addr.Address]plan.Outcome) (*plan.Step, error) {
+	st := step.Stage
+	if len(st.Unknown) > 0 || step.Action == plan.Defer {
+		var diags hcl.Diagnostics
+		if st, diags = a.Pipeline.Resolve(step.Addr, a); diags.HasErrors() {
+			return nil, mistake(diags)
+		}
+	}
+	opts := a.Options
+	if step.Action == plan.Run && step.Addr == st.Addr && opts.Rerun != nil && !opts.Rerun(step.Addr) {
+		opts.Rerun = nil
+	}
+	next, err := plan.Decide(ctx, a.World, st, func(d addr.Address) plan.Outcome {
+		if o, ok := outcomes[d]; ok {
+			return o
+		}
+		return plan.Outcome{State: plan.Ready}
+	}, opts)
+	if err != nil {
+		if diags := a.Pipeline.Diagnose(step.Addr, err); diags != nil {
+			return nil, mistake(diags)
+		}
+		return nil, err
+	}
+	return next, nil
+}
+
+// failure is a stage that failed. It is a result, not a breakdown.
+type failure struct{ event event.Event }
+
+func (f *failure) Error() string { return f.event.Text }
+
+func mistake(diags hcl.Diagnostics) error {
+	var texts []string
+	for _, d := range diags {
+		texts = append(texts, d.Summary)
+	}
+	return &failure{event.Event{Text: strings.Join(texts, "; "), Diags: diags}}
+}
+
+func failf(format string, args ...any) error {
+	return &failure{event.Event{Text: fmt.Sprintf(format, args...)}}
+}
+
+func (a *apply) act(ctx context.Context, r *result, before *lock.Stage, outcomes map[addr.Address]plan.Outcome) error {
+	step := r.step
+	start := a.Clock()
+	switch step.Action {
+	case plan.Blocked:
+		r.count, r.why = Blocked, step.Reasons[0].Text
+		return nil
+	case plan.Keep:
+		r.count = Kept
+		return nil
+	case plan.Restore:
+		a.emit(event.Event{Kind: event.Started, Addr: step.Addr, Action: string(plan.Restore)})
+		err := a.restore(ctx, step, before)
+		var damaged *cas.DamagedError
+		if errors.As(err, &damaged) && !step.Given() {
+			// Found before it was linked out. The stage is decided again,
+			// now that the cache does not have the object any more.
+			a.warn(step.Addr, "the cache is damaged: %v; the stage runs again", damaged)
+			if r.step, err = a.decide(ctx, step, outcomes); err != nil {
+				return err
+			}
+			if r.step.Action == plan.Restore {
+				return fmt.Errorf("restore: %w", damaged)
+			}
+			return a.act(ctx, r, before, outcomes)
+		}
+		if err != nil {
+			return err
+		}
+		r.count = Restored
+	case plan.Run:
+		action := "run"
+		if step.Given() {
+			action = "record"
+		}
+		a.emit(event.Event{Kind: event.Started, Addr: step.Addr, Action: action, Usual: step.Usual.Seconds()})
+		if err := a.produce(ctx, step, before); err != nil {
+			return err
+		}
+		r.count = Ran
+		if sameResults(before, step) {
+			r.count = Unchanged
+		}
+	default:
+		return fmt.Errorf("BUG: %s is to be %s with all its inputs known", step.Addr, step.Action)
+	}
+	r.locked = &lock.Stage{Addr: step.Addr, Key: step.Key, Manifest: step.Manifest.Redacted(), Results: step.Results, Metrics: step.Metrics}
+	a.emit(event.Event{Kind: event.Done, Addr: step.Addr, Action: r.count, Elapsed: a.Clock().Sub(start).Seconds(), Metrics: numbers(step.Metrics)})
+	return nil
+}
+
+func sameResults(before *lock.Stage, step *plan.Step) bool {
+	if before == nil {
+		return false
+	}
+	for _, r := range step.Results {
+		if old, ok := before.Result(r.Name); !ok || old.Node != r.Node {
+			return false
+		}
+	}
+	return len(step.Results) == len(before.Results)
+}
+
+// restore puts known results in place.
+func (a *apply) restore(ctx context.Context, step *plan.Step, before *lock.Stage) error {
+	for i, res := range step.Results {
+		if err := a.checkout(ctx, step, before, step.Stage.Job.Outputs[i], res.Node); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkout makes an output be node. What lies there and flow did not put there
+// is moved to the trash first.
+func (a *apply) checkout(ctx context.Context, step *plan.Step, before *lock.Stage, o stage.Output, node digest.Node) error {
+	filter := worktree.Filter{Include: o.Include, Ignore: o.Ignore}
+	there, err := a.World.Hash(ctx, o)
+	if err == nil && there == node {
+		return nil
+	}
+	if err == nil {
+		if err := a.setAside(ctx, step.Addr, before, o, there); err != nil {
+			return err
+		}
+	}
+	_, err = a.Files.Checkout(ctx, o.Path, filter, node)
+	return err
+}
+
+// setAside moves what lies at an output to the trash, unless the cache has it
+// or it is what flow put there: nothing of a user's is overwritten without a
+// way back.
+func (a *apply) setAside(ctx context.Context, at addr.Address, before *lock.Stage, o stage.Output, there digest.Node) error {
+	if before != nil {
+		if old, ok := before.Result(o.Name); ok && old.Path == o.Path && old.Node == there {
+			return nil
+		}
+	}
+	if missing, err := a.World.Missing(ctx, there, false); err != nil || missing == 0 {
+		return err
+	}
+	kept, err := a.trash(o.Path)
+	if err != nil {
+		return fmt.Errorf("keep the edited %s: %w", o.Path, err)
+	}
+	a.warn(at, "%s held something that flow did not write; it is kept as %s", o.Path, kept)
+	return nil
+}
+
+// produce makes a stage's results: the user's files are stored, a job runs.
+func (a *apply) produce(ctx context.Context, step *plan.Step, before *lock.Stage) error {
+	if step.Given() {
+		return a.storeGiven(ctx, step)
+	}
+	return a.runJob(ctx, step, before)
+}
+
+func (a *apply) storeGiven(ctx context.Context, step *plan.Step) error {
+	for i, res := range step.Results {
+		o := step.Stage.Job.Outputs[i]
+		filter := worktree.Filter{Include: o.Include, Ignore: o.Ignore}
+		store := a.Files.Store
+		if o.NoStore {
+			store = a.Files.StoreTrees
+		}
+		err := store(ctx, o.Path, filter, res.Node)
+		var changed *worktree.ChangedError
+		if errors.As(err, &changed) {
+			return failf("%s changed while it was read; run flow apply again when nothing writes to it", filepath.Join(o.Path, changed.Path))
+		}
+		if err != nil {
+			return fmt.Errorf("store %s: %w", o.Path, err)
+		}
+	}
+	return nil
+}
+
+// record writes the result to the state database.
+func (a *apply) record(ctx context.Context, step *plan.Step, took time.Duration) error {
+	metrics, err := json.Marshal(step.Metrics)
+	if err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
+	outputs := make(map[string]digest.Node, len(step.Results))
+	for _, r := range step.Results {
+		outputs[r.Name] = r.Node
+	}
+	res := state.Result{Outputs: outputs, Metrics: metrics, Duration: took, Finished: a.Clock().UTC(), Run: a.Record.ID()}
+	return a.State.Update(ctx, func(tx *state.Tx) error {
+		if err := tx.PutResult(state.Key(step.Key), res); err != nil {
+			return err
+		}
+		return tx.AddDuration(step.Addr, took)
+	})
+}
+
+// numbers are the metrics that are numbers, by path, for progress and curves.
+func numbers(m stage.Metrics) map[string]float64 {
+	doc, err := json.Marshal(m)
+	if err != nil || len(m) == 0 {
+		return nil
+	}
+	leaves, err := key.Flatten(doc)
+	if err != nil {
+		return nil
+	}
+	out := map[string]float64{}
+	for _, l := range leaves {
+		var f float64
+		if json.Unmarshal([]byte(l.Value), &f) == nil && l.Value != "null" {
+			out[l.Path] = f
+		}
+	}
+	return out
+}

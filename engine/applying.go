@@ -1,0 +1,153 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+
+	"github.com/flow-pipelines/flow/engine/apply"
+	"github.com/flow-pipelines/flow/engine/event"
+	"github.com/flow-pipelines/flow/engine/executor"
+	"github.com/flow-pipelines/flow/engine/executor/local"
+	"github.com/flow-pipelines/flow/engine/lock"
+	"github.com/flow-pipelines/flow/engine/plan"
+	"github.com/flow-pipelines/flow/engine/runs"
+)
+
+// keepRuns is how many run records are kept.
+const keepRuns = 200
+
+// Apply plans, asks Confirm, and carries the plan out.
+func (p *Project) Apply(ctx context.Context, o ApplyOptions) (*Report, error) {
+	sink := o.Sink
+	if sink == nil {
+		sink = func(event.Event) {}
+	}
+	start := p.opts.Clock()
+	release, err := p.hold(ctx, func(holder string) {
+		sink(event.Event{Time: p.opts.Clock(), Kind: event.Waiting, Text: "another flow is at work in this project (" + holder + "); waiting until it has finished"})
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	// The one we waited for may have written it.
+	if p.lock, err = lock.ReadFile(p.root); err != nil {
+		return nil, p.lockMistake(err)
+	}
+	pl, err := p.Plan(ctx, o.Selection)
+	if err != nil {
+		return nil, err
+	}
+	rep := &Report{Plan: pl, Counts: map[string]int{apply.Kept: pl.Count(plan.Keep), apply.Blocked: pl.Count(plan.Blocked)}}
+	if o.Confirm != nil {
+		ok, err := o.Confirm(pl)
+		if err != nil || !ok {
+			rep.Declined = true
+			return rep, err
+		}
+	}
+	if pl.Empty() {
+		return rep, p.ignore(ctx)
+	}
+	err = p.carryOut(ctx, o, pl, rep, sink)
+	rep.Elapsed = p.opts.Clock().Sub(start)
+	return rep, err
+}
+
+func (p *Project) carryOut(ctx context.Context, o ApplyOptions, pl *plan.Plan, rep *Report, sink event.Sink) error {
+	// Nobody else is at work: whatever lies here belongs to runs that died,
+	// or failed and were looked at.
+	scratch := p.path("exec")
+	if err := os.RemoveAll(scratch); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(scratch, 0o755); err != nil {
+		return err
+	}
+	rec := runs.Record{Command: o.Command, Flow: p.opts.Version}
+	rec.Host, _ = os.Hostname()
+	rec.Commit, rec.Dirty = p.gitHead(ctx)
+	record, err := runs.Create(p.RunsDir(), rec, p.opts.Clock)
+	if err != nil {
+		return err
+	}
+	rep.Run = record.ID()
+	emit := func(e event.Event) {
+		_ = record.Event(e) // a full disk shows where results are written
+		sink(e)
+	}
+	exe, closeExe, err := p.executor(record.ID())
+	if err != nil {
+		return err
+	}
+	start := p.opts.Clock()
+	emit(event.Event{Time: start, Kind: event.RunStarted, Run: rep.Run, Total: int64(len(pl.Steps) - pl.Count(plan.Keep))})
+	cfg := p.applyConfig(o, record, exe)
+	cfg.Emit = emit
+	out, err := apply.Run(ctx, cfg, pl)
+	closeExe()
+	rep.Counts, rep.Failed, rep.Interrupted = out.Counts, out.Failed, out.Interrupted
+	p.lock = cfg.Lock
+
+	status := runs.Succeeded
+	switch {
+	case out.Interrupted:
+		status = runs.Cancelled
+	case err != nil || len(out.Failed) > 0:
+		status = runs.Failed
+	}
+	now := p.opts.Clock()
+	emit(event.Event{Time: now, Kind: event.RunFinished, Run: rep.Run, Text: string(status), Elapsed: now.Sub(start).Seconds(), Counts: rep.Counts})
+	_, pruneErr := runs.Prune(p.RunsDir(), keepRuns)
+	return errors.Join(err, record.Finish(status, rep.Counts), pruneErr, p.ignore(context.WithoutCancel(ctx)))
+}
+
+func (p *Project) applyConfig(o ApplyOptions, record *runs.Run, exe executor.Executor) apply.Config {
+	l := p.lock.Clone()
+	cpus, memory := capacity()
+	jobs := o.Jobs
+	if jobs < 1 {
+		jobs = runtime.NumCPU()
+	}
+	return apply.Config{
+		Root: p.root, Scratch: p.path("exec"), Pipeline: p.pipeline, World: p.world(l), Files: p.files, State: p.db,
+		Lock: l, Record: record, Executor: exe, Self: p.opts.Self, Environ: p.opts.Environ,
+		Jobs: jobs, CPUs: cpus, Memory: memory, KeepGoing: o.KeepGoing,
+		Options: plan.Options{Rerun: matcher(o.Rerun)}, Clock: p.opts.Clock,
+	}
+}
+
+func (p *Project) executor(run string) (executor.Executor, func(), error) {
+	if p.opts.Executor != nil {
+		return p.opts.Executor, func() {}, nil
+	}
+	l, err := local.New(local.Options{Run: run, Guard: append(append([]string{}, p.opts.Self...), "guard")})
+	if err != nil {
+		return nil, nil, err
+	}
+	return l, func() { _ = l.Close() }, nil
+}
+
+// gitHead returns the commit of the project, "" outside of git.
+func (p *Project) gitHead(ctx context.Context) (commit string, dirty bool) {
+	head, err := p.git(ctx, "rev-parse", "--verify", "-q", "HEAD")
+	if err != nil {
+		return "", false
+	}
+	changed, err := p.git(ctx, "status", "--porcelain", "--untracked-files=no", "--", ".")
+	return head, err == nil && changed != ""
+}
+
+func (p *Project) git(ctx context.Context, args ...string) (string, error) {
+	c := exec.CommandContext(ctx, "git", append([]string{"-C", p.root}, args...)...)
+	out, err := c.Output()
+	if err != nil {
+		return "", fmt.Errorf("git %s: %w", args[0], err)
+	}
+	return strings.TrimSpace(string(out)), nil
+}

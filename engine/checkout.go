@@ -1,0 +1,189 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/cas"
+	"github.com/flow-pipelines/flow/engine/digest"
+	"github.com/flow-pipelines/flow/engine/event"
+	"github.com/flow-pipelines/flow/engine/lock"
+	"github.com/flow-pipelines/flow/engine/plan"
+	"github.com/flow-pipelines/flow/engine/stage"
+	"github.com/flow-pipelines/flow/engine/worktree"
+)
+
+// CheckoutOptions say what to bring back.
+type CheckoutOptions struct {
+	// Targets narrow it to some stages; none means all of flow.lock.
+	Targets []addr.Address
+	// Force replaces files that hold something flow has not stored; they are
+	// moved to .flow/trash.
+	Force bool
+	// Sink takes warnings; may be nil.
+	Sink event.Sink
+}
+
+// CheckoutReport says what was done, by path.
+type CheckoutReport struct {
+	Restored []string
+	Kept     int
+	// Edited hold something that flow has not stored; they were left alone.
+	Edited []string
+	// Missing cannot be brought back: the cache lacks them, or they are damaged.
+	Missing []string
+	// Trashed says where the replaced files are now.
+	Trashed map[string]string
+}
+
+// Checkout makes the files in the tree be what flow.lock says. It runs nothing.
+func (p *Project) Checkout(ctx context.Context, o CheckoutOptions) (*CheckoutReport, error) {
+	sink := o.Sink
+	if sink == nil {
+		sink = func(event.Event) {}
+	}
+	release, err := p.hold(ctx, func(holder string) {
+		sink(event.Event{Time: p.opts.Clock(), Kind: event.Waiting, Text: "another flow is at work in this project (" + holder + "); waiting until it has finished"})
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	c := &checkout{p: p, opts: o, filters: p.outputFilters(), rep: &CheckoutReport{Trashed: map[string]string{}}}
+	want := matcher(o.Targets)
+	var all []addr.Address
+	for _, s := range p.lock.Stages() {
+		all = append(all, s.Addr)
+	}
+	for _, t := range o.Targets {
+		found := false
+		for _, a := range all {
+			found = found || matcher([]addr.Address{t})(a)
+		}
+		if !found {
+			return nil, &UnknownStageError{Addr: t, Similar: similar(t, all)}
+		}
+	}
+	for _, s := range p.lock.Stages() {
+		if want != nil && !want(s.Addr) {
+			continue
+		}
+		for _, r := range s.Results {
+			if err := c.result(ctx, s, r); err != nil {
+				return c.rep, fmt.Errorf("%s: %w", s.Addr, err)
+			}
+		}
+	}
+	return c.rep, p.files.Flush(ctx)
+}
+
+type checkout struct {
+	p       *Project
+	opts    CheckoutOptions
+	filters map[string]stage.Output // by path
+	rep     *CheckoutReport
+}
+
+func (c *checkout) result(ctx context.Context, s *lock.Stage, r lock.Result) error {
+	o, ok := c.filters[r.Path]
+	if !ok {
+		o = stage.Output{Path: r.Path}
+	}
+	w := c.p.world(c.p.lock)
+	there, err := w.Hash(ctx, o)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return err
+	case there == r.Node:
+		c.rep.Kept++
+		return nil
+	}
+	if missing, err := w.Missing(ctx, r.Node, false); err != nil {
+		return err
+	} else if missing > 0 {
+		c.rep.Missing = append(c.rep.Missing, r.Path)
+		return nil
+	}
+	if !there.IsZero() {
+		if ok, err := c.makeRoom(ctx, w, r, there); err != nil || !ok {
+			return err
+		}
+	}
+	_, err = c.p.files.Checkout(ctx, r.Path, worktree.Filter{Include: o.Include, Ignore: o.Ignore}, r.Node)
+	var damaged *cas.DamagedError
+	if errors.As(err, &damaged) {
+		c.rep.Missing = append(c.rep.Missing, r.Path)
+		if c.opts.Sink != nil {
+			c.opts.Sink(event.Event{Time: c.p.opts.Clock(), Kind: event.Warning, Addr: s.Addr, Text: fmt.Sprintf("the cache is damaged: %v", damaged)})
+		}
+		return nil
+	}
+	if err == nil {
+		c.rep.Restored = append(c.rep.Restored, r.Path)
+	}
+	return err
+}
+
+// makeRoom decides about content that is in the way: it goes if the cache can
+// bring it back, or to the trash if the user insists.
+func (c *checkout) makeRoom(ctx context.Context, w *world, r lock.Result, there digest.Node) (bool, error) {
+	missing, err := w.Missing(ctx, there, false)
+	if err != nil || missing == 0 {
+		return err == nil, err
+	}
+	if !c.opts.Force {
+		c.rep.Edited = append(c.rep.Edited, r.Path)
+		return false, nil
+	}
+	to := filepath.Join(Dir, "trash", c.p.opts.Clock().UTC().Format("20060102-150405"), filepath.FromSlash(r.Path))
+	if err := os.MkdirAll(filepath.Dir(filepath.Join(c.p.root, to)), 0o755); err != nil {
+		return false, err
+	}
+	c.rep.Trashed[r.Path] = to
+	return true, os.Rename(filepath.Join(c.p.root, filepath.FromSlash(r.Path)), filepath.Join(c.p.root, to))
+}
+
+// outputFilters returns what the pipeline says about its outputs, so that a
+// checkout of a data set leaves the files alone that the data set ignores. A
+// pipeline with mistakes in it can be checked out all the same.
+func (p *Project) outputFilters() map[string]stage.Output {
+	filters := map[string]stage.Output{}
+	stages, _ := p.pipeline.Stages(plan.Known{})
+	for _, st := range stages {
+		if st.Job == nil {
+			continue
+		}
+		for _, o := range st.Job.Outputs {
+			filters[o.Path] = o
+		}
+	}
+	return filters
+}
+
+// Rollback takes the effect of a stage back to an earlier version, "" the one
+// before the current, and returns which that is.
+func (p *Project) Rollback(ctx context.Context, a addr.Address, to string) (string, error) {
+	if err := p.checkSelection(Selection{Targets: []addr.Address{a}}); err != nil {
+		return "", err
+	}
+	st, diags := p.pipeline.Resolve(a, plan.Known{})
+	if diags.HasErrors() {
+		return "", &plan.Mistakes{Diags: diags, Files: p.Files()}
+	}
+	rv, ok := st.Type.(stage.Reverter)
+	if !ok {
+		return "", fmt.Errorf("%s has nothing to roll back: only stages that act outside of their outputs do, such as deploy", a)
+	}
+	release, err := p.hold(ctx, func(string) {})
+	if err != nil {
+		return "", err
+	}
+	defer release()
+	return rv.Rollback(p.root, st.Args, to)
+}

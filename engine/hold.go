@@ -1,0 +1,55 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// hold takes the project for one writer: apply, checkout, rollback. Readers
+// need no hold. It is an flock on .flow/apply.lock, so it ends with the
+// process, however that ends. busy is called once, with what the holder left
+// in the file, before hold waits for another process.
+func (p *Project) hold(ctx context.Context, busy func(holder string)) (release func(), err error) {
+	name := p.path("apply.lock")
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	told := false
+	for {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
+			_ = f.Close()
+			return nil, fmt.Errorf("lock %s: %w", name, err)
+		}
+		if !told {
+			told = true
+			b, _ := os.ReadFile(name)
+			busy(strings.TrimSpace(string(b)))
+		}
+		select {
+		case <-ctx.Done():
+			_ = f.Close()
+			return nil, ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	// The text helps a person who waits; a failure to write it is no reason
+	// not to go on.
+	_ = f.Truncate(0)
+	_, _ = fmt.Fprintf(f, "process %d, since %s\n", os.Getpid(), p.opts.Clock().Format("15:04:05"))
+	return func() { _ = f.Close() }, nil
+}

@@ -1,0 +1,151 @@
+package lock_test
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/digest"
+	"github.com/flow-pipelines/flow/engine/key"
+	"github.com/flow-pipelines/flow/engine/lock"
+	"github.com/flow-pipelines/flow/engine/stage"
+)
+
+func sample() *lock.Lock {
+	l := &lock.Lock{}
+	n := digest.Node{Kind: digest.File, Digest: digest.OfBytes([]byte("x")), Size: 1, Files: 1}
+	m := key.Manifest{
+		{Kind: key.TypeFact, Name: "train", Value: "1"},
+		{Kind: key.Argument, Name: "epochs", Value: "60"},
+		{Kind: key.Argument, Name: "token", Value: `"hunter2"`, Sensitive: true},
+		{Kind: key.Input, Name: "data", Value: key.FormatInput(n, ".csv")},
+	}
+	l.Put(&lock.Stage{
+		Addr: addr.Address{Type: "train", Name: "mlp", Key: addr.StringKey("small")}, Key: m.Key(), Manifest: m,
+		Results: []lock.Result{{Name: "model", Path: "out/train/mlp/small/model", Node: digest.Node{Kind: digest.Dir, Digest: digest.OfBytes([]byte("y")), Size: 21034, Files: 4}}},
+		Metrics: stage.Metrics{"validation": map[string]any{"f1": json.Number("0.971")}, "epochs_run": json.Number("42")},
+	})
+	l.Put(&lock.Stage{
+		Addr: addr.Address{Type: "dataset", Name: "scans"}, Key: key.Manifest{}.Key(),
+		Results: []lock.Result{{Name: "data", Path: "data/my scans.csv", Node: n, Given: true}},
+	})
+	return l
+}
+
+func TestFormatIsStable(t *testing.T) {
+	got, err := sample().Format()
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden := filepath.Join("testdata", "v1.lock")
+	if os.Getenv("UPDATE") != "" {
+		if err := os.WriteFile(golden, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != string(want) {
+		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+	}
+	if strings.Contains(string(got), "hunter2") {
+		t.Error("a sensitive value is written down")
+	}
+}
+
+func TestParseIsTheInverseOfFormat(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		l := &lock.Lock{}
+		for i := range rapid.IntRange(0, 4).Draw(t, "stages") {
+			s := &lock.Stage{Addr: addr.Address{Type: "exec", Name: "s", Key: addr.IntKey(i)}, Key: key.Key{1}}
+			for _, name := range rapid.SliceOfNDistinct(rapid.String(), 0, 3, rapid.ID).Draw(t, "facts") {
+				s.Manifest = append(s.Manifest, key.Fact{Kind: key.Environment, Name: name, Value: rapid.String().Draw(t, "value")})
+			}
+			for _, path := range rapid.SliceOfN(rapid.String(), 0, 2).Draw(t, "paths") {
+				s.Results = append(s.Results, lock.Result{Name: "o", Path: path, Node: digest.Node{Kind: digest.File, Digest: digest.OfBytes(nil)}, Given: rapid.Bool().Draw(t, "given")})
+			}
+			for name, v := range rapid.MapOfN(rapid.String(), rapid.String(), 0, 3).Draw(t, "metrics") {
+				if s.Metrics == nil {
+					s.Metrics = stage.Metrics{}
+				}
+				s.Metrics[name] = v
+			}
+			l.Put(s)
+		}
+		text, err := l.Format()
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := lock.Parse(text)
+		if err != nil {
+			t.Fatalf("%v in\n%s", err, text)
+		}
+		again, err := back.Format()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(again) != string(text) {
+			t.Fatalf("got:\n%s\nwant:\n%s", again, text)
+		}
+	})
+}
+
+func TestParseNamesTheLine(t *testing.T) {
+	good, err := sample().Format()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		text string
+		line int
+		want string
+	}{
+		"merge conflict": {strings.Replace(string(good), "key ", "<<<<<<< HEAD\nkey ", 1), 6, "unresolved merge conflict"},
+		"future":         {strings.Replace(string(good), "version 1", "version 7", 1), 3, "format version 7"},
+		"old":            {strings.Replace(string(good), "version 1", "version 0", 1), 3, "format version 0"},
+		"cut short":      {string(good[:len(good)/3]), 7, "result data"},
+		"empty":          {"", 1, "no version line"},
+		"other file":     {"{}\n", 1, "want a version line"},
+		"bad digest":     {strings.Replace(string(good), "blake3:", "md5:", 1), 7, "unknown algorithm"},
+		"twice":          {string(good) + string(good[strings.Index(string(good), "\nstage dataset"):]), 19, "second time"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := lock.Parse([]byte(tt.text))
+			var pe *lock.ParseError
+			if !errors.As(err, &pe) {
+				t.Fatalf("got %v, want a ParseError", err)
+			}
+			if pe.Line != tt.line || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got line %d, %v; want line %d, %q", pe.Line, err, tt.line, tt.want)
+			}
+			if pe.Future != (name == "future") || pe.Conflict != (name == "merge conflict") {
+				t.Errorf("future %v, conflict %v", pe.Future, pe.Conflict)
+			}
+		})
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	good, err := sample().Format()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		l, err := lock.Parse(b)
+		if err != nil {
+			return
+		}
+		if _, err := l.Format(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}

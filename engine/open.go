@@ -1,0 +1,153 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"github.com/flow-pipelines/flow/engine/cas/disk"
+	"github.com/flow-pipelines/flow/engine/config"
+	"github.com/flow-pipelines/flow/engine/lock"
+	"github.com/flow-pipelines/flow/engine/plan"
+	"github.com/flow-pipelines/flow/engine/state"
+	"github.com/flow-pipelines/flow/engine/worktree"
+)
+
+// Project is an open project. It holds no lock and no open database: several
+// processes may have one project open. A Project is for one goroutine.
+type Project struct {
+	opts     Options
+	root     string
+	pipeline *config.Pipeline
+	lock     *lock.Lock
+	db       *state.DB
+	store    *disk.Store
+	files    *worktree.Worktree
+}
+
+// NoPipelineError says that a directory holds no pipeline.
+type NoPipelineError struct{ Dir string }
+
+func (e *NoPipelineError) Error() string {
+	return fmt.Sprintf("no pipeline in %s: it holds no *.hcl file", e.Dir)
+}
+
+// Open reads the project's files. It writes nothing. Wrong HCL and a damaged
+// flow.lock are *plan.Mistakes.
+func Open(opts Options) (*Project, error) {
+	if opts.Clock == nil {
+		opts.Clock = time.Now
+	}
+	root, err := filepath.Abs(opts.Dir)
+	if err != nil {
+		return nil, err
+	}
+	// Links are resolved, since a confined program is judged by real paths.
+	if root, err = filepath.EvalSymlinks(root); err != nil {
+		return nil, err
+	}
+	if found, err := filepath.Glob(filepath.Join(root, "*.hcl")); err != nil || len(found) == 0 {
+		return nil, errors.Join(&NoPipelineError{root}, err)
+	}
+	p := &Project{opts: opts, root: root}
+	var diags hcl.Diagnostics
+	p.pipeline, diags = config.Load(config.Options{
+		Dir: root, Types: opts.Types, Version: opts.Version, Vars: opts.Vars, VarFiles: opts.VarFiles, Environ: opts.Environ,
+	})
+	if diags.HasErrors() {
+		m := &plan.Mistakes{Diags: diags}
+		if p.pipeline != nil {
+			m.Files = p.pipeline.Files()
+		}
+		return nil, m
+	}
+	if p.lock, err = lock.ReadFile(root); err != nil {
+		return nil, p.lockMistake(err)
+	}
+	return p, p.wire()
+}
+
+// wire makes the rooms that plan and apply work in.
+func (p *Project) wire() error {
+	p.db = state.New(p.path("state.db"), state.Options{})
+	cache := p.pipeline.Settings().Cache
+	switch {
+	case cache == "":
+		cache = p.path("cache")
+	case !filepath.IsAbs(cache):
+		cache = filepath.Join(p.root, cache)
+	}
+	var err error
+	if p.store, err = disk.New(cache, disk.Options{}); err != nil {
+		return fmt.Errorf("open the cache: %w", err)
+	}
+	p.files, err = worktree.New(p.root, p.store, p.db, worktree.Options{})
+	return err
+}
+
+// path returns a path in .flow.
+func (p *Project) path(elem ...string) string {
+	return filepath.Join(append([]string{p.root, Dir}, elem...)...)
+}
+
+// Root is the absolute path of the project.
+func (p *Project) Root() string { return p.root }
+
+// Pipeline is what the HCL files say.
+func (p *Project) Pipeline() *config.Pipeline { return p.pipeline }
+
+// Files are the parsed HCL files, for snippets in diagnostics.
+func (p *Project) Files() map[string]*hcl.File { return p.pipeline.Files() }
+
+// Lock is what flow.lock says. The caller does not change it.
+func (p *Project) Lock() *lock.Lock { return p.lock }
+
+// RunsDir is where the records of runs are; see engine/runs.
+func (p *Project) RunsDir() string { return p.path("runs") }
+
+// lockMistake makes a diagnostic of a flow.lock that cannot be read.
+func (p *Project) lockMistake(err error) error {
+	var pe *lock.ParseError
+	if !errors.As(err, &pe) {
+		return err
+	}
+	d := &hcl.Diagnostic{
+		Severity: hcl.DiagError,
+		Summary:  lock.FileName + " cannot be read",
+		Detail:   fmt.Sprintf("%v. flow wrote this file and expects it as it was; take it back from git (git checkout -- %s), or delete it: the next apply writes it anew, from the cache where it can.", pe.Err, lock.FileName),
+		Subject:  &hcl.Range{Filename: lock.FileName, Start: hcl.Pos{Line: pe.Line, Column: 1}, End: hcl.Pos{Line: pe.Line, Column: 1}},
+	}
+	switch {
+	case pe.Conflict:
+		d.Summary = lock.FileName + " has an unresolved merge conflict"
+		d.Detail = fmt.Sprintf("Take either side (git checkout --ours %s) and run flow apply: it brings the file up to date with the merged pipeline.", lock.FileName)
+	case pe.Future:
+		d.Summary = lock.FileName + " was written by a newer flow"
+		d.Detail = fmt.Sprintf("It has %v. Update flow to the version that your team uses.", pe.Err)
+	}
+	return &plan.Mistakes{Diags: hcl.Diagnostics{d}, Files: p.pipeline.Files()}
+}
+
+// capacity returns what the machine has: CPUs and bytes of memory.
+func capacity() (cpus float64, memory int64) {
+	return float64(runtime.NumCPU()), machineMemory()
+}
+
+// Plan decides what is to be done with each stage. It changes nothing in the
+// project; what it learns about files is remembered in .flow.
+func (p *Project) Plan(ctx context.Context, sel Selection) (*plan.Plan, error) {
+	if err := p.checkSelection(sel); err != nil {
+		return nil, err
+	}
+	pl, err := plan.Make(ctx, p.world(p.lock), p.pipeline, p.lock, matcher(sel.Targets), plan.Options{Rerun: matcher(sel.Rerun)})
+	if err != nil {
+		return nil, err
+	}
+	return pl, p.files.Flush(ctx)
+}

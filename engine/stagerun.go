@@ -1,0 +1,100 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/flow-pipelines/flow/engine/stage"
+)
+
+// StageRun does one job of a built-in stage type: `flow stage-run SPEC`, in
+// the job's work directory. It returns the exit status; see stage.Spec for the
+// files it answers with.
+func StageRun(ctx context.Context, types []stage.Type, specPath string, stderr io.Writer) (status int) {
+	defer func() {
+		if r := recover(); r != nil {
+			fmt.Fprintf(stderr, "BUG: %v\nPlease report it with the following.\n%s", r, debug.Stack())
+			status = 70 // EX_SOFTWARE
+		}
+	}()
+	err := stageRun(ctx, types, specPath, stderr)
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintf(stderr, "error: %v\n", err)
+	var ps stage.Problems
+	if one := (*stage.Problem)(nil); errors.As(err, &one) {
+		ps = stage.Problems{one}
+	} else {
+		errors.As(err, &ps)
+	}
+	if len(ps) > 0 {
+		if werr := writeJSON(filepath.Join(filepath.Dir(specPath), stage.ProblemFile), ps); werr != nil {
+			fmt.Fprintf(stderr, "error: %v\n", werr)
+		}
+	}
+	return 1
+}
+
+func stageRun(ctx context.Context, types []stage.Type, specPath string, stderr io.Writer) error {
+	b, err := os.ReadFile(specPath)
+	if err != nil {
+		return err
+	}
+	run := &stage.Run{Log: stderr}
+	if err := json.Unmarshal(b, &run.Spec); err != nil {
+		return fmt.Errorf("read %s: %w", specPath, err)
+	}
+	if run.Version != stage.SpecVersion {
+		return fmt.Errorf("%s has version %d; this flow reads version %d", specPath, run.Version, stage.SpecVersion)
+	}
+	runner, err := findRunner(types, run.Type)
+	if err != nil {
+		return err
+	}
+	if path := os.Getenv(stage.EventsEnv); path != "" {
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		run.Events = f
+	}
+	runtime.GOMAXPROCS(max(1, run.CPUs))
+	metrics, err := runner.Run(ctx, run)
+	if err != nil {
+		return err
+	}
+	if metrics == nil {
+		metrics = stage.Metrics{}
+	}
+	return writeJSON(filepath.Join(filepath.Dir(specPath), stage.ResultFile), metrics)
+}
+
+func findRunner(types []stage.Type, name string) (stage.Runner, error) {
+	for _, t := range types {
+		if t.Schema().Name != name {
+			continue
+		}
+		if r, ok := t.(stage.Runner); ok {
+			return r, nil
+		}
+		return nil, fmt.Errorf("stage type %q has no work of its own", name)
+	}
+	return nil, fmt.Errorf("unknown stage type %q", name)
+}
+
+func writeJSON(path string, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", filepath.Base(path), err)
+	}
+	return os.WriteFile(path, b, 0o644)
+}

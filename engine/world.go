@@ -1,0 +1,104 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"time"
+
+	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/digest"
+	"github.com/flow-pipelines/flow/engine/key"
+	"github.com/flow-pipelines/flow/engine/lock"
+	"github.com/flow-pipelines/flow/engine/plan"
+	"github.com/flow-pipelines/flow/engine/stage"
+	"github.com/flow-pipelines/flow/engine/state"
+	"github.com/flow-pipelines/flow/engine/worktree"
+)
+
+// world is the project as plan.Decide looks at it.
+type world struct {
+	p    *Project
+	lock *lock.Lock
+}
+
+var _ plan.World = (*world)(nil)
+
+func (p *Project) world(l *lock.Lock) *world { return &world{p: p, lock: l} }
+
+// Project implements plan.World.
+func (w *world) Project() string { return w.p.root }
+
+// Hash implements plan.World.
+func (w *world) Hash(ctx context.Context, o stage.Output) (digest.Node, error) {
+	return w.p.files.Hash(ctx, filepath.ToSlash(o.Path), worktree.Filter{Include: o.Include, Ignore: o.Ignore})
+}
+
+// Expand implements plan.World.
+func (w *world) Expand(ctx context.Context, glob string) ([]string, error) {
+	return w.p.files.Expand(ctx, glob)
+}
+
+// Locked implements plan.World.
+func (w *world) Locked(a addr.Address) *lock.Stage { return w.lock.Get(a) }
+
+// Result implements plan.World.
+func (w *world) Result(ctx context.Context, k key.Key) (res state.Result, ok bool, err error) {
+	err = w.p.db.View(ctx, func(tx *state.Tx) error {
+		res, ok, err = tx.Result(state.Key(k))
+		return err
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return res, false, nil
+	}
+	return res, ok, err
+}
+
+// Missing implements plan.World.
+func (w *world) Missing(ctx context.Context, n digest.Node, shallow bool) (int, error) {
+	if shallow {
+		ok, err := w.p.store.Has(ctx, n.Digest)
+		if err != nil || ok {
+			return 0, err
+		}
+		return 1, nil
+	}
+	missing, err := w.p.files.Missing(ctx, n)
+	return len(missing), err
+}
+
+// mostFiles is how many changed files a reason lists.
+const mostFiles = 5
+
+// Changes implements plan.World.
+func (w *world) Changes(ctx context.Context, before, after digest.Node) ([]plan.FileChange, int, error) {
+	changes, total, err := w.p.files.Diff(ctx, before, after, mostFiles)
+	if err != nil {
+		// The old listing may be gone with the cache. An explanation that
+		// lacks the file names is still right.
+		return nil, 0, nil //nolint:nilerr // see above
+	}
+	files := make([]plan.FileChange, len(changes))
+	for i, c := range changes {
+		files[i] = plan.FileChange{Path: c.Path, Old: c.Old, New: c.New}
+	}
+	return files, total - len(files), nil
+}
+
+// Usual implements plan.World.
+func (w *world) Usual(ctx context.Context, stages []addr.Address) (map[addr.Address]time.Duration, error) {
+	usual := make(map[addr.Address]time.Duration, len(stages))
+	if len(stages) == 0 {
+		return usual, nil
+	}
+	err := w.p.db.View(ctx, func(tx *state.Tx) error {
+		for _, a := range stages {
+			if d, ok := tx.Duration(a); ok {
+				usual[a] = d
+			}
+		}
+		return nil
+	})
+	return usual, err
+}
