@@ -76,7 +76,9 @@ type Task struct {
 // anything, Allow and Writable. What lies outside the project is not limited,
 // but for directories named .git and, as a consequence of how Landlock works,
 // for the directories that lead down to the project: they cannot be listed,
-// and nothing new can be made directly in them.
+// and nothing new can be made directly in them. So if the project lies below
+// /tmp or the home directory, a task needs a TMPDIR elsewhere, in Task.Dir or
+// Writable, and writes to ~/.cache/x but not to a new ~/x.
 type Confinement struct {
 	// Project is the absolute path of the tree that must not be read.
 	Project string

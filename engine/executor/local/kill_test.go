@@ -3,6 +3,7 @@
 package local_test
 
 import (
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/flow-pipelines/flow/engine/executor"
 	"github.com/flow-pipelines/flow/engine/executor/executortest"
+	"github.com/flow-pipelines/flow/engine/executor/local/guard"
 )
 
 func waitFor(t *testing.T, path string) string {
@@ -55,6 +57,29 @@ func TestNothingOutlivesAKilledFlow(t *testing.T) {
 				executortest.MustBeGone(t, other)
 			}
 		})
+	}
+}
+
+func TestKillAtRandomMoments(t *testing.T) {
+	for i := range 10 {
+		dir, run := t.TempDir(), "storm-"+itoa(os.Getpid())+"-"+itoa(i)
+		cmd := exec.Command(guardCommand(t)[0], "storm", run, dir)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		waitFor(t, filepath.Join(dir, "ready"))
+		time.Sleep(time.Duration(rand.IntN(100)) * time.Millisecond)
+		if err := cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = cmd.Wait()
+		mark := executor.RunEnv + "=" + run
+		for end := time.Now().Add(5 * time.Second); guard.Marked(0, mark); time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(end) {
+				guard.KillMarked(0, mark)
+				t.Fatal("processes of the run are still there")
+			}
+		}
 	}
 }
 

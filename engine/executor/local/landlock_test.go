@@ -213,3 +213,60 @@ func TestConfinementEndsWithTheTask(t *testing.T) {
 		}
 	}
 }
+
+// The hints are found in what real programs print.
+func TestHintsFromRealPrograms(t *testing.T) {
+	p := newProject(t)
+	secret := filepath.Join(p.root, "data/secret.csv")
+	programs := map[string][]string{
+		"cat":         {"cat", "FILE"},
+		"dash or ash": {"sh", "-c", "read x < FILE"},
+		"bash":        {"bash", "-c", "read x < FILE"},
+		"awk":         {"awk", "{ print }", "FILE"},
+		"mawk":        {"mawk", "{ print }", "FILE"},
+		"gawk":        {"gawk", "{ print }", "FILE"},
+		"awk getline": {"awk", "BEGIN { if ((getline x < \"FILE\") < 0) exit 1 }"},
+		"sed":         {"sed", "-n", "p", "FILE"},
+		"cp":          {"cp", "FILE", "copy"},
+		"python":      {"python3", "-c", "open('FILE')"},
+		"perl":        {"perl", "-e", "open(F, '<', 'FILE') or die \"cannot open FILE: $!\""},
+		"node":        {"node", "-e", "require('fs').readFileSync('FILE')"},
+		"script":      {"python3", "FILE"},
+	}
+	for name, command := range programs {
+		for _, file := range []string{"data/secret.csv", secret} {
+			task := p.task()
+			for _, word := range command {
+				task.Command = append(task.Command, strings.ReplaceAll(word, "FILE", file))
+			}
+			task.Env = append(task.Env, "PATH="+os.Getenv("PATH"))
+			_ = os.Remove(p.log)
+			res, err := p.exec.Run(t.Context(), task)
+			if errors.As(err, new(*executor.ProgramError)) {
+				continue // not on this machine
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			log, _ := os.ReadFile(p.log)
+			hints := executor.Hints(executor.Failure{
+				Log: log, Argv: task.Command, Exit: res.Exit, Project: p.root, Dir: p.dir,
+				Inputs: []string{"in.csv"}, Exists: func(rel string) bool { _, err := os.Stat(filepath.Join(p.root, rel)); return err == nil },
+			})
+			if len(hints) == 0 || hints[0].Path != "data/secret.csv" || hints[0].Absolute != (file == secret) {
+				t.Errorf("%s, %s: %+v, got %+v from %q", name, file, res, hints, log)
+			}
+		}
+	}
+}
+
+func TestPeakMemory(t *testing.T) {
+	p := newProject(t)
+	res, log := p.sh(t, "head -c 300000000 /dev/zero | tail -c 200000000 > /dev/null")
+	if !res.OK() || res.MaxRSS < 200_000_000 || res.MaxRSS > 300_000_000 {
+		t.Errorf("got %+v, log %q", res, log)
+	}
+	if res, _ := p.sh(t, "true"); res.MaxRSS > 20_000_000 {
+		t.Errorf("a shell takes %d bytes", res.MaxRSS)
+	}
+}

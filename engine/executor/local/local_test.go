@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -23,6 +24,8 @@ func TestMain(m *testing.M) {
 			os.Exit(guard.Main(os.Stdin))
 		case "victim":
 			os.Exit(victim(os.Args[2], os.Args[3]))
+		case "storm":
+			os.Exit(storm(os.Args[2], os.Args[3]))
 		}
 	}
 	goleak.VerifyTestMain(m)
@@ -45,6 +48,34 @@ func victim(dir, script string) int {
 		return 2
 	}
 	return 0
+}
+
+// storm is a flow that runs tasks without end, which all leave something behind.
+func storm(run, dir string) int {
+	self, err := os.Executable()
+	if err != nil {
+		return 2
+	}
+	e, err := local.New(local.Options{Run: run, Guard: []string{self, "guard"}})
+	if err != nil {
+		return 2
+	}
+	failed := make(chan error)
+	for i := range 3 {
+		go func() {
+			for {
+				_, err := e.Run(context.Background(), executor.Task{
+					ID: "exec.storm[" + strconv.Itoa(i) + "]", Dir: dir, Env: os.Environ(), Log: filepath.Join(dir, "log"),
+					Command: []string{"sh", "-c", "sleep 30 & setsid sleep 30 & echo > ready; sleep 0.02"},
+				})
+				if err != nil {
+					failed <- err
+				}
+			}
+		}()
+	}
+	<-failed
+	return 2
 }
 
 func guardCommand(t testing.TB) []string {

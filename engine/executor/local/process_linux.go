@@ -1,6 +1,7 @@
 package local
 
 import (
+	"errors"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -22,14 +23,14 @@ func await(pid int, status *syscall.WaitStatus, usage *syscall.Rusage, before fu
 		if err == nil {
 			break
 		}
-		if err != unix.EINTR {
+		if !errors.Is(err, unix.EINTR) {
 			return err
 		}
 	}
 	before()
 	for {
 		_, err := syscall.Wait4(pid, status, 0, usage)
-		if err != syscall.EINTR {
+		if !errors.Is(err, syscall.EINTR) {
 			return err
 		}
 	}

@@ -2,7 +2,10 @@
 
 package local
 
-import "syscall"
+import (
+	"errors"
+	"syscall"
+)
 
 // rssUnit is the unit of Rusage.Maxrss, in bytes.
 const rssUnit = 1
@@ -16,7 +19,7 @@ func onMainThread() bool { return false }
 func await(pid int, status *syscall.WaitStatus, usage *syscall.Rusage, after func()) error {
 	for {
 		_, err := syscall.Wait4(pid, status, 0, usage)
-		if err == syscall.EINTR {
+		if errors.Is(err, syscall.EINTR) {
 			continue
 		}
 		after()
