@@ -123,20 +123,33 @@ func ratio(a, b float64) float64 {
 	return a / b
 }
 
-// quantile returns the q-quantile of sorted values by linear interpolation
-// (Hyndman and Fan's type 7, numpy's default). The values are not empty.
+// Mean is the arithmetic mean, NaN of nothing.
+func Mean(values []float64) float64 {
+	return meanOf(len(values), func(i int) float64 { return values[i] })
+}
+
+// Quantiles returns the q-quantiles of values by linear interpolation (Hyndman
+// and Fan, Sample Quantiles in Statistical Packages, 1996, type 7; numpy's
+// default), for each q in [0, 1]. Of no values they are NaN.
+func Quantiles(values []float64, qs ...float64) []float64 {
+	sorted := slices.Clone(values)
+	slices.Sort(sorted)
+	out := make([]float64, len(qs))
+	for i, q := range qs {
+		out[i] = quantile(sorted, q)
+	}
+	return out
+}
+
 func quantile(sorted []float64, q float64) float64 {
+	if len(sorted) == 0 {
+		return math.NaN()
+	}
 	position := q * float64(len(sorted)-1)
 	low := int(math.Floor(position))
 	high := min(low+1, len(sorted)-1)
 	step := float64((sorted[high] - sorted[low]) * (position - float64(low)))
 	return sorted[low] + step
-}
-
-func sorted(values []float64) []float64 {
-	s := slices.Clone(values)
-	slices.Sort(s)
-	return s
 }
 
 func mustMatch(operation string, a, b int) {

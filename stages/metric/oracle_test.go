@@ -144,7 +144,7 @@ func classifications(random *rand.Rand) []classified {
 		}
 		all = append(all, c)
 	}
-	any := func(classes int) func() int { return func() int { return random.IntN(classes) } }
+	some := func(classes int) func() int { return func() int { return random.IntN(classes) } }
 	only := func(class int) func() int { return func() int { return class } }
 	rare := func() int {
 		if random.IntN(50) == 0 {
@@ -154,20 +154,20 @@ func classifications(random *rand.Rand) []classified {
 	}
 	for _, n := range []int{1, 2, 3, 10, 1000} {
 		for _, classes := range []int{2, 3, 7} {
-			make1(fmt.Sprintf("random/%d/%d", classes, n), classes, n, any(classes), any(classes), 0)
-			make1(fmt.Sprintf("ties/%d/%d", classes, n), classes, n, any(classes), any(classes), 1)
+			make1(fmt.Sprintf("random/%d/%d", classes, n), classes, n, some(classes), some(classes), 0)
+			make1(fmt.Sprintf("ties/%d/%d", classes, n), classes, n, some(classes), some(classes), 1)
 		}
 	}
-	make1("rare", 2, 500, rare, any(2), 2)
-	make1("never predicted", 2, 100, any(2), only(0), 2)
-	make1("always predicted", 2, 100, any(2), only(1), 2)
-	make1("one class", 2, 50, only(0), any(2), 2)
-	make1("the other class", 2, 50, only(1), any(2), 2)
+	make1("rare", 2, 500, rare, some(2), 2)
+	make1("never predicted", 2, 100, some(2), only(0), 2)
+	make1("always predicted", 2, 100, some(2), only(1), 2)
+	make1("one class", 2, 50, only(0), some(2), 2)
+	make1("the other class", 2, 50, only(1), some(2), 2)
 	make1("one class, right", 2, 50, only(1), only(1), 2)
 	make1("all wrong", 2, 50, only(0), only(1), 2)
-	make1("a class nobody has", 3, 200, any(2), any(2), 2)
-	make1("a class nobody predicts", 4, 200, any(4), any(3), 2)
-	make1("a class nobody is", 4, 200, any(3), any(4), 2)
+	make1("a class nobody has", 3, 200, some(2), some(2), 2)
+	make1("a class nobody predicts", 4, 200, some(4), some(3), 2)
+	make1("a class nobody is", 4, 200, some(3), some(4), 2)
 	certain := classified{Name: "certain", Classes: 2}
 	for i := range 40 {
 		c := i % 2

@@ -47,12 +47,12 @@ func NRMSE(truth, predicted []float64, by Normalisation) float64 {
 	case ByRange:
 		scale = slices.Max(truth) - slices.Min(truth)
 	case ByMean:
-		scale = math.Abs(mean(truth))
+		scale = math.Abs(Mean(truth))
 	case ByDeviation:
 		scale = math.Sqrt(variance(truth))
 	case ByQuartiles:
-		s := sorted(truth)
-		scale = quantile(s, 0.75) - quantile(s, 0.25)
+		quartiles := Quantiles(truth, 0.25, 0.75)
+		scale = quartiles[1] - quartiles[0]
 	default:
 		panic("BUG: normalise the RMSE by " + string(by))
 	}
@@ -65,14 +65,11 @@ func NRMSE(truth, predicted []float64, by Normalisation) float64 {
 // MedianAE is the median of the absolute errors.
 func MedianAE(truth, predicted []float64) float64 {
 	mustMatch("compute the median absolute error", len(truth), len(predicted))
-	if len(truth) == 0 {
-		return math.NaN()
-	}
 	errors := make([]float64, len(truth))
 	for i := range truth {
 		errors[i] = math.Abs(truth[i] - predicted[i])
 	}
-	return quantile(sorted(errors), 0.5)
+	return Quantiles(errors, 0.5)[0]
 }
 
 // MAPE is the mean absolute error relative to the true value, as a fraction
@@ -117,14 +114,10 @@ func MaxError(truth, predicted []float64) float64 {
 	return worst
 }
 
-func mean(values []float64) float64 {
-	return meanOf(len(values), func(i int) float64 { return values[i] })
-}
-
 // variance is the population variance, in two passes so that large means do
 // not cancel.
 func variance(values []float64) float64 {
-	center := mean(values)
+	center := Mean(values)
 	return meanOf(len(values), func(i int) float64 {
 		d := values[i] - center
 		return float64(d * d)

@@ -61,9 +61,13 @@ func (c Classification) Headline() map[string]float64 {
 	return m
 }
 
+// mostConfused is up to how many classes Detail holds a confusion matrix, whose
+// cells grow with their square.
+const mostConfused = 100
+
 // Detail returns Headline's metrics and, nested, "macro", "micro", "weighted",
-// "per_class" (by name, with "support") and "confusion" (by true, then by
-// predicted class). Values are float64, int or such maps again.
+// "per_class" (by name, with "support") and, up to 100 classes, "confusion" (by
+// true, then by predicted class). Values are float64, int or such maps again.
 func (c Classification) Detail() map[string]any {
 	m := map[string]any{}
 	for name, value := range c.Headline() {
@@ -88,7 +92,7 @@ func (c Classification) Detail() map[string]any {
 		set(weighted, "pr_auc", MeanOfClasses(precision, counts.truth))
 	}
 
-	perClass, confusion := map[string]any{}, map[string]any{}
+	perClass := map[string]any{}
 	for class, name := range c.Classes {
 		scores := map[string]float64{}
 		c.put(scores, counts.Class(class, c.beta()))
@@ -99,14 +103,24 @@ func (c Classification) Detail() map[string]any {
 		one := nest(scores)
 		one["support"] = counts.Support(class)
 		perClass[name] = one
-		row := map[string]any{}
-		for other, predicted := range c.Classes {
-			row[predicted] = counts.Count(class, other)
-		}
-		confusion[name] = row
+	}
+	if len(c.Classes) <= mostConfused {
+		m["confusion"] = c.confusion(counts)
 	}
 	m["macro"], m["micro"], m["weighted"] = nest(macro), nest(micro), nest(weighted)
-	m["per_class"], m["confusion"] = perClass, confusion
+	m["per_class"] = perClass
+	return m
+}
+
+func (c Classification) confusion(counts *Confusion) map[string]any {
+	m := map[string]any{}
+	for truth, name := range c.Classes {
+		row := map[string]any{}
+		for predicted, other := range c.Classes {
+			row[other] = counts.Count(truth, predicted)
+		}
+		m[name] = row
+	}
 	return m
 }
 
