@@ -269,12 +269,12 @@ func TestDamageAndStrangersAreRefused(t *testing.T) {
 		}
 		return dir
 	}
-	change := func(t *testing.T, path, old, new string) {
+	change := func(t *testing.T, path, from, to string) {
 		data, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(path, bytes.Replace(data, []byte(old), []byte(new), 1), 0o666); err != nil {
+		if err := os.WriteFile(path, bytes.Replace(data, []byte(from), []byte(to), 1), 0o666); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -18,6 +18,8 @@
 // its dropout and initialisers cannot be seeded.
 package nn
 
-// Gorgonia's memory tricks make it panic at start on a Go release that this
-// package does not vouch for.
-import _ "go4.org/unsafe/assume-no-moving-gc"
+import (
+	// Gorgonia's memory tricks make it panic at start on a Go release that
+	// this package does not vouch for.
+	_ "go4.org/unsafe/assume-no-moving-gc"
+)

@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	G "gorgonia.org/gorgonia"
-	"gorgonia.org/tensor"
 )
 
 // executor runs the part of a graph that some wanted nodes need, each operation
@@ -78,7 +77,7 @@ func (e *executor) visit(n *G.Node) error {
 	if err != nil {
 		return err
 	}
-	size := max(1, tensor.Shape(n.Shape()).TotalSize())
+	size := max(1, n.Shape().TotalSize())
 	e.steps = append(e.steps, step{op: op, in: in, out: slot, args: make([]Matrix, len(in)), buffer: make([]float32, size)})
 	return nil
 }

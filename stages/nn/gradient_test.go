@@ -185,7 +185,7 @@ func TestExecutorAgreesWithGorgoniasMachine(t *testing.T) {
 	var want G.Value
 	G.Read(gradients[1], &want)
 	vm := G.NewTapeMachine(s.g)
-	defer vm.Close()
+	defer func() { _ = vm.Close() }()
 	if err := vm.RunAll(); err != nil {
 		t.Fatal(err)
 	}

@@ -84,7 +84,7 @@ func softmaxGradient(out Matrix, in []Matrix) {
 	for i := range p.Rows {
 		row := out.Row(i)
 		kernel.Softmax(row, p.Row(i))
-		row[int(y.Data[i])] -= 1
+		row[int(y.Data[i])]--
 		scale := mean(float64(w.Data[i]), total) * grad
 		for j := range row {
 			row[j] *= scale

@@ -64,7 +64,7 @@ func selectFeatures(f *Features, columns []table.Column, target string, log io.W
 		}
 	}
 	if unused != nil {
-		fmt.Fprintf(log, "columns that no block of features takes: %s\n", strings.Join(unused, ", "))
+		note(log, "columns that no block of features takes: %s\n", strings.Join(unused, ", "))
 	}
 	if len(out.numeric)+len(out.categorical) == 0 {
 		return nil, stage.Problemf("features", "No column is a feature", "The table has the columns %s.", strings.Join(table.Names(columns), ", "))

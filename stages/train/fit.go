@@ -68,7 +68,7 @@ func (f *fitting) run(ctx context.Context) (*fitted, error) {
 			out.best, out.parameters = epoch, f.trainer.Parameters()
 		}
 		if stop {
-			fmt.Fprintf(f.log, "stopped after epoch %d: %s was best in epoch %d\n", epoch, watch.name, out.best)
+			note(f.log, "stopped after epoch %d: %s was best in epoch %d\n", epoch, watch.name, out.best)
 			break
 		}
 	}

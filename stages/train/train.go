@@ -143,6 +143,11 @@ func (Type) Run(ctx context.Context, run *stage.Run) (stage.Metrics, error) {
 	return finish(run, &c, in, network, best)
 }
 
+// note writes a line to the log. Training does not fail because a log does.
+func note(log io.Writer, format string, args ...any) {
+	_, _ = fmt.Fprintf(log, format, args...)
+}
+
 // inputs are the parts in the form that training and scoring take.
 type inputs struct {
 	target     *target
@@ -169,7 +174,7 @@ func read(ctx context.Context, c *Config, log io.Writer) (*inputs, error) {
 	if err != nil {
 		return nil, err
 	}
-	fmt.Fprintf(log, "%d rows; %s of %s\n", about.Rows, task, c.Target)
+	note(log, "%d rows; %s of %s\n", about.Rows, task, c.Target)
 	spec := c.Features
 	if spec == nil {
 		spec = defaultFeatures()

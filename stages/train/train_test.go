@@ -326,8 +326,10 @@ func TestBalancedWeightsRaiseTheRecallOfARareClass(t *testing.T) {
 	}
 	write(t, "rare.csv", b.String())
 	args := func(weights any) object {
-		return object{"data": "rare.csv", "target": "rare", "model": object{"logistic": object{}}, "class_weights": weights,
-			"optimizer": object{"adam": object{"learning_rate": 0.01}}}
+		return object{
+			"data": "rare.csv", "target": "rare", "model": object{"logistic": object{}}, "class_weights": weights,
+			"optimizer": object{"adam": object{"learning_rate": 0.01}},
+		}
 	}
 	plain := mustRun(t, args(nil)).metric(t, "train.recall")
 	for name, weights := range map[string]any{"balanced": "balanced", "map": object{"true": 19}} {
@@ -389,7 +391,7 @@ func TestMistakesHaveOneClearMessage(t *testing.T) {
 		want   string
 	}{
 		{"target", func(a object) { a["target"] = "knid" }, "target", `No column "knid": Did you mean "kind"?`},
-		{"feature", func(a object) { a["features"].(object)["numeric"] = []object{{"columns": "lenght"}} }, "features.numeric[0]", `Did you mean "length"?`},
+		{"feature", func(a object) { a["features"].(object)["numeric"] = []object{{"columns": "lengh"}} }, "features.numeric[0]", `Did you mean "length"?`},
 		{"pattern", func(a object) { a["features"].(object)["numeric"] = []object{{"columns": "mean_*"}} }, "features.numeric[0]", `No column matches "mean_*"`},
 		{"target as feature", func(a object) { a["features"].(object)["categorical"] = []object{{"columns": "kind"}} }, "features.categorical[0]", "leak"},
 		{"ignore", func(a object) { a["features"].(object)["ignore"] = []string{"idd"} }, "features.ignore[0]", `Did you mean "id"?`},

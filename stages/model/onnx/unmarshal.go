@@ -231,7 +231,7 @@ func readPort(data []byte) (p Port, err error) {
 
 // field is one field of a message: a number in value, or bytes.
 type field struct {
-	number protowire.Number
+	number int32
 	value  uint64
 	bytes  []byte
 	packed bool
@@ -265,7 +265,7 @@ func fields(b []byte, each func(field) error) error {
 			return protowire.ParseError(n)
 		}
 		b = b[n:]
-		f := field{number: number}
+		f := field{number: int32(number)}
 		switch typ {
 		case protowire.VarintType:
 			f.value, n = protowire.ConsumeVarint(b)
@@ -278,8 +278,10 @@ func fields(b []byte, each func(field) error) error {
 		case protowire.BytesType:
 			f.bytes, n = protowire.ConsumeBytes(b)
 			f.packed = true
-		default:
+		case protowire.StartGroupType, protowire.EndGroupType:
 			n = protowire.ConsumeFieldValue(number, typ, b)
+		default:
+			return fmt.Errorf("field %d has wire type %d", number, typ)
 		}
 		if n < 0 {
 			return protowire.ParseError(n)
