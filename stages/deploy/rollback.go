@@ -50,8 +50,11 @@ func Observe(root string) (Status, error) {
 	if dir != versionsName+"/" || name == "" {
 		return Status{Problem: fmt.Sprintf("points to %s, which is not one of its versions", to), foreign: true}, nil
 	}
-	if info, err := os.Stat(link); err != nil || !info.IsDir() {
+	switch info, err := os.Stat(link); {
+	case errors.Is(err, fs.ErrNotExist), err == nil && !info.IsDir():
 		return Status{Problem: fmt.Sprintf("points to version %s, which is gone", name)}, nil
+	case err != nil:
+		return Status{}, fmt.Errorf("look at the deployment: %w", err)
 	}
 	status := Status{Current: name}
 	if record, err := readRecord(root); err == nil && len(record.History) > 0 {

@@ -36,8 +36,10 @@ func TestMetricsAreReadByExtension(t *testing.T) {
 		{"m.toml", "f1 = 0.93\nrows = 120\nname = \"mlp\"\nok = true\n[validation]\nloss = 1e-3\ncurve = [0.5, 1]\n", nested},
 		{"m.csv", "epoch,loss,note,empty\n1,0.5,x,\n2,0.25,\"a,b\",\n", map[string]any{"epoch": int64(2), "loss": 0.25, "note": "a,b"}},
 		{"m.tsv", "epoch\tloss\r\n1\t1e-3\r\n", map[string]any{"epoch": int64(1), "loss": 1e-3}},
-		{"m.JSON", `{"big": 123456789012345678901, "null": null, "exact": 9007199254740993}`,
-			map[string]any{"big": 123456789012345678901.0, "null": nil, "exact": int64(9007199254740993)}},
+		{
+			"m.JSON", `{"big": 123456789012345678901, "null": null, "exact": 9007199254740993}`,
+			map[string]any{"big": 123456789012345678901.0, "null": nil, "exact": int64(9007199254740993)},
+		},
 		{"m.yml", "1: 2\nday: 2024-01-02\n", map[string]any{"1": int64(2), "day": "2024-01-02"}},
 		{"d.toml", "at = 2024-01-02T03:04:05Z\nday = 2024-01-02\nclock = 03:04:05\nlocal = 2024-01-02T03:04:05\n[[run]]\nx = 1\n", map[string]any{
 			"at": "2024-01-02T03:04:05Z", "day": "2024-01-02", "clock": "03:04:05", "local": "2024-01-02T03:04:05", "run": []any{map[string]any{"x": int64(1)}},
