@@ -1,0 +1,156 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// killPipeline is a chain and two side branches whose stages take a while, some
+// with children that leave their process group.
+const killPipeline = `
+dataset "raw" { path = "raw.txt" }
+exec "a" {
+  command = ["sh", "-c", "sleep 0.15; cat raw.txt raw.txt > a.txt"]
+  inputs  = [dataset.raw]
+  outputs = { o = "a.txt" }
+}
+exec "b" {
+  count   = 3
+  command = ["sh", "-c", "setsid sleep 0.1 & sleep 0.1; wc -c a.txt > b${count.index}.txt; wait"]
+  inputs  = [exec.a]
+  outputs = { o = "b${count.index}.txt" }
+}
+exec "c" {
+  command = ["sh", "-c", "mkdir -p tree; for i in 1 2 3 4 5 6 7 8; do cat b0.txt b1.txt > tree/$i.txt; sleep 0.02; done"]
+  inputs  = [exec.b[0], exec.b[1], exec.b[2]]
+  outputs = { tree = "tree/" }
+}
+exec "d" {
+  command = ["sh", "-c", "cat tree/*.txt > d.txt"]
+  inputs  = [exec.c]
+  outputs = { o = "d.txt" }
+}
+`
+
+// flow killed at random moments: the next apply finishes, results are right,
+// and no process of a stage is left running.
+func TestKilledAppliesLeaveNothingBroken(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
+	flow, err := exec.LookPath("flow")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for name, text := range map[string]string{"pipeline.hcl": killPipeline, "raw.txt": strings.Repeat("data\n", 1000)} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	marker := fmt.Sprintf("X_KILL_TEST=%d", os.Getpid())
+	rng := rand.New(rand.NewPCG(1, 2)) // moments spread over the whole apply, the same each time
+	kills := 0
+	for range 40 {
+		c := exec.Command(flow, "apply", "--yes", "--progress", "plain")
+		c.Dir, c.Env = dir, append(os.Environ(), marker)
+		var out bytes.Buffer
+		c.Stdout, c.Stderr = &out, &out
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		died := make(chan error, 1)
+		go func() { died <- c.Wait() }()
+		select {
+		case err := <-died:
+			if err != nil {
+				t.Fatalf("after %d kills apply fails: %v\n%s", kills, err, out.String())
+			}
+		case <-time.After(time.Duration(20+rng.IntN(600)) * time.Millisecond):
+			if err := c.Process.Signal(syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			<-died
+			kills++
+			waitForNoProcess(t, marker)
+		}
+		if kills == 10 {
+			break
+		}
+		// An apply that came through before it was killed: begin anew.
+		if kills > 0 && rng.IntN(3) == 0 {
+			text := strings.Repeat("data\n", 1000+kills)
+			if err := os.WriteFile(filepath.Join(dir, "raw.txt"), []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if kills < 10 {
+		t.Fatalf("only %d applies could be killed", kills)
+	}
+	run(t, dir, flow, "apply", "--yes")
+	run(t, dir, flow, "plan", "--detailed-exitcode")
+	raw, err := os.ReadFile(filepath.Join(dir, "raw.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(filepath.Join(dir, "d.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := strings.Repeat(fmt.Sprintf("%d a.txt\n%d a.txt\n", 2*len(raw), 2*len(raw)), 8)
+	if string(got) != want {
+		t.Errorf("d.txt holds %q, want %q", got, want)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, ".flow", "exec", "*")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+func run(t *testing.T, dir, name string, args ...string) {
+	t.Helper()
+	c := exec.Command(name, args...)
+	c.Dir = dir
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %v\n%s", args, err, out)
+	}
+}
+
+// waitForNoProcess waits until no process has the marker in its environment.
+func waitForNoProcess(t *testing.T, marker string) {
+	t.Helper()
+	var left []string
+	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if left = marked(marker); len(left) == 0 {
+			return
+		}
+	}
+	t.Fatalf("still running after a kill: %v", left)
+}
+
+func marked(marker string) []string {
+	var found []string
+	envs, _ := filepath.Glob("/proc/[0-9]*/environ")
+	for _, e := range envs {
+		b, err := os.ReadFile(e)
+		if err != nil || !bytes.Contains(b, []byte(marker)) {
+			continue
+		}
+		cmd, _ := os.ReadFile(filepath.Join(filepath.Dir(e), "cmdline"))
+		if len(cmd) == 0 {
+			continue // a zombie that its parent has yet to reap
+		}
+		found = append(found, filepath.Base(filepath.Dir(e))+" "+string(bytes.ReplaceAll(cmd, []byte{0}, []byte{' '})))
+	}
+	return found
+}
