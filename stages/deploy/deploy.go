@@ -194,3 +194,17 @@ func (Type) Observe(project string, args json.RawMessage, metrics stage.Metrics)
 		return fmt.Sprintf("%s points to version %s; version %s was deployed", link, status.Current, wanted), nil
 	}
 }
+
+// Rollback makes an earlier version current, "" being the one before, and
+// returns its name. See the function of this name.
+func (t Type) Rollback(project string, args json.RawMessage, to string) (string, error) {
+	cfg, err := stage.Decode[Config](args)
+	if err != nil {
+		return "", err
+	}
+	if cfg.Directory == nil {
+		return "", stage.Problemf("", "A deployment needs a target", "There is no directory block, so there is nothing to roll back.")
+	}
+	target := target{root: cfg.Directory.place(project), name: cfg.Directory.Path, now: t.now}
+	return target.rollback(context.Background(), to)
+}

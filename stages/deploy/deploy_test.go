@@ -222,6 +222,13 @@ func TestRollback(t *testing.T) {
 		}
 	}
 	p.wantServed("a")
+	if got, err := (Type{Now: p.now}).Rollback(p.dir, p.args("", 5), b); err != nil || got != b {
+		t.Errorf("got %q, %v, want %q", got, err, b)
+	}
+	p.wantServed("b")
+	if _, err := Rollback(t.Context(), p.root(), a, p.now()); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := Rollback(t.Context(), filepath.Join(p.dir, "other"), "", p.now()); err == nil || !strings.Contains(err.Error(), "Nothing is deployed") {
 		t.Errorf("got %v", err)
 	}

@@ -212,7 +212,7 @@ func addProgram(job *stage.Job) {
 	}
 	program := job.Command[0]
 	clean := path.Clean(program)
-	if !strings.Contains(program, "/") || path.IsAbs(program) || strings.HasPrefix(clean, "../") {
+	if !strings.Contains(program, "/") || path.IsAbs(program) || strings.HasPrefix(clean, "../") || isTool(clean) {
 		return
 	}
 	for _, in := range job.Inputs {
@@ -221,4 +221,17 @@ func addProgram(job *stage.Job) {
 		}
 	}
 	job.Inputs = append(job.Inputs, stage.Input{Role: "command[0]", Path: clean})
+}
+
+// isTool reports whether a program most likely belongs to an environment that
+// was installed into the project: .venv/bin/python, node_modules/.bin/tsc. The
+// engine lets such programs run where they are. As inputs they would be links
+// to places that differ from machine to machine.
+func isTool(program string) bool {
+	first, _, _ := strings.Cut(program, "/")
+	switch first {
+	case "venv", "env", "node_modules":
+		return true
+	}
+	return strings.HasPrefix(first, ".")
 }

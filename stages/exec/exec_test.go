@@ -57,6 +57,8 @@ func TestAProgramOfTheProjectIsAnInput(t *testing.T) {
 		{`["tools/run.sh"]`, []stage.Input{{Role: "inputs[0]", Path: "**/*.sh"}}, []stage.Input{{Role: "inputs[0]", Path: "**/*.sh"}}},
 		{`["python", "tools/run.py"]`, nil, nil},
 		{`["/usr/bin/env"]`, nil, nil},
+		{`[".venv/bin/python", "run.py"]`, nil, nil},
+		{`["node_modules/.bin/tsc"]`, nil, nil},
 	} {
 		got, err := exec.Type{}.Job(request(`{"command": `+row.command+`}`, row.inputs...))
 		if err != nil {
