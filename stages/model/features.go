@@ -97,7 +97,7 @@ func Fit(f *Frame, numeric []NumericSpec, categorical []CategoricalSpec) (*Featu
 	}
 	for _, s := range categorical {
 		seen := map[string]bool{}
-		for _, v := range f.texts(s.Column) {
+		for _, v := range f.strings(s.Column) {
 			seen[v] = true
 		}
 		if s.MaxCategories > 0 && len(seen) > s.MaxCategories {
@@ -235,7 +235,7 @@ func (f *Features) Transform(frame *Frame) []float32 {
 		for j, category := range c.Categories {
 			index[category] = at + j
 		}
-		for i, v := range frame.texts(c.Column) {
+		for i, v := range frame.strings(c.Column) {
 			if j, ok := index[v]; ok {
 				out[i*width+j] = 1
 			}

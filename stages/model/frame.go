@@ -44,7 +44,22 @@ type Frame struct {
 	width   int            // cells of an appended row
 	number  [][]float64
 	text    [][]string
-	rows    int
+	// texts holds each distinct text once: columns of text have few, and a cell
+	// of a table may share memory with its whole row, which is not to be kept.
+	texts interner
+	rows  int
+}
+
+// interner returns one copy of equal strings.
+type interner map[string]string
+
+func (in interner) of(s string) string {
+	if own, ok := in[s]; ok {
+		return own
+	}
+	own := strings.Clone(s)
+	in[own] = own
+	return own
 }
 
 // MissingColumnsError says which columns a table lacks.
@@ -113,7 +128,7 @@ func NewFrame(columns []Column, have []string) (*Frame, error) {
 	}
 	f := &Frame{
 		columns: columns, index: make(map[Column]int, len(columns)), width: len(have),
-		number: make([][]float64, len(columns)), text: make([][]string, len(columns)),
+		number: make([][]float64, len(columns)), text: make([][]string, len(columns)), texts: interner{},
 	}
 	var missing []string
 	for j, c := range columns {
@@ -138,7 +153,7 @@ func Append[C Cell](f *Frame, row []C) error {
 	for i, c := range f.columns {
 		cell := row[f.at[i]]
 		if c.Kind == Text {
-			f.text[i] = append(f.text[i][:f.rows], cell.Text())
+			f.text[i] = append(f.text[i][:f.rows], f.texts.of(cell.Text()))
 			continue
 		}
 		v, why := number(cell)
@@ -174,16 +189,19 @@ func number(c Cell) (v float64, why string) {
 // Rows returns the number of rows.
 func (f *Frame) Rows() int { return f.rows }
 
-// Reset empties the frame and keeps its memory.
-func (f *Frame) Reset() { f.rows = 0 }
+// Reset empties the frame and keeps the memory of its columns.
+func (f *Frame) Reset() {
+	f.rows = 0
+	clear(f.texts)
+}
 
 // numbers returns a column of numbers by name.
 func (f *Frame) numbers(name string) []float64 {
 	return f.number[f.mustFind(Column{name, Number})][:f.rows]
 }
 
-// texts returns a column of text by name.
-func (f *Frame) texts(name string) []string {
+// strings returns a column of text by name.
+func (f *Frame) strings(name string) []string {
 	return f.text[f.mustFind(Column{name, Text})][:f.rows]
 }
 

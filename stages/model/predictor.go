@@ -188,7 +188,7 @@ func (p *Predictor) inputs(f *Frame, from, to int) map[string]onnx.Value {
 	if k := len(p.features.Categorical); k > 0 {
 		v := onnx.Value{Rows: rows, Cols: k, Strings: make([]string, rows*k)}
 		for j, c := range p.features.Categorical {
-			for i, s := range f.texts(c.Column)[from:to] {
+			for i, s := range f.strings(c.Column)[from:to] {
 				v.Strings[i*k+j] = s
 			}
 		}

@@ -36,7 +36,7 @@ type Config struct {
 
 // Features is the block features.
 type Features struct {
-	Numeric     []Numeric     `json:"numeric" doc:"Columns of numbers and truth values whose names match the label, in which * stands for any characters. A column that several blocks match belongs to the one with the longest label."`
+	Numeric     []Numeric     `json:"numeric" doc:"Columns of numbers and truth values whose names match the label, in which * stands for any characters. They are taken as 32-bit floats, with about seven digits: of a time in seconds, subtract its start before. A column that several blocks match belongs to the one with the longest label."`
 	Categorical []Categorical `json:"categorical" doc:"Columns to encode with one feature a category (one-hot). A missing value is a category of its own if one was missing in the training part; a category that is not in the training part is all zeros."`
 	Ignore      []string      `json:"ignore" doc:"Columns, by name or pattern, that are no features though a block matches them."`
 }

@@ -114,14 +114,9 @@ func newWatch(e *EarlyStopping) *watch {
 // see says whether this epoch is the best so far and whether it is the last.
 func (w *watch) see(metrics map[string]float64) (keep, stop bool, err error) {
 	value, ok := metrics[w.name]
-	if !ok {
-		known := []string{}
-		for name := range metrics {
-			known = append(known, name)
-		}
-		if p := unknownMetric(w.name, known); p != nil {
-			return false, false, p
-		}
+	if !ok { // read has checked the name
+		return false, false, stage.Problemf("early_stopping.metric", fmt.Sprintf("Metric %q has no value", w.name),
+			"It is not defined for the predictions of the validation part: perhaps that has a single class, or a single row. Watch the loss, or stratify the split.")
 	}
 	loss, ok := metrics[lossMetric]
 	if !ok {

@@ -23,6 +23,18 @@ type part struct {
 	frame  *model.Frame
 	labels []string
 	values []float64
+	// distinct has each label once, not sharing memory with a row of the table.
+	distinct map[string]string
+}
+
+// addLabel appends a label.
+func (p *part) addLabel(s string) {
+	own, ok := p.distinct[s]
+	if !ok {
+		own = strings.Clone(s)
+		p.distinct[own] = own
+	}
+	p.labels = append(p.labels, own)
 }
 
 func (p *part) rows() int { return p.frame.Rows() }
@@ -40,7 +52,7 @@ func readPart(ctx context.Context, role, path string, columns []model.Column, ta
 	if err != nil {
 		return nil, missingColumn(targetPath(role), target, r.Columns())
 	}
-	p = &part{role: role}
+	p = &part{role: role, distinct: map[string]string{}}
 	if p.frame, err = model.NewFrame(columns, table.Names(r.Columns())); err != nil {
 		return nil, stage.Problemf(role, "A feature is missing", "The table has %v.", err)
 	}
@@ -92,7 +104,7 @@ func (p *part) append(row []table.Value, target int, task model.Task) error {
 		if err := model.Append(p.frame, row); err != nil {
 			return cellError(err)
 		}
-		p.labels = append(p.labels, row[target].Text())
+		p.addLabel(row[target].Text())
 		return nil
 	}
 	v, ok := row[target].Float()
@@ -104,7 +116,7 @@ func (p *part) append(row []table.Value, target int, task model.Task) error {
 	}
 	switch {
 	case !ok:
-		return fmt.Errorf("the target %q is not a number; for classes write task = \"classification\"", row[target].Text())
+		return fmt.Errorf("the target %q is not a number; to predict classes use a logistic model, or an mlp with task = \"classification\"", row[target].Text())
 	case math.IsInf(float64(float32(v)), 0):
 		return fmt.Errorf("the target %q is infinite or beyond the range of a float32", row[target].Text())
 	}

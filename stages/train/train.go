@@ -174,6 +174,11 @@ func read(ctx context.Context, c *Config, log io.Writer) (*inputs, error) {
 	if err != nil {
 		return nil, err
 	}
+	if e := c.EarlyStopping; e != nil {
+		if p := unknownMetric(e.metric(), metricNames(task)); p != nil {
+			return nil, p
+		}
+	}
 	note(log, "%d rows; %s of %s\n", about.Rows, task, c.Target)
 	spec := c.Features
 	if spec == nil {

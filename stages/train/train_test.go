@@ -382,6 +382,7 @@ func TestMistakesHaveOneClearMessage(t *testing.T) {
 	write(t, "text.csv", "length,width,colour,id,kind\n1,2,red,1,no\n2,wide,red,1,yes\n")
 	write(t, "ragged.csv", "length,width,colour,id,kind\n1,2,red,1,no\n2,3,red,1\n")
 	write(t, "narrow.csv", "length,colour,id,kind\n1,red,1,no\n")
+	write(t, "no.csv", "length,width,colour,id,kind\n1,2,red,1,no\n2,2,red,1,no\n")
 	write(t, "empty.csv", "length,width,colour,id,kind\n")
 	write(t, "infinite.csv", "length,width,colour,id,kind\n1,2,red,1,no\n1e300,2,red,1,yes\n")
 	for _, row := range []struct {
@@ -431,6 +432,14 @@ func TestMistakesHaveOneClearMessage(t *testing.T) {
 		{"no validation", func(a object) { delete(a, "validation"); a["early_stopping"] = object{} }, "early_stopping", "No validation part"},
 		{"metric", func(a object) { a["early_stopping"] = object{"metric": "f2"} }, "early_stopping.metric", `No metric "f2": Did you mean "f1"?`},
 		{"metric of the other task", func(a object) { a["early_stopping"] = object{"metric": "rmse"} }, "early_stopping.metric", `No metric "rmse"`},
+		{"metric of no value", func(a object) {
+			a["validation"] = "no.csv"
+			a["early_stopping"] = object{"metric": "auc"}
+		}, "early_stopping.metric", `Metric "auc" has no value`},
+		{"metric of the inferred task", func(a object) {
+			a["model"] = object{"mlp": object{}}
+			a["early_stopping"] = object{"metric": "r2"}
+		}, "early_stopping.metric", `No metric "r2"`},
 		{"patience", func(a object) { a["early_stopping"] = object{"patience": 0} }, "early_stopping.patience", "at least 1"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
