@@ -55,6 +55,7 @@ type Pipeline struct {
 	order    []*block // dependencies first
 	outputs  []*output
 	funcs    *functions
+	failed   bool // Load found errors
 
 	once      sync.Once
 	base      *evaluation // with nothing known

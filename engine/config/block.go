@@ -1,0 +1,281 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+
+	"github.com/flow-pipelines/flow/engine/addr"
+)
+
+// block is a stage block, decoded but not evaluated.
+type block struct {
+	addr  addr.Address
+	typ   *stageType
+	body  *body
+	meta  map[string]*hcl.Attribute
+	retry *hcl.Block
+	res   *hcl.Block
+	Range hcl.Range
+	scope scope // everything that the block mentions
+	// keys is what for_each or count mention; self lists the top-level
+	// arguments that mention the stage's own outputs.
+	keys scope
+	self []string
+	// after are the entries of depends_on.
+	after []addr.Address
+	// retryArgs and resArgs are the arguments of the meta-blocks.
+	retryArgs, resArgs map[string]*hcl.Attribute
+}
+
+type local struct {
+	name  string
+	expr  hcl.Expression
+	Range hcl.Range
+	scope scope
+}
+
+type output struct {
+	name        string
+	expr        hcl.Expression
+	description string
+	sensitive   bool
+	Range       hcl.Range
+	scope       scope
+}
+
+func (p *Pipeline) declareLocals(h *hcl.Block) hcl.Diagnostics {
+	if len(h.Labels) > 0 {
+		return labels(h, "locals", 0)
+	}
+	attrs, diags := h.Body.JustAttributes()
+	for name, a := range attrs {
+		if old := p.locals[name]; old != nil {
+			diags = append(diags, duplicate(a.NameRange, old.Range, "local value "+name))
+			continue
+		}
+		p.locals[name] = &local{name: name, expr: a.Expr, Range: a.NameRange}
+	}
+	return diags
+}
+
+func (p *Pipeline) declareOutput(h *hcl.Block) hcl.Diagnostics {
+	if diags := labels(h, "output", 1); diags.HasErrors() {
+		return diags
+	}
+	o := &output{name: h.Labels[0], Range: h.DefRange}
+	c, diags := content(h, []string{"value", "description", "sensitive"}, nil)
+	diags = append(diags, p.constantString(c, "description", &o.description)...)
+	if a, ok := c.Attributes["sensitive"]; ok {
+		v, more := p.constant(a, cty.Bool)
+		diags = append(diags, more...)
+		o.sensitive = !more.HasErrors() && !v.IsNull() && v.IsKnown() && v.True()
+	}
+	a, ok := c.Attributes["value"]
+	if !ok {
+		return append(diags, errorAt(h.DefRange, `Missing argument "value"`, "output needs a value: the expression to show after apply."))
+	}
+	o.expr = a.Expr
+	i, found := slices.BinarySearchFunc(p.outputs, o.name, func(o *output, name string) int {
+		return strings.Compare(o.name, name)
+	})
+	if found {
+		return append(diags, duplicate(h.DefRange, p.outputs[i].Range, fmt.Sprintf("output %q", o.name)))
+	}
+	p.outputs = slices.Insert(p.outputs, i, o)
+	return diags
+}
+
+// declareStage reads a block whose type is not one of flow's own.
+func (p *Pipeline) declareStage(h *hcl.Block) hcl.Diagnostics {
+	st := p.types[h.Type]
+	if st == nil {
+		return hcl.Diagnostics{p.unknownType(h)}
+	}
+	if diags := labels(h, "stage", 1); diags.HasErrors() {
+		return diags
+	}
+	b := &block{addr: addr.Address{Type: h.Type, Name: h.Labels[0]}, typ: st, Range: h.DefRange, meta: map[string]*hcl.Attribute{}}
+	if old := p.blocks[b.addr]; old != nil {
+		return hcl.Diagnostics{duplicate(h.DefRange, old.Range, "stage "+b.addr.String())}
+	}
+	p.blocks[b.addr] = b
+	body, content, diags := decode(h.Body, st.body, st.meta, h.Type, h.DefRange)
+	b.body = body
+	for name, a := range content.Attributes {
+		if st.meta[name] {
+			b.meta[name] = a
+		}
+	}
+	for _, n := range content.Blocks {
+		if !st.meta[n.Type] {
+			continue
+		}
+		to, args, names := &b.retry, &b.retryArgs, []string{"attempts", "on", "delay"}
+		if n.Type == "resources" {
+			to, args, names = &b.res, &b.resArgs, []string{"cpus", "memory", "gpus", "gpu_memory"}
+		}
+		if *to != nil {
+			diags = append(diags, errorAt(n.DefRange, fmt.Sprintf("Duplicate block %q", n.Type),
+				fmt.Sprintf("A stage has at most one; the first is at line %d.", (*to).DefRange.Start.Line)))
+			continue
+		}
+		c, more := onlyArguments(n, names)
+		diags = append(diags, more...)
+		*to, *args = n, c
+	}
+	if b.meta["for_each"] != nil && b.meta["count"] != nil {
+		diags = append(diags, errorAt(b.meta["count"].NameRange, "Both for_each and count", "A block makes its instances by one of them."))
+	}
+	return diags
+}
+
+func onlyArguments(h *hcl.Block, names []string) (map[string]*hcl.Attribute, hcl.Diagnostics) {
+	c, diags := content(h, names, nil)
+	return c.Attributes, diags
+}
+
+// unknownType explains a block type that is neither flow's nor a stage type.
+func (p *Pipeline) unknownType(h *hcl.Block) *hcl.Diagnostic {
+	rng := h.TypeRange
+	summary := fmt.Sprintf("Unknown block type %q", h.Type)
+	types := mapKeys(p.types)
+	example := "train"
+	if len(h.Labels) > 0 && p.types[h.Labels[0]] != nil {
+		example = h.Labels[0]
+	} else if len(types) > 0 && p.types["train"] == nil {
+		example = types[0]
+	}
+	name := "NAME"
+	if len(h.Labels) > 1 {
+		name = h.Labels[1]
+	}
+	switch h.Type {
+	case "resource", "data", "stage", "step", "task", "job":
+		return errorAt(rng, summary, fmt.Sprintf("In flow the block's type is the stage type, and its one label the name: %s %q { … }. The stage types are %s.", example, name, list(types, 20)))
+	case "terraform", "provider":
+		return errorAt(rng, summary, `Settings of flow itself stand in a pipeline block: pipeline "NAME" { required_version = ">= 0.1" }.`)
+	case "local":
+		return errorAt(rng, summary, "Local values stand in a block called locals: locals { NAME = VALUE }.")
+	case "var", "vars", "variables":
+		return errorAt(rng, summary, `A variable is declared by a block of its own: variable "NAME" { default = VALUE }.`)
+	}
+	own := append(types, "pipeline", "variable", "locals", "output")
+	detail := "flow has no such block."
+	if s := closest(h.Type, own); s != "" {
+		detail += fmt.Sprintf(" Did you mean %q?", s)
+	} else {
+		detail += fmt.Sprintf(" There is pipeline, variable, locals and output, and the stage types %s. Any program is a stage with exec.", list(types, 20))
+	}
+	return errorAt(rng, summary, detail)
+}
+
+// link finds what the block mentions.
+func (b *block) link(p *Pipeline) hcl.Diagnostics {
+	var diags hcl.Diagnostics
+	for _, name := range []string{"for_each", "count"} {
+		if a := b.meta[name]; a != nil {
+			diags = append(diags, p.mention(&b.keys, a.Expr.Variables(), false)...)
+			diags = append(diags, b.keys.forbid(name, true, true, true)...)
+		}
+	}
+	var rest scope
+	for _, name := range []string{"when", "description", "timeout"} {
+		if a := b.meta[name]; a != nil {
+			diags = append(diags, p.mention(&rest, a.Expr.Variables(), false)...)
+		}
+	}
+	for _, args := range []map[string]*hcl.Attribute{b.retryArgs, b.resArgs} {
+		for _, name := range mapKeys(args) {
+			diags = append(diags, p.mention(&rest, args[name].Expr.Variables(), false)...)
+		}
+	}
+	diags = append(diags, rest.forbid("not one of the arguments that make its results", false, false, true)...)
+	for _, name := range mapKeys(b.body.attrs) {
+		var s scope
+		a := b.body.attrs[name]
+		diags = append(diags, p.mention(&s, a.Expr.Variables(), b.body.schema.attrs[name].lazy)...)
+		b.note(&s, name)
+	}
+	for _, n := range b.body.blocks {
+		var s scope
+		diags = append(diags, n.body.link(p, &s)...)
+		b.note(&s, n.schema.Name)
+	}
+	b.scope.merge(&rest)
+	b.scope.merge(&b.keys)
+	diags = append(diags, b.scope.forbid("a block without for_each", b.meta["for_each"] == nil, false, false)...)
+	diags = append(diags, b.scope.forbid("a block without count", false, b.meta["count"] == nil, false)...)
+	return append(diags, b.linkAfter(p)...)
+}
+
+func (b *block) note(s *scope, argument string) {
+	if s.self != nil && !slices.Contains(b.self, argument) {
+		b.self = append(b.self, argument)
+	}
+	b.scope.merge(s)
+}
+
+func (b *body) link(p *Pipeline, s *scope) hcl.Diagnostics {
+	var diags hcl.Diagnostics
+	for _, name := range mapKeys(b.attrs) {
+		diags = append(diags, p.mention(s, b.attrs[name].Expr.Variables(), b.schema.attrs[name].lazy)...)
+	}
+	for _, n := range b.blocks {
+		diags = append(diags, n.body.link(p, s)...)
+	}
+	return diags
+}
+
+// linkAfter reads depends_on, a list of stages.
+func (b *block) linkAfter(p *Pipeline) hcl.Diagnostics {
+	a := b.meta["depends_on"]
+	if a == nil {
+		return nil
+	}
+	items, diags := hcl.ExprList(a.Expr)
+	if diags.HasErrors() {
+		return hcl.Diagnostics{errorAt(a.Expr.Range(), "depends_on is a list of stages", "Write depends_on = [train.mlp, dataset.raw].")}
+	}
+	for _, item := range items {
+		t, more := hcl.AbsTraversalForExpr(item)
+		if more.HasErrors() {
+			diags = append(diags, errorAt(item.Range(), "depends_on is a list of stages", `Each entry is a stage as it is written in a reference, without quotes: train.mlp or train.mlp["small"].`))
+			continue
+		}
+		to, more := p.target(t, false)
+		diags = append(diags, more...)
+		if to.IsZero() {
+			continue
+		}
+		if p.blocks[to] == nil {
+			diags = append(diags, errorAt(item.Range(), "depends_on is a list of stages", fmt.Sprintf("%s is not a stage.", to)))
+			continue
+		}
+		b.scope.add(to, item.Range())
+		if len(t) > 2 {
+			if i, ok := t[2].(hcl.TraverseIndex); ok {
+				to.Key = keyOf(i.Key)
+			}
+		}
+		b.after = append(b.after, to)
+	}
+	return diags
+}
+
+// keyOf is the key of an instance, zero if v cannot be one.
+func keyOf(v cty.Value) addr.Key {
+	switch {
+	case v.IsNull() || !v.IsKnown():
+	case v.Type() == cty.String:
+		return addr.StringKey(v.AsString())
+	case v.Type() == cty.Number:
+		if i, accuracy := v.AsBigFloat().Int64(); accuracy == 0 && i >= 0 {
+			return addr.IntKey(int(i))
+		}
+	}
+	return addr.Key{}
+}

@@ -1,0 +1,281 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+
+	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/stage"
+)
+
+// ArgRange returns the place of an argument, named as stage.Problem.Path does:
+// "features.numeric[0].impute". If that is not written in the file it returns
+// the nearest thing around it, in the end the block's header.
+func (p *Pipeline) ArgRange(a addr.Address, path string) hcl.Range {
+	b := p.blocks[a.Block()]
+	if b == nil {
+		return p.settings.Range
+	}
+	return p.rangeOf(b, path)
+}
+
+func (p *Pipeline) rangeOf(b *block, path string) hcl.Range {
+	steps := splitPath(path)
+	if len(steps) == 0 {
+		return b.Range
+	}
+	if a := b.meta[steps[0]]; a != nil {
+		return exprRange(a.Expr, steps[1:])
+	}
+	for name, m := range map[string]struct {
+		block *hcl.Block
+		args  map[string]*hcl.Attribute
+	}{"retry": {b.retry, b.retryArgs}, "resources": {b.res, b.resArgs}} {
+		if steps[0] != name || m.block == nil {
+			continue
+		}
+		if len(steps) > 1 && m.args[steps[1]] != nil {
+			return exprRange(m.args[steps[1]].Expr, steps[2:])
+		}
+		return m.block.DefRange
+	}
+	return b.body.rangeOf(steps)
+}
+
+func (b *body) rangeOf(steps []string) hcl.Range {
+	if len(steps) == 0 {
+		return b.open
+	}
+	if a := b.attrs[steps[0]]; a != nil {
+		return exprRange(a.Expr, steps[1:])
+	}
+	var same []*nested
+	for _, n := range b.blocks {
+		if n.schema.Name == steps[0] {
+			same = append(same, n)
+		}
+	}
+	if len(same) == 0 {
+		return b.open
+	}
+	rest := steps[1:]
+	n := same[0]
+	switch kind := n.schema.Kind; kind {
+	case stage.Choice:
+		if len(rest) > 0 && rest[0] == n.label {
+			rest = rest[1:]
+		}
+	case stage.Repeated, stage.Steps:
+		if len(rest) == 0 {
+			return n.Range
+		}
+		i, err := strconv.Atoi(rest[0])
+		if err != nil || i < 0 || i >= len(same) {
+			return n.Range
+		}
+		n, rest = same[i], rest[1:]
+		if kind == stage.Steps && len(rest) > 0 && rest[0] == n.schema.step {
+			rest = rest[1:]
+		}
+	}
+	if len(rest) == 0 {
+		return n.Range
+	}
+	return n.body.rangeOf(rest)
+}
+
+// exprRange follows steps through lists and objects as they are written.
+func exprRange(e hcl.Expression, steps []string) hcl.Range {
+	for _, s := range steps {
+		next := hcl.Expression(nil)
+		switch e := e.(type) {
+		case *hclsyntax.TupleConsExpr:
+			if i, err := strconv.Atoi(s); err == nil && i >= 0 && i < len(e.Exprs) {
+				next = e.Exprs[i]
+			}
+		case *hclsyntax.ObjectConsExpr:
+			for _, item := range e.Items {
+				if k, diags := item.KeyExpr.Value(nil); !diags.HasErrors() && k.Type() == cty.String && k.IsKnown() && !k.IsNull() && k.AsString() == s {
+					next = item.ValueExpr
+				}
+			}
+		}
+		if next == nil {
+			break
+		}
+		e = next
+	}
+	return e.Range()
+}
+
+// splitPath cuts "a.b[0][\"c d\"]" into a, b, 0 and c d.
+func splitPath(path string) []string {
+	var steps []string
+	for path != "" {
+		switch path[0] {
+		case '.':
+			path = path[1:]
+		case '[':
+			if strings.HasPrefix(path, `["`) {
+				if q, err := strconv.QuotedPrefix(path[1:]); err == nil {
+					s, _ := strconv.Unquote(q)
+					steps = append(steps, s)
+					path = strings.TrimPrefix(path[1+len(q):], "]")
+					continue
+				}
+			}
+			inside, rest, _ := strings.Cut(path[1:], "]")
+			steps, path = append(steps, inside), rest
+		default:
+			n := strings.IndexAny(path, ".[")
+			if n < 0 {
+				n = len(path)
+			}
+			steps, path = append(steps, path[:n]), path[n:]
+		}
+	}
+	return steps
+}
+
+// step is how a path goes on to the value of a map's key.
+func step(key string) string {
+	if hclsyntax.ValidIdentifier(key) {
+		return "." + key
+	}
+	return "[" + strconv.Quote(key) + "]"
+}
+
+// Diagnose turns what a stage type complained about, at planning time or in a
+// run, into diagnostics at the right lines.
+func (p *Pipeline) Diagnose(a addr.Address, err error) hcl.Diagnostics {
+	var many stage.Problems
+	var one *stage.Problem
+	switch {
+	case errors.As(err, &many):
+	case errors.As(err, &one):
+		many = stage.Problems{one}
+	default:
+		many = stage.Problems{{Summary: fmt.Sprintf("Cannot prepare %s", a), Detail: capital(err.Error()) + "."}}
+	}
+	var diags hcl.Diagnostics
+	for _, problem := range many {
+		detail := problem.Detail
+		if !a.Key.IsZero() {
+			detail = strings.TrimPrefix(detail+fmt.Sprintf("\n\nThis is in %s.", a), "\n\n")
+		}
+		diags = append(diags, errorAt(p.ArgRange(a, problem.Path), problem.Summary, detail))
+	}
+	return diags
+}
+
+// exprText is the source of an expression, on one line.
+func exprText(p *Pipeline, e hcl.Expression) string {
+	rng := e.Range()
+	f := p.files[rng.Filename]
+	if f == nil || rng.End.Byte > len(f.Bytes) {
+		return ""
+	}
+	return strings.Join(strings.Fields(string(rng.SliceBytes(f.Bytes))), " ")
+}
+
+// improve says more about references that lead nowhere than HCL can, which
+// does not know what a stage is.
+func (p *Pipeline) improve(diags hcl.Diagnostics) hcl.Diagnostics {
+	for _, d := range diags {
+		if t, ok := d.Expression.(*hclsyntax.ScopeTraversalExpr); ok && d.EvalContext != nil {
+			if summary, detail := wrongStep(t.Traversal, d.EvalContext); summary != "" {
+				d.Summary, d.Detail = summary, detail
+			}
+		}
+		if d.Summary == "Call to unknown function" {
+			d.Detail += unknownFunction(d.Detail)
+		}
+		d.Expression, d.EvalContext = nil, nil
+	}
+	return diags
+}
+
+// wrongStep follows a traversal to the step that fails.
+func wrongStep(t hcl.Traversal, ctx *hcl.EvalContext) (summary, detail string) {
+	v := cty.NilVal
+	for c := ctx; c != nil && v == cty.NilVal; c = c.Parent() {
+		v = c.Variables[t.RootName()]
+	}
+	if v == cty.NilVal {
+		return "", ""
+	}
+	owner, text := "", t.RootName()
+	for _, s := range t[1:] {
+		v, _ = v.Unmark()
+		if isStage(v) {
+			owner = addressOf(v)
+		}
+		var next cty.Value
+		var diags hcl.Diagnostics
+		var name string
+		switch s := s.(type) {
+		case hcl.TraverseAttr:
+			name = s.Name
+			next, diags = hcl.GetAttr(v, name, &s.SrcRange)
+		case hcl.TraverseIndex:
+			name = literalText(s.Key)
+			next, diags = hcl.Index(v, s.Key, &s.SrcRange)
+		default:
+			return "", ""
+		}
+		if diags.HasErrors() {
+			_, isAttr := s.(hcl.TraverseAttr)
+			return explainStep(v, name, isAttr, text, owner)
+		}
+		v, text = next, text+"."+name
+	}
+	return "", ""
+}
+
+func explainStep(v cty.Value, name string, isAttr bool, text, owner string) (summary, detail string) {
+	switch {
+	case v.IsNull() || !v.IsKnown():
+		return "", ""
+	case isStage(v) && !isAttr:
+		return fmt.Sprintf("%s has no instances", owner),
+			fmt.Sprintf("The block has neither for_each nor count: it is one stage, without a key. Write %s.", owner)
+	case isStage(v):
+		names := mapKeys(v.Type().AttributeTypes())
+		outputs := mapKeys(v.GetAttr("outputs").Type().AttributeTypes())
+		detail = fmt.Sprintf("%s has the outputs %s, and metrics.", owner, list(outputs, 10))
+		switch len(outputs) {
+		case 0:
+			detail = fmt.Sprintf("%s has no outputs, only metrics.", owner)
+		case 1:
+			detail = fmt.Sprintf("%s has the output %s, and metrics.", owner, outputs[0])
+		}
+		if s := closest(name, names); s != "" {
+			detail += fmt.Sprintf(" Did you mean %s.%s?", owner, s)
+		} else {
+			detail += fmt.Sprintf(" A result of the stage is written %s.metrics.%s.", owner, name)
+		}
+		return fmt.Sprintf("%s has no %q", owner, name), detail
+	case isInstances(v) && v.LengthInt() > 0:
+		var names []string
+		for it := v.ElementIterator(); it.Next(); {
+			k, _ := it.Element()
+			names = append(names, fmt.Sprintf("%s[%s]", text, literal(k)))
+		}
+		if isAttr {
+			return fmt.Sprintf("%s stands for several stages", text),
+				fmt.Sprintf("The block has for_each or count. Name one of its instances: %s.", list(names, 5))
+		}
+		return fmt.Sprintf("%s has no instance %q", text, name), fmt.Sprintf("There is %s.%s", list(names, 8), guess(fmt.Sprintf("%s[%q]", text, name), names))
+	case owner != "" && strings.HasSuffix(text, ".metrics") && v.Type().IsObjectType():
+		return fmt.Sprintf("%s has no metric %q", owner, name), fmt.Sprintf("Its last run gave these metrics: %s.%s", list(mapKeys(v.Type().AttributeTypes()), 20), guess(name, mapKeys(v.Type().AttributeTypes())))
+	case v.Type().IsObjectType():
+		return fmt.Sprintf("%s has no %q", text, name), strings.TrimSpace(fmt.Sprintf("The object has %s.%s", list(mapKeys(v.Type().AttributeTypes()), 12), guess(name, mapKeys(v.Type().AttributeTypes()))))
+	}
+	return "", ""
+}

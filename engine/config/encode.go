@@ -1,0 +1,561 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
+
+	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/stage"
+)
+
+// encoder turns one instance's values into the two JSON forms of its
+// arguments, and collects on the way what the values depend on.
+type encoder struct {
+	ev   *evaluation
+	b    *block
+	addr addr.Address
+	ctx  *hcl.EvalContext
+
+	args, hashed map[string]any
+	inputs       []stage.Input
+	roles        map[string]bool
+	found        found
+	names        struct{ unknown, sensitive []string }
+	dynamic      bool // something depends on metrics
+	failed       bool
+
+	// Of the top-level argument at hand:
+	unknown, sensitive bool
+}
+
+func newEncoder(ev *evaluation, b *block, a addr.Address, ctx *hcl.EvalContext) *encoder {
+	return &encoder{ev: ev, b: b, addr: a, ctx: ctx, args: map[string]any{}, hashed: map[string]any{}, roles: map[string]bool{}}
+}
+
+// arguments encodes all arguments and blocks but those in skip, which count
+// as unknown.
+func (e *encoder) arguments(skip []string) {
+	schema := e.b.body.schema
+	for _, a := range schema.order {
+		e.top(a.Name, skip, func(args, hashed map[string]any) {
+			e.attribute(e.b.body, a, "", args, hashed)
+		})
+	}
+	for _, blk := range schema.names {
+		e.top(blk.Name, skip, func(args, hashed map[string]any) {
+			e.blocks(e.b.body, blk, "", args, hashed)
+		})
+	}
+	slices.Sort(e.names.unknown)
+	slices.Sort(e.names.sensitive)
+}
+
+func (e *encoder) top(name string, skip []string, encode func(args, hashed map[string]any)) {
+	if slices.Contains(skip, name) {
+		e.names.unknown = append(e.names.unknown, name)
+		return
+	}
+	e.unknown, e.sensitive = false, false
+	args, hashed := map[string]any{}, map[string]any{}
+	encode(args, hashed)
+	if e.sensitive {
+		e.names.sensitive = append(e.names.sensitive, name)
+	}
+	if e.unknown {
+		e.names.unknown = append(e.names.unknown, name)
+		e.dynamic = true
+		return
+	}
+	for k, v := range args {
+		e.args[k] = v
+	}
+	for k, v := range hashed {
+		e.hashed[k] = v
+	}
+}
+
+// attribute encodes one argument of a body into its JSON objects.
+func (e *encoder) attribute(b *body, a *attrSchema, at string, args, hashed map[string]any) {
+	attr := b.attrs[a.Name]
+	if attr == nil {
+		if a.defaultArg != nil {
+			args[a.Name] = a.defaultArg
+		}
+		return
+	}
+	where := join(at, a.Name)
+	arg, hash := e.expression(attr.Expr, a.Type, where)
+	if arg == nil {
+		if e.unknown || e.failed {
+			return
+		}
+		if a.Required {
+			e.fail(where, fmt.Sprintf("%q is null", a.Name), "The argument is required, so its value may not be null.")
+		}
+		if a.defaultArg != nil {
+			args[a.Name] = a.defaultArg
+		}
+		return
+	}
+	if len(a.OneOf) > 0 {
+		e.oneOf(arg, a, where)
+	}
+	args[a.Name] = arg
+	if a.defaultJSON == "" || string(canonical(hash)) != a.defaultJSON {
+		hashed[a.Name] = hash
+	}
+}
+
+func (e *encoder) oneOf(arg any, a *attrSchema, where string) {
+	switch arg := arg.(type) {
+	case string:
+		if !slices.Contains(a.OneOf, arg) {
+			e.fail(where, fmt.Sprintf("%q is not a value of %s", arg, a.Name), fmt.Sprintf("%s is one of %s.%s", a.Name, quoted(a.OneOf), guess(arg, a.OneOf)))
+		}
+	case []any:
+		for i, item := range arg {
+			e.oneOf(item, a, fmt.Sprintf("%s[%d]", where, i))
+		}
+	}
+}
+
+// blocks encodes all nested blocks of one name.
+func (e *encoder) blocks(b *body, blk *stage.Block, at string, args, hashed map[string]any) {
+	var many, manyHashed []any
+	for _, n := range b.blocks {
+		if n.schema.Block != blk {
+			continue
+		}
+		inArgs, inHashed := map[string]any{}, map[string]any{}
+		where := join(at, blk.Name)
+		switch blk.Kind {
+		case stage.Repeated:
+			where = fmt.Sprintf("%s[%d]", where, len(many))
+		case stage.Steps:
+			where = fmt.Sprintf("%s[%d].%s", where, len(many), n.schema.step)
+		case stage.Choice:
+			where = join(where, n.label)
+		}
+		e.body(n.body, where, inArgs, inHashed)
+		if n.schema.label != "" {
+			inArgs[n.schema.label], inHashed[n.schema.label] = n.label, n.label
+		}
+		switch blk.Kind {
+		case stage.Single:
+			args[blk.Name], hashed[blk.Name] = inArgs, inHashed
+		case stage.Choice:
+			args[blk.Name], hashed[blk.Name] = map[string]any{n.label: inArgs}, map[string]any{n.label: inHashed}
+		case stage.Repeated:
+			many, manyHashed = append(many, inArgs), append(manyHashed, inHashed)
+		case stage.Steps:
+			many = append(many, map[string]any{n.schema.step: inArgs})
+			manyHashed = append(manyHashed, map[string]any{n.schema.step: inHashed})
+		}
+	}
+	if many != nil {
+		args[blk.Name], hashed[blk.Name] = many, manyHashed
+	}
+}
+
+func (e *encoder) body(b *body, at string, args, hashed map[string]any) {
+	for _, a := range b.schema.order {
+		e.attribute(b, a, at, args, hashed)
+	}
+	for _, blk := range b.schema.names {
+		e.blocks(b, blk, at, args, hashed)
+	}
+}
+
+func join(at, name string) string {
+	if at == "" {
+		return name
+	}
+	return at + "." + name
+}
+
+func (e *encoder) fail(where, summary, detail string) {
+	e.failed = true
+	if !e.addr.Key.IsZero() {
+		detail += fmt.Sprintf("\n\nThis is in %s.", e.addr)
+	}
+	e.ev.diags = append(e.ev.diags, errorAt(e.ev.p.rangeOf(e.b, where), summary, detail))
+}
+
+// expression evaluates and encodes one expression.
+func (e *encoder) expression(expr hcl.Expression, t cty.Type, where string) (arg, hash any) {
+	if holdsExpression(t) {
+		return e.lazy(expr, t, where)
+	}
+	v, diags := expr.Value(e.ctx)
+	if diags.HasErrors() {
+		e.failed = true
+		e.ev.diags = append(e.ev.diags, e.ev.p.improve(diags)...)
+		return nil, nil
+	}
+	return e.value(v, t, where, nil)
+}
+
+// role is an output that a value was made from, and the input's role.
+type role struct {
+	outputMark
+	name string
+}
+
+// note records a value's marks and returns the inputs in force for it: those
+// it brings and those of the values around it.
+func (e *encoder) note(marks cty.ValueMarks, where string, around []role) []role {
+	if len(marks) == 0 {
+		return around
+	}
+	var f found
+	f.add(marks)
+	e.sensitive = e.sensitive || f.sensitive
+	e.failed = e.failed || f.broken
+	for a := range f.instances {
+		if a != e.addr {
+			e.found.instance(a)
+		}
+	}
+	roles := around
+	for _, o := range f.outputs {
+		if slices.ContainsFunc(around, func(r role) bool { return r.outputMark == o }) {
+			continue
+		}
+		r := role{outputMark: o}
+		if o.addr != e.addr {
+			r.name = e.input(where, stage.Input{Path: o.path, From: &stage.Source{Address: o.addr.String(), Output: o.output}})
+		}
+		roles = append(roles[:len(roles):len(roles)], r)
+	}
+	return roles
+}
+
+// input adds an input, whose role is the path of the argument that names it,
+// with #2 and so on if that is taken.
+func (e *encoder) input(where string, in stage.Input) string {
+	in.Role = where
+	for n := 2; e.roles[in.Role]; n++ {
+		in.Role = fmt.Sprintf("%s#%d", where, n)
+	}
+	e.roles[in.Role] = true
+	e.inputs = append(e.inputs, in)
+	return in.Role
+}
+
+// value encodes v as type t. arg and hash are nil for null and after unknown
+// or wrong values, which e.unknown and e.failed tell apart.
+func (e *encoder) value(v cty.Value, t cty.Type, where string, around []role) (arg, hash any) {
+	v, marks := v.Unmark()
+	switch t {
+	case stage.ArtifactType:
+		return e.artifact(v, marks, where, around)
+	case stage.ReferenceType:
+		return e.reference(v, marks, where)
+	}
+	roles := e.note(marks, where, around)
+	if !v.IsKnown() {
+		e.unknown = true
+		return nil, nil
+	}
+	if v.IsNull() {
+		return nil, nil
+	}
+	switch {
+	case t.IsListType() || t.IsSetType():
+		return e.list(v, t.ElementType(), where, roles)
+	case t.IsMapType():
+		return e.mapping(v, t.ElementType(), where, roles)
+	case t.IsObjectType():
+		return e.object(v, t, where, roles)
+	case t.IsTupleType():
+		return e.tuple(v, t, where, roles)
+	case t == cty.DynamicPseudoType:
+		return e.anything(v, where, roles)
+	}
+	got, err := convert.Convert(v, t)
+	if err != nil {
+		e.wrong(v, t, where)
+		return nil, nil
+	}
+	return e.primitive(got, roles)
+}
+
+func (e *encoder) primitive(v cty.Value, roles []role) (arg, hash any) {
+	switch v.Type() {
+	case cty.Bool:
+		return v.True(), v.True()
+	case cty.Number:
+		n := number(v.AsBigFloat())
+		return n, n
+	}
+	s := v.AsString()
+	return s, hashText(s, roles)
+}
+
+// anything encodes a value of whatever type it has.
+func (e *encoder) anything(v cty.Value, where string, roles []role) (arg, hash any) {
+	t := v.Type()
+	switch {
+	case isStage(v):
+		e.fail(where, "A stage is not a value", "Name what is meant: its path (.path, or .NAME.path for one of several outputs) or its .metrics.")
+		return nil, nil
+	case t.IsPrimitiveType():
+		return e.primitive(v, roles)
+	case t.IsObjectType() || t.IsMapType():
+		return e.mapping(v, cty.DynamicPseudoType, where, roles)
+	case t.IsTupleType() || t.IsListType() || t.IsSetType():
+		return e.list(v, cty.DynamicPseudoType, where, roles)
+	}
+	e.fail(where, "This value cannot be an argument", fmt.Sprintf("It is %s.", describe(t)))
+	return nil, nil
+}
+
+func (e *encoder) list(v cty.Value, elem cty.Type, where string, roles []role) (arg, hash any) {
+	t := v.Type()
+	special := elem == stage.ArtifactType || elem == stage.ReferenceType
+	switch {
+	case t.IsTupleType() || t.IsListType() || t.IsSetType():
+	case special && (isStage(v) || isOutput(v)):
+		// A single stage stands for a list of one, so that an argument such
+		// as candidates takes a block with and without for_each.
+		v = cty.TupleVal([]cty.Value{v})
+	case special && isInstances(v):
+	default:
+		e.wrong(v, cty.List(elem), where)
+		return nil, nil
+	}
+	args, hashes := []any{}, []any{}
+	for it := v.ElementIterator(); it.Next(); {
+		_, item := it.Element()
+		at := fmt.Sprintf("%s[%d]", where, len(args))
+		a, h := e.value(item, elem, at, roles)
+		if a == nil && !e.unknown && !e.failed && elem != cty.DynamicPseudoType {
+			e.fail(at, "An entry of the list is null", "Leave it out; compact([…]) drops nulls and empty texts.")
+		}
+		args, hashes = append(args, a), append(hashes, h)
+	}
+	return args, hashes
+}
+
+func (e *encoder) mapping(v cty.Value, elem cty.Type, where string, roles []role) (arg, hash any) {
+	t := v.Type()
+	if (!t.IsObjectType() && !t.IsMapType()) || (elem != cty.DynamicPseudoType && (isStage(v) || isOutput(v))) {
+		e.wrong(v, cty.Map(elem), where)
+		return nil, nil
+	}
+	args, hashes := map[string]any{}, map[string]any{}
+	for it := v.ElementIterator(); it.Next(); {
+		k, item := it.Element()
+		name := k.AsString()
+		a, h := e.value(item, elem, where+step(name), roles)
+		if a == nil && elem != cty.DynamicPseudoType {
+			continue // a null entry is one that is not there
+		}
+		args[name], hashes[name] = a, h
+	}
+	return args, hashes
+}
+
+func (e *encoder) object(v cty.Value, t cty.Type, where string, roles []role) (arg, hash any) {
+	if !v.Type().IsObjectType() && !v.Type().IsMapType() {
+		e.wrong(v, t, where)
+		return nil, nil
+	}
+	given := v.AsValueMap()
+	args, hashes := map[string]any{}, map[string]any{}
+	types := t.AttributeTypes()
+	for _, name := range mapKeys(given) {
+		if _, ok := types[name]; !ok {
+			e.fail(where+step(name), fmt.Sprintf("Unknown name %q", name), fmt.Sprintf("The value has no %q.%s", name, didYouMean(name, mapKeys(types))))
+		}
+	}
+	for _, name := range mapKeys(types) {
+		item, ok := given[name]
+		if !ok {
+			if !t.AttributeOptional(name) {
+				e.fail(where, fmt.Sprintf("%q is missing", name), fmt.Sprintf("The value needs %s.", list(mapKeys(types), 12)))
+			}
+			continue
+		}
+		if a, h := e.value(item, types[name], where+step(name), roles); a != nil {
+			args[name], hashes[name] = a, h
+		}
+	}
+	return args, hashes
+}
+
+func (e *encoder) tuple(v cty.Value, t cty.Type, where string, roles []role) (arg, hash any) {
+	types := t.TupleElementTypes()
+	if vt := v.Type(); (!vt.IsTupleType() && !vt.IsListType()) || v.LengthInt() != len(types) {
+		e.wrong(v, t, where)
+		return nil, nil
+	}
+	args, hashes := []any{}, []any{}
+	for it := v.ElementIterator(); it.Next(); {
+		_, item := it.Element()
+		a, h := e.value(item, types[len(args)], fmt.Sprintf("%s[%d]", where, len(args)), roles)
+		args, hashes = append(args, a), append(hashes, h)
+	}
+	return args, hashes
+}
+
+// artifact encodes a file: a stage, one of its outputs, or a path.
+func (e *encoder) artifact(v cty.Value, marks cty.ValueMarks, where string, around []role) (arg, hash any) {
+	switch {
+	case v.IsKnown() && !v.IsNull() && isStage(v):
+		e.note(marks, where, around)
+		if !v.Type().HasAttribute("path") {
+			e.fail(where, "The stage has no outputs", fmt.Sprintf("%s makes no file that could be used here.", addressOf(v)))
+			return nil, nil
+		}
+		// The output's mark is on the path; the object's own marks only say
+		// which stage it is, and the path has that too.
+		return e.value(v.GetAttr("path"), stage.ArtifactType, where, around)
+	case v.IsKnown() && !v.IsNull() && isOutput(v):
+		return e.value(v.GetAttr("path").WithMarks(marks), stage.ArtifactType, where, around)
+	}
+	roles := e.note(marks, where, around)
+	switch {
+	case !v.IsKnown():
+		e.unknown = true
+		return nil, nil
+	case v.IsNull():
+		return nil, nil
+	case isInstances(v):
+		e.fail(where, "Several stages, where one is needed", fmt.Sprintf("The block has for_each or count, so it stands for several stages; name one of them, as in %s.", firstInstance(v)))
+		return nil, nil
+	case v.Type() != cty.String:
+		e.wrong(v, stage.ArtifactType, where)
+		return nil, nil
+	}
+	text := v.AsString()
+	for _, r := range roles {
+		if text != r.path && !strings.HasPrefix(text, r.path+"/") {
+			continue
+		}
+		if r.name == "" {
+			e.fail(where, "A stage cannot read its own output", "Its inputs are there before it runs, its outputs after.")
+			return nil, nil
+		}
+		return text, hashText(text, []role{r})
+	}
+	clean, problem := projectPath(text)
+	if problem != "" {
+		e.fail(where, "Not a path in the project", fmt.Sprintf("%q cannot be used: %s. Data from elsewhere comes into the project with a stage that fetches it.", text, problem))
+		return nil, nil
+	}
+	return clean, map[string]any{"input": e.input(where, stage.Input{Path: clean})}
+}
+
+// reference encodes a whole stage.
+func (e *encoder) reference(v cty.Value, marks cty.ValueMarks, where string) (arg, hash any) {
+	e.note(marks, where, nil)
+	switch {
+	case !v.IsKnown():
+		e.unknown = true
+		return nil, nil
+	case v.IsNull():
+		return nil, nil
+	case !isStage(v):
+		if isInstances(v) {
+			e.fail(where, "Several stages, where one is needed", fmt.Sprintf("The block has for_each or count, so it stands for several stages; name one of them, as in %s.", firstInstance(v)))
+		} else {
+			e.wrong(v, stage.ReferenceType, where)
+		}
+		return nil, nil
+	}
+	a, err := addr.Parse(addressOf(v))
+	in := e.ev.p.known(e.ev, a)
+	if err != nil || in == nil {
+		e.wrong(v, stage.ReferenceType, where)
+		return nil, nil
+	}
+	e.found.instance(a)
+	outputs, hashedOutputs := map[string]any{}, map[string]any{}
+	for _, o := range in.outputs {
+		r := e.input(where+".outputs."+o.output, stage.Input{Path: o.path, From: &stage.Source{Address: a.String(), Output: o.output}})
+		outputs[o.output], hashedOutputs[o.output] = o.path, map[string]any{"input": r}
+	}
+	metrics, ok := e.ev.results.Metrics(a)
+	if !ok {
+		e.unknown = true
+		return nil, nil
+	}
+	m := plain(metricsValue(metrics))
+	return map[string]any{"address": a.String(), "outputs": outputs, "metrics": m},
+		map[string]any{"address": a.String(), "outputs": hashedOutputs, "metrics": m}
+}
+
+// known returns the base's instance.
+func (p *Pipeline) known(ev *evaluation, a addr.Address) *instance {
+	if ev.base != nil {
+		ev = ev.base
+	}
+	return ev.instance(a)
+}
+
+func (e *encoder) wrong(v cty.Value, t cty.Type, where string) {
+	e.fail(where, "Wrong type of value", fmt.Sprintf("Expected %s, got %s.%s", describe(t), describeValue(v), wrongHint(v, t)))
+}
+
+func (e *encoder) request() *stage.Request {
+	return &stage.Request{
+		Address: e.addr.String(),
+		Args:    canonical(e.args),
+		Unknown: e.names.unknown,
+		Dir:     path.Join(e.ev.p.settings.OutputDir, e.addr.Dir()),
+		Inputs:  e.inputs,
+	}
+}
+
+func (e *encoder) finish(s *Stage) {
+	for _, a := range e.b.after {
+		e.after(a)
+	}
+	s.Args, s.Hashed = canonical(e.args), canonical(e.hashed)
+	s.Unknown, s.Sensitive = e.names.unknown, e.names.sensitive
+	s.Deps = sorted(e.found.instances)
+}
+
+// after adds what depends_on names: one instance, or all of a block.
+func (e *encoder) after(a addr.Address) {
+	base := cmp.Or(e.ev.base, e.ev)
+	x := base.expansions[a.Block()]
+	if a.Key.IsZero() {
+		for _, in := range x.instances {
+			e.found.instance(in.stage.Addr)
+		}
+		return
+	}
+	if base.instance(a) == nil {
+		if !x.failed {
+			e.ev.diags = append(e.ev.diags, errorAt(e.b.meta["depends_on"].Expr.Range(), fmt.Sprintf("No stage %s", a), x.instancesText(a.Block())))
+		}
+		e.failed = true
+		return
+	}
+	e.found.instance(a)
+}
+
+// instancesText says which instances there are.
+func (x *expansion) instancesText(a addr.Address) string {
+	if x.kind == single {
+		return fmt.Sprintf("%s has neither for_each nor count: it is one stage, without a key.", a)
+	}
+	var names []string
+	for _, k := range x.keys {
+		a.Key = k
+		names = append(names, a.String())
+	}
+	if len(names) == 0 {
+		return "The block has no instances at present."
+	}
+	return fmt.Sprintf("There is %s.", list(names, 8))
+}

@@ -1,0 +1,464 @@
+package config
+
+import (
+	"fmt"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+
+	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/stage"
+)
+
+// evaluation evaluates the pipeline against some results. The one with no
+// results is the base: it decides which instances there are and where their
+// outputs lie, for neither may depend on metrics. An evaluation with results
+// takes over from the base whatever had no unknowns in it, and keeps the rest
+// to itself, so that the base can be shared between goroutines.
+//
+// Values are computed once and only when something mentions them; a context
+// holds the names that are mentioned and no others. So the work is linear in
+// the text and the number of instances.
+type evaluation struct {
+	p          *Pipeline
+	results    Results
+	base       *evaluation // nil in the base
+	expansions map[addr.Address]*expansion
+	values     map[addr.Address]cty.Value
+	locals     map[string]cty.Value
+	contexts   map[addr.Address]*hcl.EvalContext
+	diags      hcl.Diagnostics
+}
+
+func newEvaluation(p *Pipeline, r Results, base *evaluation) *evaluation {
+	return &evaluation{
+		p: p, results: r, base: base,
+		expansions: map[addr.Address]*expansion{},
+		values:     map[addr.Address]cty.Value{},
+		locals:     map[string]cty.Value{},
+		contexts:   map[addr.Address]*hcl.EvalContext{},
+	}
+}
+
+// instance is what is known about one instance.
+type instance struct {
+	stage   *Stage
+	outputs []outputMark // in the order that the stage type gives
+	value   cty.Value    // with unknown metrics
+	dynamic bool         // something in it depends on metrics
+	failed  bool
+}
+
+// evaluateBase evaluates everything with no results.
+func (p *Pipeline) evaluateBase() *evaluation {
+	p.once.Do(func() {
+		ev := newEvaluation(p, NoResults{}, nil)
+		if !p.failed {
+			for _, b := range p.order {
+				ev.expansion(b)
+			}
+			for _, name := range mapKeys(p.locals) {
+				ev.local(name)
+			}
+			ev.diags = append(ev.diags, p.checkPaths(ev)...)
+		}
+		p.baseDiags = tidy(ev.diags)
+		p.base = ev
+	})
+	return p.base
+}
+
+// Stages returns all instances, dependencies first, in an order that depends
+// on the files alone. If there are errors, stages that have none are still
+// right.
+func (p *Pipeline) Stages(r Results) ([]*Stage, hcl.Diagnostics) {
+	base := p.evaluateBase()
+	ev := newEvaluation(p, r, base)
+	var stages []*Stage
+	for _, b := range p.order {
+		for _, in := range base.expansions[b.addr].instances {
+			if in.dynamic && !in.failed && !p.baseDiags.HasErrors() {
+				in = ev.resolve(b, in.stage.Addr, in)
+			}
+			stages = append(stages, in.stage)
+		}
+	}
+	if len(ev.diags) == 0 {
+		return stages, p.baseDiags
+	}
+	return stages, tidy(append(ev.diags, p.baseDiags...))
+}
+
+// Resolve returns one instance, nil if there is none of this address. It costs
+// what evaluating that instance costs, and nothing if metrics do not matter
+// to it.
+func (p *Pipeline) Resolve(a addr.Address, r Results) (*Stage, hcl.Diagnostics) {
+	base := p.evaluateBase()
+	in := base.instance(a)
+	if in == nil {
+		return nil, nil
+	}
+	if !in.dynamic || in.failed {
+		return in.stage, nil
+	}
+	ev := newEvaluation(p, r, base)
+	return ev.resolve(p.blocks[a.Block()], a, in).stage, tidy(ev.diags)
+}
+
+// Outputs evaluates the output blocks, sorted by name.
+func (p *Pipeline) Outputs(r Results) ([]Output, hcl.Diagnostics) {
+	base := p.evaluateBase()
+	if p.failed || p.baseDiags.HasErrors() {
+		return nil, nil
+	}
+	ev := newEvaluation(p, r, base)
+	var outs []Output
+	for _, o := range p.outputs {
+		v, diags := o.expr.Value(ev.context(&o.scope))
+		if diags.HasErrors() {
+			ev.diags = append(ev.diags, p.improve(diags)...)
+			continue
+		}
+		v, f := strip(v)
+		outs = append(outs, Output{
+			Name: o.name, Value: v, Sensitive: o.sensitive || f.sensitive,
+			Description: o.description, Deps: sorted(f.instances), Range: o.Range,
+		})
+	}
+	return outs, tidy(ev.diags)
+}
+
+// instance returns the base's instance, nil if there is none.
+func (ev *evaluation) instance(a addr.Address) *instance {
+	if e := ev.expansions[a.Block()]; e != nil {
+		if i, ok := e.index[a.Key]; ok && i < len(e.instances) {
+			return e.instances[i]
+		}
+	}
+	return nil
+}
+
+// context holds what the scope mentions.
+func (ev *evaluation) context(s *scope) *hcl.EvalContext {
+	roots := map[string]map[string]cty.Value{}
+	for _, r := range s.refs {
+		if roots[r.to.Type] == nil {
+			roots[r.to.Type] = map[string]cty.Value{}
+		}
+		roots[r.to.Type][r.to.Name] = ev.nodeValue(r.to)
+	}
+	ctx := &hcl.EvalContext{Variables: make(map[string]cty.Value, len(roots)), Functions: ev.p.funcs.table}
+	for root, values := range roots {
+		ctx.Variables[root] = cty.ObjectVal(values)
+	}
+	return ctx
+}
+
+func (ev *evaluation) nodeValue(n node) cty.Value {
+	switch n.Type {
+	case "var":
+		return ev.p.vars[n.Name].value
+	case "local":
+		return ev.local(n.Name)
+	}
+	return ev.block(n)
+}
+
+func (ev *evaluation) local(name string) cty.Value {
+	if v, ok := ev.locals[name]; ok {
+		return v
+	}
+	if ev.base != nil {
+		if v := ev.base.locals[name]; v.IsWhollyKnown() {
+			return v
+		}
+	}
+	l := ev.p.locals[name]
+	v, diags := l.expr.Value(ev.context(&l.scope))
+	if diags.HasErrors() {
+		ev.diags = append(ev.diags, ev.p.improve(diags)...)
+		v = broken()
+	}
+	ev.locals[name] = v
+	return v
+}
+
+// block returns the value of all instances of a block: the instance itself,
+// an object of them by key, or a tuple.
+func (ev *evaluation) block(a addr.Address) cty.Value {
+	if v, ok := ev.values[a]; ok {
+		return v
+	}
+	b := ev.p.blocks[a]
+	e := ev.expansion(b)
+	v := ev.buildBlock(e)
+	ev.values[a] = v
+	return v
+}
+
+func (ev *evaluation) buildBlock(e *expansion) cty.Value {
+	if e.failed {
+		return broken()
+	}
+	instances := e.instances
+	if ev.base != nil {
+		news := false
+		for _, in := range instances {
+			if _, ok := ev.results.Metrics(in.stage.Addr); ok {
+				news = true
+				break
+			}
+		}
+		if !news {
+			return ev.base.baseBlock(instances, e)
+		}
+	}
+	switch e.kind {
+	case single:
+		return ev.instanceValue(instances[0])
+	case counted:
+		values := make([]cty.Value, len(instances))
+		for i, in := range instances {
+			values[i] = ev.instanceValue(in)
+		}
+		return cty.TupleVal(values)
+	}
+	values := make(map[string]cty.Value, len(instances))
+	for _, in := range instances {
+		values[in.stage.Addr.Key.Text()] = ev.instanceValue(in)
+	}
+	return cty.ObjectVal(values)
+}
+
+// baseBlock returns the base's value if it was needed in the base, else builds
+// it without keeping it: the base does not change any more.
+func (ev *evaluation) baseBlock(instances []*instance, e *expansion) cty.Value {
+	if len(instances) > 0 {
+		if v, ok := ev.values[instances[0].stage.Addr.Block()]; ok {
+			return v
+		}
+	}
+	return ev.buildBlock(e)
+}
+
+func (ev *evaluation) instanceValue(in *instance) cty.Value {
+	if in.failed {
+		return broken()
+	}
+	m, ok := ev.results.Metrics(in.stage.Addr)
+	if !ok {
+		return in.value
+	}
+	attrs := in.attributes()
+	attrs["metrics"] = metricsValue(m)
+	return cty.ObjectVal(attrs).Mark(instanceMark{in.stage.Addr})
+}
+
+// attributes are what a reference to the instance can name, without metrics.
+func (in *instance) attributes() map[string]cty.Value {
+	outputs := outputValues(in.outputs)
+	attrs := make(map[string]cty.Value, len(outputs)+4)
+	for name, v := range outputs {
+		attrs[name] = v
+	}
+	attrs["outputs"] = cty.ObjectVal(outputs)
+	attrs["address"] = cty.StringVal(in.stage.Addr.String())
+	if len(in.outputs) > 0 {
+		attrs["path"] = outputs[in.outputs[0].output].GetAttr("path")
+	}
+	return attrs
+}
+
+// outputValues makes an object of each output, marked.
+func outputValues(outputs []outputMark) map[string]cty.Value {
+	values := make(map[string]cty.Value, len(outputs))
+	for _, o := range outputs {
+		values[o.output] = cty.ObjectVal(map[string]cty.Value{"path": cty.StringVal(o.path)}).Mark(o)
+	}
+	return values
+}
+
+func (in *instance) setValue() {
+	attrs := in.attributes()
+	attrs["metrics"] = cty.DynamicVal
+	in.value = cty.ObjectVal(attrs).Mark(instanceMark{in.stage.Addr})
+}
+
+// metricsValue makes a value of metrics. What is not a number is null.
+func metricsValue(m stage.Metrics) cty.Value { return valueOf(map[string]any(m)) }
+
+// shape says how a block makes its instances.
+type shape int
+
+const (
+	single shape = iota
+	each
+	counted
+)
+
+// expansion is the instances of a block.
+type expansion struct {
+	kind      shape
+	keys      []addr.Key
+	index     map[addr.Key]int
+	each      []cty.Value // by key, for for_each
+	dynamic   bool        // each holds unknowns
+	failed    bool
+	instances []*instance
+}
+
+// expansion returns a block's instances. In the base it evaluates them.
+func (ev *evaluation) expansion(b *block) *expansion {
+	if e := ev.expansions[b.addr]; e != nil {
+		return e
+	}
+	if ev.base != nil {
+		e := ev.base.expansions[b.addr]
+		if !e.dynamic {
+			return e
+		}
+		again := ev.expand(b)
+		again.instances = e.instances
+		again.failed = again.failed || len(again.keys) != len(e.keys)
+		ev.expansions[b.addr] = again
+		return again
+	}
+	e := ev.expand(b)
+	ev.expansions[b.addr] = e
+	for _, k := range e.keys {
+		a := b.addr
+		a.Key = k
+		e.instances = append(e.instances, ev.resolve(b, a, nil))
+	}
+	return e
+}
+
+// expand evaluates for_each or count.
+func (ev *evaluation) expand(b *block) *expansion {
+	e := &expansion{index: map[addr.Key]int{}}
+	switch {
+	case b.meta["for_each"] != nil:
+		e.kind = each
+		ev.expandEach(e, b.meta["for_each"].Expr, &b.keys)
+	case b.meta["count"] != nil:
+		e.kind = counted
+		ev.expandCount(e, b.meta["count"].Expr, &b.keys)
+	default:
+		e.keys = []addr.Key{{}}
+	}
+	for i, k := range e.keys {
+		e.index[k] = i
+	}
+	return e
+}
+
+// keyValue evaluates for_each or count and refuses what keys may not be made
+// of. It returns NilVal after an error.
+func (ev *evaluation) keyValue(expr hcl.Expression, s *scope, name string) (cty.Value, cty.ValueMarks) {
+	v, diags := expr.Value(ev.context(s))
+	if diags.HasErrors() {
+		ev.diags = append(ev.diags, ev.p.improve(diags)...)
+		return cty.NilVal, nil
+	}
+	v, marks := v.Unmark()
+	var f found
+	f.add(marks)
+	fail := func(summary, detail string) (cty.Value, cty.ValueMarks) {
+		if !f.broken {
+			ev.diags = append(ev.diags, errorAt(expr.Range(), summary, detail))
+		}
+		return cty.NilVal, nil
+	}
+	switch {
+	case f.broken:
+		return fail("", "")
+	case f.sensitive:
+		return fail(name+" is made from a sensitive value", "Its keys become part of addresses, which are shown and recorded. Use a value that may be seen.")
+	case !v.IsKnown():
+		return fail(name+" must be known before anything runs",
+			"It depends on the metrics of a stage, which are known only after that stage has run. The instances of a block decide what there is to plan, so use values that the files alone determine; when = … can skip an instance by metrics.")
+	case v.IsNull():
+		return fail(name+" is null", "Leave it out for a single stage, or give it a value; an empty one makes no instances.")
+	}
+	return v, marks
+}
+
+func (ev *evaluation) expandEach(e *expansion, expr hcl.Expression, s *scope) {
+	v, marks := ev.keyValue(expr, s, "for_each")
+	if v == cty.NilVal {
+		e.failed = true
+		return
+	}
+	fail := func(detail string) {
+		ev.diags = append(ev.diags, errorAt(expr.Range(), "for_each cannot use this value", detail))
+		e.failed = true
+		e.keys, e.each = nil, nil
+	}
+	t := v.Type()
+	isMap := t.IsMapType() || t.IsObjectType()
+	switch {
+	case isStage(v):
+		fail(fmt.Sprintf("%s is a single stage. for_each wants a map, whose keys name the instances, or a list of texts.", exprText(ev.p, expr)))
+		return
+	case !isMap && !t.IsSetType() && !t.IsListType() && !t.IsTupleType():
+		fail(fmt.Sprintf("It is %s. for_each wants a map, whose keys name the instances, or a list of texts.", describe(t)))
+		return
+	}
+	for it := v.ElementIterator(); it.Next(); {
+		k, item := it.Element()
+		if !isMap {
+			plainItem, itemFound := strip(item)
+			if itemFound.sensitive {
+				fail("A sensitive value would become part of addresses, which are shown and recorded.")
+				return
+			}
+			if !plainItem.IsKnown() || plainItem.IsNull() || (plainItem.Type() != cty.String && plainItem.Type() != cty.Number) {
+				fail("The entries of a list must be known texts or numbers, for they name the instances. For other values write a map: { NAME = VALUE, … }.")
+				return
+			}
+			k = cty.StringVal(literalText(plainItem))
+		}
+		key := addr.StringKey(k.AsString())
+		if _, twice := e.index[key]; twice {
+			fail(fmt.Sprintf("The list has %s twice, and the entries name the instances.", key.Text()))
+			return
+		}
+		item = item.WithMarks(marks)
+		if !item.IsWhollyKnown() {
+			e.dynamic = true
+		}
+		e.index[key] = len(e.keys)
+		e.keys = append(e.keys, key)
+		e.each = append(e.each, item)
+	}
+}
+
+func (ev *evaluation) expandCount(e *expansion, expr hcl.Expression, s *scope) {
+	v, _ := ev.keyValue(expr, s, "count")
+	if v == cty.NilVal {
+		e.failed = true
+		return
+	}
+	got, diags := convertTo(v, cty.Number, expr.Range())
+	n := -1
+	if !diags.HasErrors() {
+		if i, accuracy := got.AsBigFloat().Int64(); accuracy == 0 && i >= 0 && i <= 1_000_000 {
+			n = int(i)
+		}
+	}
+	if n < 0 {
+		ev.diags = append(ev.diags, errorAt(expr.Range(), "count is a whole number", fmt.Sprintf("It says how many instances there are, from 0 to a million; got %s.", describeValue(v))))
+		e.failed = true
+		return
+	}
+	for i := range n {
+		e.keys = append(e.keys, addr.IntKey(i))
+	}
+}
+
+// isStage tells a stage's object from others by its attributes, which no
+// other value of flow's has together.
+func isStage(v cty.Value) bool {
+	t := v.Type()
+	return t.IsObjectType() && t.HasAttribute("address") && t.HasAttribute("outputs") && t.HasAttribute("metrics")
+}

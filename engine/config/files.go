@@ -1,0 +1,215 @@
+package config
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"unicode/utf8"
+
+	"github.com/bmatcuk/doublestar/v4"
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/function"
+)
+
+// maxFile limits what file() reads: it is for settings, not for data.
+const maxFile = 16 << 20
+
+// projectFiles reads files for functions, each once, and none outside the
+// project: os.Root refuses .. and symbolic links that lead out.
+type projectFiles struct {
+	dir string
+
+	mu   sync.Mutex
+	read map[string][]byte // by clean path
+}
+
+func (p *projectFiles) content(name string) ([]byte, error) {
+	clean, problem := projectPath(name)
+	if problem != "" {
+		return nil, function.NewArgErrorf(0, "functions read files of the project only, and %q is none: %s", name, problem)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if b, ok := p.read[clean]; ok {
+		return b, nil
+	}
+	b, err := p.load(clean)
+	if err != nil {
+		return nil, function.NewArgError(0, err)
+	}
+	p.read[clean] = b
+	return b, nil
+}
+
+func (p *projectFiles) load(clean string) ([]byte, error) {
+	f, err := os.OpenInRoot(p.dir, clean)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("there is no file %s in the project", clean)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot read %s: %w", clean, pathless(err))
+	}
+	defer f.Close() //nolint:errcheck // read only
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("cannot read %s: %w", clean, pathless(err))
+	case info.IsDir():
+		return nil, fmt.Errorf("%s is a directory", clean)
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is not a regular file", clean)
+	case info.Size() > maxFile:
+		return nil, fmt.Errorf("%s is larger than %d MiB: data is read by stages, not by functions", clean, maxFile>>20)
+	}
+	b, err := io.ReadAll(io.LimitReader(f, maxFile))
+	if err != nil {
+		return nil, fmt.Errorf("cannot read %s: %w", clean, pathless(err))
+	}
+	return b, nil
+}
+
+// pathless takes absolute paths out of an error.
+func pathless(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}
+
+func (p *projectFiles) text(name string) (string, error) {
+	b, err := p.content(name)
+	if err != nil {
+		return "", err
+	}
+	if !utf8.Valid(b) {
+		return "", function.NewArgErrorf(0, "%s is not UTF-8 text; filebase64 reads any file", name)
+	}
+	return string(b), nil
+}
+
+// functions returns those that read files. others are what templates can call.
+func (p *projectFiles) functions(others map[string]function.Function) map[string]function.Function {
+	inTemplates := maps.Clone(others)
+	inTemplates["file"] = textFunction("path", p.text)
+	return map[string]function.Function{
+		"file": inTemplates["file"],
+		"filebase64": textFunction("path", func(name string) (string, error) {
+			b, err := p.content(name)
+			return base64.StdEncoding.EncodeToString(b), err
+		}),
+		"fileexists": function.New(&function.Spec{
+			Params: []function.Parameter{{Name: "path", Type: cty.String}},
+			Type:   function.StaticReturnType(cty.Bool),
+			Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+				ok, err := p.exists(args[0].AsString())
+				return cty.BoolVal(ok), err
+			},
+		}),
+		"fileset": function.New(&function.Spec{
+			Params: []function.Parameter{{Name: "dir", Type: cty.String}, {Name: "pattern", Type: cty.String}},
+			Type:   function.StaticReturnType(cty.Set(cty.String)),
+			Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+				return p.set(args[0].AsString(), args[1].AsString())
+			},
+		}),
+		"templatefile": p.template(inTemplates),
+	}
+}
+
+func (p *projectFiles) exists(name string) (bool, error) {
+	clean, problem := projectPath(name)
+	if problem != "" {
+		return false, function.NewArgErrorf(0, "functions look at files of the project only, and %q is none: %s", name, problem)
+	}
+	f, err := os.OpenInRoot(p.dir, clean)
+	if err != nil {
+		return false, nil //nolint:nilerr // what cannot be opened is not there to be used
+	}
+	defer f.Close() //nolint:errcheck // read only
+	info, err := f.Stat()
+	return err == nil && info.Mode().IsRegular(), nil
+}
+
+func (p *projectFiles) set(dir, pattern string) (cty.Value, error) {
+	clean, problem := projectPath(dir)
+	if problem != "" {
+		return cty.NilVal, function.NewArgErrorf(0, "functions look at files of the project only, and %q is none: %s", dir, problem)
+	}
+	if strings.HasPrefix(pattern, "/") || slices.Contains(strings.Split(pattern, "/"), "..") || !doublestar.ValidatePattern(pattern) {
+		return cty.NilVal, function.NewArgErrorf(1, "%q is not a pattern of paths below the directory", pattern)
+	}
+	root, err := os.OpenRoot(p.dir)
+	if err != nil {
+		return cty.NilVal, pathless(err)
+	}
+	defer root.Close() //nolint:errcheck // read only
+	sub, err := fs.Sub(root.FS(), clean)
+	if err != nil {
+		return cty.NilVal, pathless(err)
+	}
+	names, err := doublestar.Glob(sub, pattern, doublestar.WithFilesOnly(), doublestar.WithNoFollow())
+	if err != nil {
+		return cty.NilVal, pathless(err)
+	}
+	if len(names) == 0 {
+		return cty.SetValEmpty(cty.String), nil
+	}
+	values := make([]cty.Value, len(names))
+	for i, n := range names {
+		values[i] = cty.StringVal(n)
+	}
+	return cty.SetVal(values), nil
+}
+
+// template renders a file with variables. A template cannot render others.
+func (p *projectFiles) template(inTemplates map[string]function.Function) function.Function {
+	render := func(args []cty.Value) (cty.Value, error) {
+		name := args[0].AsString()
+		src, err := p.text(name)
+		if err != nil {
+			return cty.NilVal, err
+		}
+		expr, diags := hclsyntax.ParseTemplate([]byte(src), name, hcl.InitialPos)
+		if diags.HasErrors() {
+			return cty.NilVal, function.NewArgError(0, diags)
+		}
+		if t := args[1].Type(); !t.IsObjectType() && !t.IsMapType() {
+			return cty.NilVal, function.NewArgErrorf(1, "the variables are an object: { NAME = VALUE }")
+		}
+		ctx := &hcl.EvalContext{Variables: args[1].AsValueMap(), Functions: inTemplates}
+		for _, t := range expr.Variables() {
+			if _, ok := ctx.Variables[t.RootName()]; !ok {
+				return cty.NilVal, function.NewArgErrorf(1, "%s uses %s (%s:%d), which is not among the variables", name, t.RootName(), name, t.SourceRange().Start.Line)
+			}
+		}
+		v, diags := expr.Value(ctx)
+		if diags.HasErrors() {
+			return cty.NilVal, diags
+		}
+		return v, nil
+	}
+	return function.New(&function.Spec{
+		Params: []function.Parameter{{Name: "path", Type: cty.String}, {Name: "variables", Type: cty.DynamicPseudoType}},
+		Type: func(args []cty.Value) (cty.Type, error) {
+			if !args[0].IsKnown() || !args[1].IsKnown() {
+				return cty.DynamicPseudoType, nil
+			}
+			v, err := render(args)
+			if err != nil {
+				return cty.NilType, err
+			}
+			return v.Type(), nil
+		},
+		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) { return render(args) },
+	})
+}

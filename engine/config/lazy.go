@@ -1,0 +1,137 @@
+package config
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/hashicorp/hcl/v2/hclwrite"
+	"github.com/zclconf/go-cty/cty"
+
+	"github.com/flow-pipelines/flow/engine/stage"
+)
+
+// lazy encodes an argument whose type holds expressions that the stage will
+// evaluate: the expression itself, a list or a map of them as it is written.
+func (e *encoder) lazy(expr hcl.Expression, t cty.Type, where string) (arg, hash any) {
+	if t == stage.ExpressionType {
+		return e.deferred(expr, where)
+	}
+	if t.IsMapType() {
+		pairs, diags := hcl.ExprMap(expr)
+		if diags.HasErrors() {
+			e.fail(where, "Expressions with names are needed", "They are evaluated later, so the map is written out here: { NAME = EXPRESSION, … }.")
+			return nil, nil
+		}
+		args, hashes := map[string]any{}, map[string]any{}
+		for _, p := range pairs {
+			k, diags := p.Key.Value(e.ctx)
+			k, _ = k.UnmarkDeep()
+			if diags.HasErrors() || k.Type() != cty.String || !k.IsKnown() || k.IsNull() {
+				e.fail(where, "The name of an expression is a text", "It must be known before anything runs.")
+				continue
+			}
+			name := k.AsString()
+			args[name], hashes[name] = e.lazy(p.Value, t.ElementType(), where+step(name))
+		}
+		return args, hashes
+	}
+	items, diags := hcl.ExprList(expr)
+	if diags.HasErrors() {
+		e.fail(where, "A list of expressions is needed", "They are evaluated later, so the list is written out here: [EXPRESSION, …].")
+		return nil, nil
+	}
+	args, hashes := []any{}, []any{}
+	for i, item := range items {
+		a, h := e.lazy(item, t.ElementType(), fmt.Sprintf("%s[%d]", where, i))
+		args, hashes = append(args, a), append(hashes, h)
+	}
+	return args, hashes
+}
+
+// deferred encodes one expression as stage.Expression: its normalised source,
+// and the values of the names in it that the pipeline knows. The text of a
+// name is its text in the normalised source, so that who parses the source
+// finds it by the same range.
+func (e *encoder) deferred(expr hcl.Expression, where string) (arg, hash any) {
+	if v, diags := expr.Value(nil); !diags.HasErrors() && v.IsNull() {
+		return nil, nil
+	}
+	rng := expr.Range()
+	f := e.ev.p.files[rng.Filename]
+	if f == nil {
+		panic("BUG: an expression from a file that was not read")
+	}
+	source := normalise(rng.SliceBytes(f.Bytes))
+	again, diags := hclsyntax.ParseExpression([]byte(source), rng.Filename, hcl.InitialPos)
+	if diags.HasErrors() {
+		e.fail(where, "The expression cannot be used here", fmt.Sprintf("Put it in parentheses. Without its line breaks and comments it reads: %s", source))
+		return nil, nil
+	}
+	constants, hashes := map[string]any{}, map[string]any{}
+	for _, t := range again.Variables() {
+		if t.RootName() == rowName {
+			continue
+		}
+		text := string(t.SourceRange().SliceBytes([]byte(source)))
+		if _, ok := constants[text]; ok {
+			continue
+		}
+		v, diags := t.TraverseAbs(e.ctx)
+		if diags.HasErrors() {
+			e.failed = true
+			for _, d := range diags {
+				d.Subject = rng.Ptr()
+			}
+			e.ev.diags = append(e.ev.diags, diags...)
+			continue
+		}
+		constants[text], hashes[text] = e.value(v, cty.DynamicPseudoType, where, nil)
+	}
+	if len(constants) == 0 {
+		only := map[string]any{"source": source}
+		return only, only
+	}
+	return map[string]any{"source": source, "constants": constants}, map[string]any{"source": source, "constants": hashes}
+}
+
+// normalise drops comments and the line breaks that mean nothing, and spaces
+// tokens as `flow fmt` does. Line breaks inside braces separate, and stay.
+func normalise(src []byte) string {
+	tokens, _ := hclsyntax.LexExpression(src, "", hcl.InitialPos)
+	var out hclwrite.Tokens
+	var open []hclsyntax.TokenType
+	for i, t := range tokens {
+		switch t.Type {
+		case hclsyntax.TokenComment:
+			// A comment to the end of the line takes the line break with it.
+			if !bytes.HasSuffix(t.Bytes, []byte("\n")) || !inBraces(open) {
+				continue
+			}
+			t.Type, t.Bytes = hclsyntax.TokenNewline, []byte("\n")
+		case hclsyntax.TokenNewline:
+			if !inBraces(open) {
+				continue
+			}
+		case hclsyntax.TokenEOF:
+			continue
+		case hclsyntax.TokenOBrace, hclsyntax.TokenOParen, hclsyntax.TokenOBrack, hclsyntax.TokenTemplateInterp, hclsyntax.TokenTemplateControl:
+			open = append(open, t.Type)
+		case hclsyntax.TokenCBrace, hclsyntax.TokenCParen, hclsyntax.TokenCBrack, hclsyntax.TokenTemplateSeqEnd:
+			if len(open) > 0 {
+				open = open[:len(open)-1]
+			}
+		}
+		spaces := 0
+		if i > 0 && t.Range.Start.Byte > tokens[i-1].Range.End.Byte {
+			spaces = 1
+		}
+		out = append(out, &hclwrite.Token{Type: t.Type, Bytes: t.Bytes, SpacesBefore: spaces})
+	}
+	return string(bytes.TrimSpace(hclwrite.Format(out.Bytes())))
+}
+
+func inBraces(open []hclsyntax.TokenType) bool {
+	return len(open) > 0 && open[len(open)-1] == hclsyntax.TokenOBrace
+}

@@ -1,0 +1,261 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+
+	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/graph"
+)
+
+// Load reads the *.hcl files of a directory, not of those below it, and checks
+// all that needs no evaluation. The pipeline is never nil, for the sake of
+// Files; if there are errors it has no stages.
+func Load(opts Options) (*Pipeline, hcl.Diagnostics) {
+	p := &Pipeline{
+		dir:    opts.Dir,
+		files:  map[string]*hcl.File{},
+		types:  map[string]*stageType{},
+		vars:   map[string]*variable{},
+		locals: map[string]*local{},
+		blocks: map[addr.Address]*block{},
+	}
+	p.settings = Settings{Name: filepath.Base(opts.Dir), OutputDir: "out"}
+	p.funcs = newFunctions(opts.Dir)
+	for _, t := range opts.Types {
+		st := newStageType(t)
+		p.types[st.schema.Name] = st
+	}
+	files, diags := p.parse()
+	if !diags.HasErrors() {
+		diags = append(diags, p.declare(files, opts.Version)...)
+	}
+	if !diags.HasErrors() {
+		diags = append(diags, p.setVariables(opts)...)
+	}
+	if !diags.HasErrors() {
+		diags = append(diags, p.link()...)
+	}
+	diags = tidy(diags)
+	p.failed = diags.HasErrors()
+	return p, diags
+}
+
+// parse reads the files, sorted by name.
+func (p *Pipeline) parse() ([]*hclsyntax.Body, hcl.Diagnostics) {
+	entries, err := os.ReadDir(p.dir)
+	if err != nil {
+		return nil, hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "Cannot read the project", Detail: err.Error() + "."}}
+	}
+	var bodies []*hclsyntax.Body
+	var diags hcl.Diagnostics
+	for _, e := range entries {
+		name := e.Name()
+		if e.IsDir() || filepath.Ext(name) != ".hcl" || strings.HasPrefix(name, ".") {
+			continue
+		}
+		body, more := p.parseFile(name, filepath.Join(p.dir, name))
+		diags = append(diags, more...)
+		if body != nil {
+			bodies = append(bodies, body)
+		}
+	}
+	if len(p.files) == 0 && !diags.HasErrors() {
+		diags = append(diags, &hcl.Diagnostic{
+			Severity: hcl.DiagError, Summary: "No pipeline here",
+			Detail: fmt.Sprintf("The directory %s has no *.hcl file. Run flow in the project's directory, name it with --dir, or start a pipeline with: flow init", p.dir),
+		})
+	}
+	return bodies, diags
+}
+
+// parseFile reads one file; name is what diagnostics call it.
+func (p *Pipeline) parseFile(name, file string) (*hclsyntax.Body, hcl.Diagnostics) {
+	src, err := os.ReadFile(file)
+	if err != nil {
+		return nil, hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "Cannot read a file", Detail: err.Error() + "."}}
+	}
+	f, diags := hclsyntax.ParseConfig(src, name, hcl.InitialPos)
+	if f == nil {
+		return nil, diags
+	}
+	p.files[name] = f
+	return f.Body.(*hclsyntax.Body), diags
+}
+
+// declare turns top-level blocks into declarations.
+func (p *Pipeline) declare(files []*hclsyntax.Body, version string) hcl.Diagnostics {
+	var diags hcl.Diagnostics
+	var stages []*hcl.Block
+	for _, f := range files {
+		for _, a := range sortedAttributes(f.Attributes) {
+			diags = append(diags, errorAt(a.NameRange, "Argument outside of a block",
+				fmt.Sprintf("%s = … stands alone in the file. A value for use in expressions belongs in a locals block: locals { %s = … }.", a.Name, a.Name)))
+		}
+		for _, b := range f.Blocks {
+			h := b.AsHCLBlock()
+			switch h.Type {
+			case "pipeline":
+				diags = append(diags, p.declareSettings(h, version)...)
+			case "variable":
+				diags = append(diags, p.declareVariable(h)...)
+			case "locals":
+				diags = append(diags, p.declareLocals(h)...)
+			case "output":
+				diags = append(diags, p.declareOutput(h)...)
+			default:
+				stages = append(stages, h)
+			}
+		}
+	}
+	for _, h := range stages {
+		diags = append(diags, p.declareStage(h)...)
+	}
+	return diags
+}
+
+func sortedAttributes(attrs hclsyntax.Attributes) []*hclsyntax.Attribute {
+	as := make([]*hclsyntax.Attribute, 0, len(attrs))
+	for _, a := range attrs {
+		as = append(as, a)
+	}
+	slices.SortFunc(as, func(a, b *hclsyntax.Attribute) int {
+		return cmp.Compare(a.SrcRange.Start.Byte, b.SrcRange.Start.Byte)
+	})
+	return as
+}
+
+// labels checks a block's labels, which must be names.
+func labels(h *hcl.Block, what string, n int) hcl.Diagnostics {
+	if len(h.Labels) != n {
+		form := h.Type + strings.Repeat(" \"NAME\"", n) + " { … }"
+		detail := fmt.Sprintf("%s takes no label: %s.", h.Type, form)
+		if n == 1 {
+			detail = fmt.Sprintf("%s takes one label, its name: %s.", h.Type, form)
+		}
+		return hcl.Diagnostics{errorAt(h.DefRange, fmt.Sprintf("Wrong number of labels on %s", h.Type), detail)}
+	}
+	for i, l := range h.Labels {
+		if !hclsyntax.ValidIdentifier(l) {
+			return hcl.Diagnostics{errorAt(h.LabelRanges[i], fmt.Sprintf("%q is not a name", l),
+				fmt.Sprintf("The name of a %s starts with a letter and holds letters, digits, _ and -.", what))}
+		}
+	}
+	return nil
+}
+
+func duplicate(rng, first hcl.Range, what string) *hcl.Diagnostic {
+	return errorAt(rng, "Duplicate "+what,
+		fmt.Sprintf("%s was declared before, at %s:%d. Rename one of them.", capital(what), first.Filename, first.Start.Line))
+}
+
+func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
+
+// link resolves references and puts the blocks in order.
+func (p *Pipeline) link() hcl.Diagnostics {
+	var diags hcl.Diagnostics
+	for _, name := range mapKeys(p.locals) {
+		l := p.locals[name]
+		diags = append(diags, p.mention(&l.scope, l.expr.Variables(), false)...)
+		diags = append(diags, l.scope.forbid("a local value", true, true, true)...)
+	}
+	for _, o := range p.outputs {
+		diags = append(diags, p.mention(&o.scope, o.expr.Variables(), false)...)
+		diags = append(diags, o.scope.forbid("an output", true, true, true)...)
+	}
+	blocks := p.sortedBlocks()
+	for _, b := range blocks {
+		diags = append(diags, b.link(p)...)
+	}
+	if diags.HasErrors() {
+		return diags
+	}
+	g := graph.New(addr.Compare)
+	for _, name := range mapKeys(p.locals) {
+		n := node{Type: "local", Name: name}
+		g.Add(n)
+		for _, r := range p.locals[name].scope.refs {
+			g.Depend(n, r.to)
+		}
+	}
+	for _, b := range blocks {
+		g.Add(b.addr)
+		for _, r := range b.scope.refs {
+			g.Depend(b.addr, r.to)
+		}
+	}
+	order, cycle := g.Sort()
+	if cycle != nil {
+		return append(diags, p.cycle(cycle))
+	}
+	for _, n := range order {
+		if b := p.blocks[n]; b != nil {
+			p.order = append(p.order, b)
+		}
+	}
+	return diags
+}
+
+func (p *Pipeline) sortedBlocks() []*block {
+	bs := make([]*block, 0, len(p.blocks))
+	for _, b := range p.blocks {
+		bs = append(bs, b)
+	}
+	slices.SortFunc(bs, func(a, b *block) int { return addr.Compare(a.addr, b.addr) })
+	return bs
+}
+
+// cycle shows a circle of references, each hop with its place.
+func (p *Pipeline) cycle(path []node) *hcl.Diagnostic {
+	hop := func(from, to node) hcl.Range {
+		s := &scope{}
+		if b := p.blocks[from]; b != nil {
+			s = &b.scope
+		} else if l := p.locals[from.Name]; l != nil {
+			s = &l.scope
+		}
+		for _, r := range s.refs {
+			if r.to == to {
+				return r.Range
+			}
+		}
+		return hcl.Range{}
+	}
+	if len(path) == 1 {
+		return errorAt(hop(path[0], path[0]), fmt.Sprintf("%s refers to itself", path[0]),
+			"Its value would depend on itself. A block's own outputs are self.outputs.NAME.path; another instance of the same block cannot be referred to.")
+	}
+	var text strings.Builder
+	for i, n := range path {
+		next := path[(i+1)%len(path)]
+		at := hop(n, next)
+		fmt.Fprintf(&text, "  %s needs %s (%s:%d)\n", n, next, at.Filename, at.Start.Line)
+	}
+	return errorAt(hop(path[0], path[1]), "The pipeline goes in a circle",
+		"Each of these waits for the next, and the last for the first:\n\n"+text.String()+"\nTake one of these references out.")
+}
+
+// forbid reports uses of names that mean nothing in such a place.
+func (s *scope) forbid(place string, each, count, self bool) hcl.Diagnostics {
+	var diags hcl.Diagnostics
+	if each && s.each != nil {
+		diags = append(diags, errorAt(*s.each, "Nothing is called each here",
+			fmt.Sprintf("each.key and each.value belong to a block with for_each; this is %s.", place)))
+	}
+	if count && s.count != nil {
+		diags = append(diags, errorAt(*s.count, "Nothing is called count here",
+			fmt.Sprintf("count.index belongs to a block with count; this is %s.", place)))
+	}
+	if self && s.self != nil {
+		diags = append(diags, errorAt(*s.self, "Nothing is called self here",
+			fmt.Sprintf("self is the stage whose arguments it stands in; this is %s.", place)))
+	}
+	return diags
+}

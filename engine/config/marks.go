@@ -1,0 +1,89 @@
+package config
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/zclconf/go-cty/cty"
+
+	"github.com/flow-pipelines/flow/engine/addr"
+)
+
+// The marks that values carry. All are comparable, as cty wants.
+type (
+	// instanceMark is on everything that belongs to a stage instance: its
+	// object, and hence whatever is taken from it.
+	instanceMark struct{ addr addr.Address }
+	// outputMark is on the path of an output, and on its object.
+	outputMark struct {
+		addr   addr.Address
+		output string
+		path   string
+	}
+	// sensitiveMark is on the value of a sensitive variable.
+	sensitiveMark struct{}
+	// brokenMark is on what stands for a value whose evaluation failed. The
+	// failure has been reported; what comes of it is not reported again.
+	brokenMark struct{}
+)
+
+// found collects the marks met in a value.
+type found struct {
+	instances map[addr.Address]bool
+	outputs   []outputMark // sorted
+	sensitive bool
+	broken    bool
+}
+
+func (f *found) add(marks cty.ValueMarks) {
+	for m := range marks {
+		switch m := m.(type) {
+		case instanceMark:
+			f.instance(m.addr)
+		case outputMark:
+			f.instance(m.addr)
+			if !slices.Contains(f.outputs, m) {
+				f.outputs = append(f.outputs, m)
+			}
+		case sensitiveMark:
+			f.sensitive = true
+		case brokenMark:
+			f.broken = true
+		}
+	}
+	if len(f.outputs) > 1 {
+		slices.SortFunc(f.outputs, func(a, b outputMark) int {
+			return cmp.Or(addr.Compare(a.addr, b.addr), cmp.Compare(a.output, b.output))
+		})
+	}
+}
+
+func (f *found) instance(a addr.Address) {
+	if f.instances == nil {
+		f.instances = map[addr.Address]bool{}
+	}
+	f.instances[a] = true
+}
+
+// strip returns v without marks at any depth, and what they were.
+func strip(v cty.Value) (cty.Value, found) {
+	var f found
+	v, marks := v.UnmarkDeep()
+	f.add(marks)
+	return v, f
+}
+
+// broken stands for a value that could not be had.
+func broken() cty.Value { return cty.DynamicVal.Mark(brokenMark{}) }
+
+func sorted(set map[addr.Address]bool) []addr.Address {
+	if len(set) == 0 {
+		return nil
+	}
+	as := make([]addr.Address, 0, len(set))
+	for a := range set {
+		as = append(as, a)
+	}
+	slices.SortFunc(as, addr.Compare)
+	return as
+}

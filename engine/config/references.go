@@ -1,0 +1,238 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+
+	"github.com/flow-pipelines/flow/engine/addr"
+)
+
+// rowName starts the references in a stage.Expression that are the stage's own.
+const rowName = "row"
+
+// node is what can depend on another by its text: a stage block, a local or a
+// variable. For locals and variables the type is "local" or "var".
+type node = addr.Address
+
+// reference is one mention of a node.
+type reference struct {
+	to    node
+	Range hcl.Range
+}
+
+// scope is what some expressions mention: what must be in the context that
+// they are evaluated in.
+type scope struct {
+	refs  []reference // in the order of the text, a node once
+	each  *hcl.Range  // first use of each.…
+	count *hcl.Range
+	self  *hcl.Range
+}
+
+func (s *scope) add(to node, rng hcl.Range) {
+	for i := range s.refs {
+		if s.refs[i].to == to {
+			return
+		}
+	}
+	s.refs = append(s.refs, reference{to, rng})
+}
+
+func (s *scope) merge(other *scope) {
+	for _, r := range other.refs {
+		s.add(r.to, r.Range)
+	}
+	s.each = cmp.Or(s.each, other.each)
+	s.count = cmp.Or(s.count, other.count)
+	s.self = cmp.Or(s.self, other.self)
+}
+
+// mention records what the traversals name and reports names that are nothing.
+func (p *Pipeline) mention(s *scope, traversals []hcl.Traversal, lazy bool) hcl.Diagnostics {
+	var diags hcl.Diagnostics
+	for _, t := range traversals {
+		root := t.RootName()
+		rng := t.SourceRange()
+		switch root {
+		case rowName:
+			if lazy {
+				continue
+			}
+			diags = append(diags, errorAt(rng, "Nothing is called row here",
+				"row is the row of a table, and is there only in arguments that are evaluated for each row."))
+			continue
+		case "each":
+			s.each = cmp.Or(s.each, &rng)
+			diags = append(diags, checkMember(t, "key", "value")...)
+			continue
+		case "count":
+			s.count = cmp.Or(s.count, &rng)
+			diags = append(diags, checkMember(t, "index")...)
+			continue
+		case "self":
+			s.self = cmp.Or(s.self, &rng)
+			if name, ok := member(t); ok && name == "metrics" {
+				diags = append(diags, errorAt(rng, "A stage cannot use its own metrics",
+					"They are known only after it has run. A stage that depends on them can be another block."))
+			}
+			continue
+		}
+		to, more := p.target(t, lazy)
+		diags = append(diags, more...)
+		if !to.IsZero() {
+			s.add(to, rng)
+		}
+	}
+	return diags
+}
+
+// target returns the node that a traversal begins with; it is zero if there is
+// none, which the diagnostics explain.
+func (p *Pipeline) target(t hcl.Traversal, lazy bool) (node, hcl.Diagnostics) {
+	root, rng := t.RootName(), t.SourceRange()
+	name, ok := member(t)
+	switch {
+	case root == "var" || root == "local":
+		if !ok {
+			return node{}, hcl.Diagnostics{errorAt(rng, "Incomplete reference",
+				fmt.Sprintf("%s needs a name, as in %s.NAME.", root, root))}
+		}
+		if root == "var" && p.vars[name] == nil {
+			return node{}, hcl.Diagnostics{undeclared(rng, "variable", name, mapKeys(p.vars),
+				fmt.Sprintf("Declare it: variable %q {}.", name))}
+		}
+		if root == "local" && p.locals[name] == nil {
+			return node{}, hcl.Diagnostics{undeclared(rng, "local value", name, mapKeys(p.locals),
+				fmt.Sprintf("Declare it: locals { %s = … }.", name))}
+		}
+		return node{Type: root, Name: name}, nil
+	case p.types[root] != nil:
+		if !ok {
+			return node{}, hcl.Diagnostics{errorAt(rng, "Incomplete reference",
+				fmt.Sprintf("%s is a type of stages; a reference needs the stage's name too, as in %s.NAME.%s", root, root, p.declaredOf(root)))}
+		}
+		a := node{Type: root, Name: name}
+		if p.blocks[a] == nil {
+			return node{}, hcl.Diagnostics{p.noStage(rng, a)}
+		}
+		return a, nil
+	}
+	return node{}, hcl.Diagnostics{p.unknownName(t, lazy)}
+}
+
+func (p *Pipeline) noStage(rng hcl.Range, a addr.Address) *hcl.Diagnostic {
+	var names, others []string
+	for b := range p.blocks {
+		if b.Type == a.Type {
+			names = append(names, b.Name)
+		} else if b.Name == a.Name {
+			others = append(others, b.String())
+		}
+	}
+	detail := fmt.Sprintf("The pipeline has no block %s %q.", a.Type, a.Name)
+	slices.Sort(others)
+	if s := closest(a.Name, names); s != "" {
+		detail += fmt.Sprintf(" Did you mean %s.%s?", a.Type, s)
+	} else if len(others) > 0 {
+		detail += fmt.Sprintf(" Did you mean %s?", others[0])
+	} else {
+		detail += p.declaredOf(a.Type)
+	}
+	return errorAt(rng, fmt.Sprintf("No stage %s", a), detail)
+}
+
+// declaredOf lists the stages of a type, for the end of a message.
+func (p *Pipeline) declaredOf(typ string) string {
+	var names []string
+	for b := range p.blocks {
+		if b.Type == typ {
+			names = append(names, b.String())
+		}
+	}
+	slices.Sort(names)
+	if len(names) == 0 {
+		return fmt.Sprintf(" There is no %s block at all.", typ)
+	}
+	return fmt.Sprintf(" There is %s.", list(names, 5))
+}
+
+// unknownName explains a reference whose first word means nothing.
+func (p *Pipeline) unknownName(t hcl.Traversal, lazy bool) *hcl.Diagnostic {
+	root, rng := t.RootName(), t.SourceRange()
+	switch {
+	case lazy:
+		return errorAt(rng, fmt.Sprintf("Unknown name %s", root),
+			fmt.Sprintf("A column of the table is written %s.%s.", rowName, root))
+	case root == "path":
+		return errorAt(rng, "There is no path object",
+			`Paths are relative to the project's directory already: write "data/x.csv" where Terraform has "${path.module}/data/x.csv".`)
+	case root == "data" || root == "resource" || root == "module" || root == "terraform":
+		return errorAt(rng, fmt.Sprintf("Unknown name %s", root),
+			fmt.Sprintf("A stage is named by its type and name alone, as in train.mlp; %s is not part of a reference.", root))
+	}
+	for b := range p.blocks {
+		if b.Name == root {
+			var same []string
+			for o := range p.blocks {
+				if o.Name == root {
+					same = append(same, o.String())
+				}
+			}
+			slices.Sort(same)
+			return errorAt(rng, fmt.Sprintf("Unknown name %s", root),
+				fmt.Sprintf("A stage is named by its type and name: did you mean %s?", same[0]))
+		}
+	}
+	for _, kind := range []string{"var", "local"} {
+		if (kind == "var" && p.vars[root] != nil) || (kind == "local" && p.locals[root] != nil) {
+			return errorAt(rng, fmt.Sprintf("Unknown name %s", root), fmt.Sprintf("Did you mean %s.%s?", kind, root))
+		}
+	}
+	roots := append(mapKeys(p.types), "var", "local", "each", "count", "self")
+	detail := "A reference starts with var, local, each, self or a stage type."
+	if s := closest(root, roots); s != "" {
+		detail += fmt.Sprintf(" Did you mean %s?", s)
+	} else if len(t) == 1 {
+		detail += fmt.Sprintf(" If it is a text, put it in quotes: %q.", root)
+	}
+	return errorAt(rng, fmt.Sprintf("Unknown name %s", root), detail)
+}
+
+func member(t hcl.Traversal) (string, bool) {
+	if len(t) < 2 {
+		return "", false
+	}
+	switch step := t[1].(type) {
+	case hcl.TraverseAttr:
+		return step.Name, true
+	case hcl.TraverseIndex:
+		if step.Key.Type().FriendlyName() == "string" && hclsyntax.ValidIdentifier(step.Key.AsString()) {
+			return step.Key.AsString(), true
+		}
+	}
+	return "", false
+}
+
+func checkMember(t hcl.Traversal, names ...string) hcl.Diagnostics {
+	name, ok := member(t)
+	if ok && slices.Contains(names, name) {
+		return nil
+	}
+	return hcl.Diagnostics{errorAt(t.SourceRange(), fmt.Sprintf("Unknown name under %s", t.RootName()),
+		fmt.Sprintf("There is %s.%s.", t.RootName(), strings.Join(names, " and "+t.RootName()+".")))}
+}
+
+func undeclared(rng hcl.Range, what, name string, have []string, fix string) *hcl.Diagnostic {
+	detail := fmt.Sprintf("The pipeline declares no %s %q. ", what, name)
+	if s := closest(name, have); s != "" {
+		detail += fmt.Sprintf("Did you mean %q?", s)
+	} else {
+		detail += fix
+	}
+	return errorAt(rng, "Undeclared "+what, detail)
+}

@@ -1,0 +1,168 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+
+	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/stage"
+)
+
+// blockContext is the context that all instances of a block share.
+func (ev *evaluation) blockContext(b *block) *hcl.EvalContext {
+	ctx := ev.contexts[b.addr]
+	if ctx == nil {
+		ctx = ev.context(&b.scope)
+		ev.contexts[b.addr] = ctx
+	}
+	return ctx
+}
+
+// instanceContext adds each, count and, if the outputs are known, self.
+func (ev *evaluation) instanceContext(b *block, a addr.Address, outputs []outputMark) *hcl.EvalContext {
+	parent := ev.blockContext(b)
+	if a.Key.IsZero() && len(b.self) == 0 {
+		return parent
+	}
+	ctx := parent.NewChild()
+	ctx.Variables = map[string]cty.Value{}
+	switch e := ev.expansion(b); e.kind {
+	case each:
+		value := broken()
+		if i, ok := e.index[a.Key]; ok {
+			value = e.each[i]
+		}
+		ctx.Variables["each"] = cty.ObjectVal(map[string]cty.Value{"key": cty.StringVal(a.Key.Text()), "value": value})
+	case counted:
+		ctx.Variables["count"] = cty.ObjectVal(map[string]cty.Value{"index": cty.NumberIntVal(int64(a.Key.Index()))})
+	}
+	if len(b.self) > 0 {
+		self := outputValues(outputs)
+		self["outputs"] = cty.ObjectVal(maps.Clone(self))
+		self["address"] = cty.StringVal(a.String())
+		if len(outputs) > 0 {
+			self["path"] = cty.StringVal(outputs[0].path).Mark(outputs[0])
+		}
+		ctx.Variables["self"] = cty.ObjectVal(self)
+	}
+	return ctx
+}
+
+// resolve evaluates one instance. before is what the base found, nil in the
+// base itself.
+func (ev *evaluation) resolve(b *block, a addr.Address, before *instance) *instance {
+	s := &Stage{Addr: a, Type: b.typ.typ, Schema: b.typ.schema, Range: b.Range}
+	in := &instance{stage: s, failed: true}
+	if before != nil {
+		in.outputs = before.outputs
+	} else if len(b.self) > 0 {
+		outputs, ok := ev.ownOutputs(b, a)
+		if !ok {
+			return in
+		}
+		in.outputs = outputs
+	}
+	e := newEncoder(ev, b, a, ev.instanceContext(b, a, in.outputs))
+	e.arguments(nil)
+	e.options(s)
+	e.finish(s)
+	if before != nil {
+		for _, d := range before.stage.Deps {
+			e.found.instance(d)
+		}
+		s.Deps = sorted(e.found.instances)
+	}
+	if e.failed {
+		return in
+	}
+	job, ok := ev.job(b, a, e.request())
+	if !ok {
+		return in
+	}
+	outputs, ok := ev.outputsOf(b, a, job)
+	if !ok {
+		return in
+	}
+	s.Job, in.outputs = job, outputs
+	in.failed, in.dynamic = false, e.dynamic
+	in.setValue()
+	return in
+}
+
+// ownOutputs asks the stage type where the outputs will lie, before the
+// arguments that mention them (self.…) are evaluated: to it these look like
+// arguments that are not known yet, on which outputs may not depend.
+func (ev *evaluation) ownOutputs(b *block, a addr.Address) ([]outputMark, bool) {
+	e := newEncoder(ev, b, a, ev.instanceContext(b, a, nil))
+	e.arguments(b.self)
+	if e.failed {
+		return nil, false
+	}
+	job, ok := ev.job(b, a, e.request())
+	if !ok {
+		return nil, false
+	}
+	return ev.outputsOf(b, a, job)
+}
+
+func (ev *evaluation) job(b *block, a addr.Address, req *stage.Request) (*stage.Job, bool) {
+	job, err := b.typ.typ.Job(req)
+	if err != nil {
+		ev.diags = append(ev.diags, ev.p.Diagnose(a, err)...)
+		return nil, false
+	}
+	return job, true
+}
+
+// outputsOf checks a job's outputs.
+func (ev *evaluation) outputsOf(b *block, a addr.Address, job *stage.Job) ([]outputMark, bool) {
+	var outputs []outputMark
+	fail := func(name, summary, detail string, args ...any) bool {
+		rng := ev.p.ArgRange(a, "outputs."+name)
+		ev.diags = append(ev.diags, errorAt(rng, summary, fmt.Sprintf(detail, args...)))
+		return false
+	}
+	ok := true
+	for i := range job.Outputs {
+		o := &job.Outputs[i]
+		clean, problem := projectPath(o.Path)
+		if problem == "" {
+			problem = reservedPath(clean)
+		}
+		switch {
+		case !hclsyntax.ValidIdentifier(o.Name):
+			ok = fail(o.Name, fmt.Sprintf("%q is not a name for an output", o.Name), "An output's name starts with a letter and holds letters, digits, _ and -.")
+			continue
+		case problem != "":
+			ok = fail(o.Name, fmt.Sprintf("The output %q cannot be at %q", o.Name, o.Path), "An output is a file or directory in the project: %s.", problem)
+			continue
+		case slices.ContainsFunc(outputs, func(m outputMark) bool { return m.output == o.Name }):
+			ok = fail(o.Name, fmt.Sprintf("Two outputs are called %q", o.Name), "The outputs of a stage have different names.")
+			continue
+		}
+		o.Path = clean
+		outputs = append(outputs, outputMark{a, o.Name, clean})
+	}
+	return outputs, ok
+}
+
+// reservedPath says why an output may not be at a path of the project.
+func reservedPath(clean string) string {
+	first, _, _ := strings.Cut(clean, "/")
+	switch {
+	case clean == ".":
+		return "it is the project itself"
+	case first == ".flow" || first == ".git":
+		return fmt.Sprintf("%s is not for outputs", first)
+	case clean == "flow.lock" || (path.Ext(clean) == ".hcl" && first == clean):
+		return "the file belongs to the pipeline's text"
+	}
+	return ""
+}

@@ -1,0 +1,184 @@
+package config
+
+import (
+	"fmt"
+	"math/big"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+)
+
+// options evaluates the meta-arguments that are not part of the key, and when.
+func (e *encoder) options(s *Stage) {
+	e.when(s)
+	if v, _, ok := e.option(e.b.meta["description"], cty.String, "description"); ok {
+		s.Description = v.AsString()
+	}
+	s.Timeout = e.duration(e.b.meta["timeout"], "timeout")
+	if a := e.b.retryArgs["attempts"]; a != nil {
+		s.Retry.Attempts = int(e.whole(a, "retry.attempts", 1))
+	}
+	e.retryOn(s)
+	s.Retry.Delay = e.duration(e.b.retryArgs["delay"], "retry.delay")
+	if v, _, ok := e.option(e.b.resArgs["cpus"], cty.Number, "resources.cpus"); ok {
+		s.Resources.CPUs, _ = v.AsBigFloat().Float64()
+		if s.Resources.CPUs <= 0 {
+			e.fail("resources.cpus", "Not a number of CPUs", "cpus is more than 0; 0.5 is half of one.")
+		}
+	}
+	s.Resources.Memory = e.bytes(e.b.resArgs["memory"], "resources.memory")
+	if a := e.b.resArgs["gpus"]; a != nil {
+		s.Resources.GPUs = int(e.whole(a, "resources.gpus", 0))
+	}
+	s.Resources.GPUMemory = e.bytes(e.b.resArgs["gpu_memory"], "resources.gpu_memory")
+}
+
+func (e *encoder) when(s *Stage) {
+	a := e.b.meta["when"]
+	if a == nil {
+		return
+	}
+	rng := a.Expr.Range()
+	s.When = Condition{Text: exprText(e.ev.p, a.Expr), Range: rng}
+	v, diags := a.Expr.Value(e.ctx)
+	if diags.HasErrors() {
+		e.failed = true
+		e.ev.diags = append(e.ev.diags, e.ev.p.improve(diags)...)
+		return
+	}
+	v, f := strip(v)
+	for d := range f.instances {
+		e.found.instance(d)
+	}
+	got, diags := convertTo(v, cty.Bool, rng)
+	switch {
+	case f.broken:
+		e.failed = true
+	case diags.HasErrors():
+		e.failed = true
+		e.ev.diags = append(e.ev.diags, diags...)
+	case !got.IsKnown():
+		s.When.Value = Unknown
+		e.dynamic = true
+	case got.IsNull():
+		e.fail("when", "The condition is null", "when is true or false.")
+	case got.False():
+		s.When.Value = False
+	}
+}
+
+// option evaluates one option. It must be known: nothing can be planned with
+// a timeout or a memory that is not.
+func (e *encoder) option(a *hcl.Attribute, t cty.Type, where string) (cty.Value, hcl.Range, bool) {
+	if a == nil {
+		return cty.NilVal, hcl.Range{}, false
+	}
+	rng := a.Expr.Range()
+	v, diags := a.Expr.Value(e.ctx)
+	if diags.HasErrors() {
+		e.failed = true
+		e.ev.diags = append(e.ev.diags, e.ev.p.improve(diags)...)
+		return cty.NilVal, rng, false
+	}
+	v, f := strip(v)
+	if f.broken {
+		e.failed = true
+		return cty.NilVal, rng, false
+	}
+	got, diags := convertTo(v, t, rng)
+	if diags.HasErrors() {
+		e.failed = true
+		e.ev.diags = append(e.ev.diags, diags...)
+		return cty.NilVal, rng, false
+	}
+	if !got.IsWhollyKnown() {
+		e.fail(where, fmt.Sprintf("%s must be known before anything runs", a.Name), "It depends on the metrics of a stage that has not run.")
+		return cty.NilVal, rng, false
+	}
+	return got, rng, !got.IsNull()
+}
+
+func (e *encoder) whole(a *hcl.Attribute, where string, least int64) int64 {
+	v, _, ok := e.option(a, cty.Number, where)
+	if !ok {
+		return 0
+	}
+	n, accuracy := v.AsBigFloat().Int64()
+	if accuracy != big.Exact || n < least || n > 1<<20 {
+		e.fail(where, fmt.Sprintf("%s is a whole number", a.Name), fmt.Sprintf("It is at least %d; got %s.", least, literalText(v)))
+	}
+	return n
+}
+
+func (e *encoder) duration(a *hcl.Attribute, where string) time.Duration {
+	v, _, ok := e.option(a, cty.String, where)
+	if !ok {
+		return 0
+	}
+	d, err := time.ParseDuration(v.AsString())
+	if err != nil || d <= 0 {
+		e.fail(where, fmt.Sprintf("%q is not a duration", v.AsString()), `Durations are written "90s", "10m", "2h" or "1h30m".`)
+		return 0
+	}
+	return d
+}
+
+var exitCode = regexp.MustCompile(`^exit:[0-9]{1,3}$`)
+
+func (e *encoder) retryOn(s *Stage) {
+	v, _, ok := e.option(e.b.retryArgs["on"], cty.List(cty.String), "retry.on")
+	if !ok {
+		return
+	}
+	for i, item := range v.AsValueSlice() {
+		where := fmt.Sprintf("retry.on[%d]", i)
+		if item.IsNull() {
+			e.fail(where, "An entry of the list is null", "Leave it out.")
+			continue
+		}
+		on := item.AsString()
+		if on != "timeout" && on != "out_of_memory" && !exitCode.MatchString(on) {
+			e.fail(where, fmt.Sprintf("%q is not a kind of failure", on), `Failures are "timeout", "out_of_memory" and "exit:CODE", as in "exit:75".`+guess(on, []string{"timeout", "out_of_memory"}))
+		}
+		s.Retry.On = append(s.Retry.On, on)
+	}
+}
+
+// bytes reads "8GiB", "500 MB" or a number of bytes.
+func (e *encoder) bytes(a *hcl.Attribute, where string) int64 {
+	v, _, ok := e.option(a, cty.String, where)
+	if !ok {
+		return 0
+	}
+	n, ok := parseBytes(v.AsString())
+	if !ok {
+		e.fail(where, fmt.Sprintf("%q is not an amount of memory", v.AsString()), `Write a number and a unit: "512MiB", "8GiB", "1.5GB". GiB is 1024³ bytes, GB 1000³.`)
+	}
+	return n
+}
+
+func parseBytes(s string) (int64, bool) {
+	units := []struct {
+		name  string
+		bytes float64
+	}{
+		{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40},
+		{"kB", 1e3}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}, {"B", 1}, {"", 1},
+	}
+	for _, u := range units {
+		text, ok := strings.CutSuffix(s, u.name)
+		if !ok {
+			continue
+		}
+		n, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+		if size := n * u.bytes; err != nil || !(size >= 1 && size < 1<<62) {
+			return 0, false
+		}
+		return int64(n * u.bytes), true
+	}
+	return 0, false
+}

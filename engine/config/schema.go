@@ -1,0 +1,284 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+
+	"github.com/flow-pipelines/flow/engine/stage"
+)
+
+// stageType is a stage.Type with its schema prepared for decoding.
+type stageType struct {
+	typ    stage.Type
+	schema *stage.Schema
+	body   *bodySchema
+	meta   map[string]bool // the meta-arguments that the schema leaves to flow
+}
+
+// The meta-arguments and meta-blocks of every stage. A schema that declares
+// one of these names itself has it for itself.
+var (
+	metaArguments = [...]string{"for_each", "count", "depends_on", "when", "description", "timeout"}
+	metaBlocks    = [...]string{"retry", "resources"}
+)
+
+func newStageType(t stage.Type) *stageType {
+	s := t.Schema()
+	st := &stageType{typ: t, schema: s, body: newBodySchema(s.Body), meta: map[string]bool{}}
+	for _, name := range metaArguments {
+		if _, taken := st.body.attrs[name]; !taken {
+			st.meta[name] = true
+		}
+	}
+	for _, name := range metaBlocks {
+		if _, taken := st.body.blocks[name]; !taken {
+			st.meta[name] = true
+		}
+	}
+	return st
+}
+
+// bodySchema is a stage.Body by names.
+type bodySchema struct {
+	attrs map[string]*attrSchema
+	order []*attrSchema
+	// blocks are by HCL block type: for Steps, one for each variant.
+	blocks map[string]*blockSchema
+	names  []*stage.Block // top-level JSON names, in the schema's order
+}
+
+type attrSchema struct {
+	*stage.Attribute
+	// lazy: the type holds stage.ExpressionType, so that the expression must
+	// not be evaluated as a whole.
+	lazy bool
+	// defaultArg and defaultJSON are the default as it appears in Args.
+	defaultArg  any
+	defaultJSON string
+}
+
+type blockSchema struct {
+	*stage.Block
+	body     *bodySchema            // Single, Repeated and, for Steps, the variant's
+	step     string                 // the variant's name, for Steps
+	label    string                 // JSON name of the label
+	variants map[string]*bodySchema // Choice
+}
+
+func newBodySchema(b stage.Body) *bodySchema {
+	s := &bodySchema{attrs: map[string]*attrSchema{}, blocks: map[string]*blockSchema{}}
+	for i := range b.Attributes {
+		a := &attrSchema{Attribute: &b.Attributes[i]}
+		a.lazy = holdsExpression(a.Type)
+		if a.Default != cty.NilVal && !a.Default.IsNull() {
+			a.defaultArg = plain(a.Default)
+			a.defaultJSON = string(canonical(a.defaultArg))
+		}
+		s.attrs[a.Name] = a
+		s.order = append(s.order, a)
+	}
+	for i := range b.Blocks {
+		blk := &b.Blocks[i]
+		s.names = append(s.names, blk)
+		switch blk.Kind {
+		case stage.Steps:
+			for j := range blk.Variants {
+				v := &blk.Variants[j]
+				s.blocks[v.Name] = &blockSchema{Block: blk, step: v.Name, label: v.Label, body: newBodySchema(v.Body)}
+			}
+		case stage.Choice:
+			c := &blockSchema{Block: blk, variants: map[string]*bodySchema{}}
+			for j := range blk.Variants {
+				c.variants[blk.Variants[j].Name] = newBodySchema(blk.Variants[j].Body)
+			}
+			s.blocks[blk.Name] = c
+		default:
+			s.blocks[blk.Name] = &blockSchema{Block: blk, label: blk.Label, body: newBodySchema(blk.Body)}
+		}
+	}
+	return s
+}
+
+func holdsExpression(t cty.Type) bool {
+	for t.IsCollectionType() {
+		t = t.ElementType()
+	}
+	return t == stage.ExpressionType
+}
+
+// body is one pair of braces, decoded but not evaluated.
+type body struct {
+	schema *bodySchema
+	attrs  map[string]*hcl.Attribute
+	blocks []*nested // as written
+	open   hcl.Range // the header of the block that it belongs to
+}
+
+// nested is a block within a block.
+type nested struct {
+	schema *blockSchema
+	label  string // label, or the chosen variant
+	body   *body
+	Range  hcl.Range
+}
+
+func (s *blockSchema) takesLabel() bool { return s.label != "" || s.Kind == stage.Choice }
+
+// decode checks the names in a body against its schema. what is how messages
+// call the block: `train`, `train's block features`.
+func decode(hb hcl.Body, s *bodySchema, meta map[string]bool, what string, open hcl.Range) (*body, *hcl.BodyContent, hcl.Diagnostics) {
+	want := &hcl.BodySchema{}
+	var attrs, blocks []string
+	attr := func(name string) {
+		want.Attributes = append(want.Attributes, hcl.AttributeSchema{Name: name})
+		attrs = append(attrs, name)
+	}
+	for _, a := range s.order {
+		attr(a.Name)
+	}
+	for _, name := range metaArguments {
+		if meta[name] {
+			attr(name)
+		}
+	}
+	for _, name := range mapKeys(s.blocks) {
+		var names []string
+		if s.blocks[name].takesLabel() {
+			names = []string{"label"}
+		}
+		want.Blocks = append(want.Blocks, hcl.BlockHeaderSchema{Type: name, LabelNames: names})
+		blocks = append(blocks, name)
+	}
+	for _, name := range metaBlocks {
+		if meta[name] {
+			want.Blocks = append(want.Blocks, hcl.BlockHeaderSchema{Type: name})
+			blocks = append(blocks, name)
+		}
+	}
+	found, diags := unknownNames(hb, what, attrs, blocks)
+	content, _, more := hb.PartialContent(want)
+	if !found {
+		diags = append(diags, more...)
+	}
+	b := &body{schema: s, attrs: map[string]*hcl.Attribute{}, open: open}
+	for _, name := range attrs {
+		if a := content.Attributes[name]; a != nil && s.attrs[name] != nil {
+			b.attrs[name] = a
+		}
+	}
+	for _, h := range content.Blocks {
+		bs := s.blocks[h.Type]
+		if bs == nil {
+			continue
+		}
+		n, more := decodeNested(h, bs, what)
+		diags = append(diags, more...)
+		if n != nil {
+			b.blocks = append(b.blocks, n)
+		}
+	}
+	diags = append(diags, b.complete(what)...)
+	return b, content, diags
+}
+
+func decodeNested(h *hcl.Block, bs *blockSchema, parent string) (*nested, hcl.Diagnostics) {
+	n := &nested{schema: bs, Range: h.DefRange}
+	s := bs.body
+	what := h.Type
+	if bs.takesLabel() {
+		n.label = h.Labels[0]
+	}
+	if bs.Kind == stage.Choice {
+		s = bs.variants[n.label]
+		what = fmt.Sprintf("%s %q", h.Type, n.label)
+		if s == nil {
+			return nil, hcl.Diagnostics{errorAt(h.LabelRanges[0], fmt.Sprintf("Unknown kind of %s: %q", h.Type, n.label),
+				fmt.Sprintf("The label of a %s block in %s chooses one of its kinds.%s", h.Type, parent, didYouMean(n.label, mapKeys(bs.variants))))}
+		}
+	}
+	var diags hcl.Diagnostics
+	n.body, _, diags = decode(h.Body, s, nil, what, h.DefRange)
+	return n, diags
+}
+
+// complete checks that what is required is there, and once where once is all.
+func (b *body) complete(what string) hcl.Diagnostics {
+	var diags hcl.Diagnostics
+	for _, a := range b.schema.order {
+		if a.Required && b.attrs[a.Name] == nil {
+			d := errorAt(b.open, fmt.Sprintf("Missing argument %q", a.Name), fmt.Sprintf("%s needs %s", what, a.Name))
+			if a.Doc != "" {
+				d.Detail += ": " + a.Doc
+			} else {
+				d.Detail += "."
+			}
+			diags = append(diags, d)
+		}
+	}
+	first := map[string]*nested{}
+	for _, n := range b.blocks {
+		if old := first[n.schema.Name]; old == nil {
+			first[n.schema.Name] = n
+		} else if n.schema.Kind == stage.Single || n.schema.Kind == stage.Choice {
+			diags = append(diags, errorAt(n.Range, fmt.Sprintf("Duplicate block %q", n.schema.Name),
+				fmt.Sprintf("%s has at most one block %s; the first is at line %d.", what, n.schema.Name, old.Range.Start.Line)))
+		}
+	}
+	for _, blk := range b.schema.names {
+		if blk.Required && first[blk.Name] == nil {
+			form := blk.Name + " { … }"
+			switch blk.Kind {
+			case stage.Choice:
+				form = fmt.Sprintf("%s %q { … }", blk.Name, blk.Variants[0].Name)
+			case stage.Steps:
+				form = blk.Variants[0].Name + " { … }"
+			}
+			diags = append(diags, errorAt(b.open, fmt.Sprintf("Missing block %q", blk.Name), fmt.Sprintf("%s needs %s.", what, form)))
+		}
+	}
+	return diags
+}
+
+// unknownNames reports arguments and blocks that a body should not have, in
+// HCL's native syntax, with guesses at what was meant. found says that there
+// are some, so that HCL's own complaints can be dropped.
+func unknownNames(hb hcl.Body, what string, attrs, blocks []string) (found bool, diags hcl.Diagnostics) {
+	native, ok := hb.(*hclsyntax.Body)
+	if !ok {
+		return false, nil
+	}
+	for _, a := range sortedAttributes(native.Attributes) {
+		switch {
+		case slices.Contains(attrs, a.Name):
+		case slices.Contains(blocks, a.Name):
+			found = true
+			diags = append(diags, errorAt(a.NameRange, fmt.Sprintf("%q is a block, not an argument", a.Name),
+				fmt.Sprintf("Write %s { … } without the equals sign.", a.Name)))
+		default:
+			found = true
+			diags = append(diags, errorAt(a.NameRange, fmt.Sprintf("Unknown argument %q", a.Name),
+				fmt.Sprintf("%s has no argument %q.%s", what, a.Name, didYouMean(a.Name, append(slices.Clone(attrs), blocks...)))))
+		}
+	}
+	for _, b := range native.Blocks {
+		switch {
+		case slices.Contains(blocks, b.Type):
+		case slices.Contains(attrs, b.Type):
+			found = true
+			diags = append(diags, errorAt(b.TypeRange, fmt.Sprintf("%q is an argument, not a block", b.Type),
+				fmt.Sprintf("Write %s = … with an equals sign; for a map, %s = { … }.", b.Type, b.Type)))
+		default:
+			found = true
+			detail := fmt.Sprintf("%s has no block %q.", what, b.Type)
+			if len(blocks) == 0 {
+				detail = fmt.Sprintf("%s holds no blocks.", what)
+			}
+			diags = append(diags, errorAt(b.TypeRange, fmt.Sprintf("Unknown block %q", b.Type), detail+didYouMean(b.Type, append(slices.Clone(blocks), attrs...))))
+		}
+	}
+	return found, diags
+}

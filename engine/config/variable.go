@@ -1,0 +1,291 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/ext/typeexpr"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
+)
+
+// variable is a variable block, and after setVariables its value.
+type variable struct {
+	name        string
+	description string
+	typ         cty.Type // DynamicPseudoType if not said
+	defaults    *typeexpr.Defaults
+	hasDefault  bool
+	value       cty.Value // marked if sensitive
+	valueRange  hcl.Range
+	sensitive   bool
+	nullable    bool
+	validations []validation
+	Range       hcl.Range
+}
+
+type validation struct {
+	condition, message hcl.Expression
+	scope              scope
+}
+
+const variableEnv = "FLOW_VAR_"
+
+func (p *Pipeline) declareVariable(h *hcl.Block) hcl.Diagnostics {
+	if diags := labels(h, "variable", 1); diags.HasErrors() {
+		return diags
+	}
+	v := &variable{name: h.Labels[0], typ: cty.DynamicPseudoType, nullable: true, Range: h.DefRange}
+	if old := p.vars[v.name]; old != nil {
+		return hcl.Diagnostics{duplicate(h.DefRange, old.Range, fmt.Sprintf("variable %q", v.name))}
+	}
+	p.vars[v.name] = v
+	c, diags := content(h, []string{"type", "default", "description", "sensitive", "nullable"}, []string{"validation"})
+	diags = append(diags, p.constantString(c, "description", &v.description)...)
+	for name, to := range map[string]*bool{"sensitive": &v.sensitive, "nullable": &v.nullable} {
+		if a, ok := c.Attributes[name]; ok {
+			b, more := p.constant(a, cty.Bool)
+			diags = append(diags, more...)
+			*to = !more.HasErrors() && b.IsKnown() && !b.IsNull() && b.True()
+		}
+	}
+	if a, ok := c.Attributes["type"]; ok {
+		t, defaults, more := typeConstraint(a.Expr)
+		diags = append(diags, more...)
+		if !more.HasErrors() {
+			v.typ, v.defaults = t, defaults
+		}
+	}
+	if a, ok := c.Attributes["default"]; ok && !diags.HasErrors() {
+		d, more := p.constant(a, cty.DynamicPseudoType)
+		diags = append(diags, more...)
+		if !more.HasErrors() {
+			v.hasDefault = true
+			diags = append(diags, v.set(d, a.Expr.Range())...)
+		}
+	}
+	for _, b := range c.Blocks {
+		diags = append(diags, v.declareValidation(b)...)
+	}
+	return diags
+}
+
+// typeConstraint reads a type and helps with the old quoted form.
+func typeConstraint(e hcl.Expression) (cty.Type, *typeexpr.Defaults, hcl.Diagnostics) {
+	t, defaults, diags := typeexpr.TypeConstraintWithDefaults(e)
+	if !diags.HasErrors() {
+		return t, defaults, diags
+	}
+	if v, more := e.Value(nil); !more.HasErrors() && v.Type() == cty.String && v.IsKnown() && !v.IsNull() {
+		return t, nil, hcl.Diagnostics{errorAt(e.Range(), "A type is written without quotes",
+			fmt.Sprintf("Write type = %s. The types are string, number, bool, any, list(…), set(…), map(…), tuple([…]) and object({…}).", v.AsString()))}
+	}
+	return t, nil, diags
+}
+
+func (v *variable) declareValidation(h *hcl.Block) hcl.Diagnostics {
+	c, diags := content(h, []string{"condition", "error_message"}, nil)
+	condition, message := c.Attributes["condition"], c.Attributes["error_message"]
+	if condition == nil || message == nil {
+		return append(diags, errorAt(h.DefRange, "Incomplete validation", "A validation block needs a condition and an error_message."))
+	}
+	v.validations = append(v.validations, validation{condition: condition.Expr, message: message.Expr})
+	return diags
+}
+
+// set converts and stores a value.
+func (v *variable) set(value cty.Value, rng hcl.Range) hcl.Diagnostics {
+	if v.defaults != nil && !value.IsNull() {
+		value = v.defaults.Apply(value)
+	}
+	got, err := convert.Convert(value, v.typ)
+	if err != nil {
+		shown := ""
+		if t := value.Type(); t.IsPrimitiveType() && !v.sensitive && value.IsKnown() && !value.IsNull() {
+			shown = fmt.Sprintf(" (%s)", literal(value))
+		}
+		return hcl.Diagnostics{errorAt(rng, fmt.Sprintf("Wrong type for variable %q", v.name),
+			fmt.Sprintf("The variable is declared as %s at %s:%d, and got %s%s: %s.",
+				typeexpr.TypeString(v.typ), v.Range.Filename, v.Range.Start.Line, describe(value.Type()), shown, explainConversion(err)))}
+	}
+	if got.IsNull() && !v.nullable {
+		return hcl.Diagnostics{errorAt(rng, fmt.Sprintf("Variable %q may not be null", v.name), "It is declared with nullable = false.")}
+	}
+	v.value, v.valueRange = got, rng
+	return nil
+}
+
+// setVariables takes values from the environment, *.auto.hclvars, --var-file
+// and --var, the later winning, and validates them.
+func (p *Pipeline) setVariables(opts Options) hcl.Diagnostics {
+	diags := p.variablesFromEnviron(opts.Environ)
+	entries, err := filepath.Glob(filepath.Join(globEscape(p.dir), "*.auto.hclvars"))
+	if err == nil {
+		slices.Sort(entries)
+		for _, f := range entries {
+			diags = append(diags, p.variablesFromFile(filepath.Base(f), f)...)
+		}
+	}
+	for _, f := range opts.VarFiles {
+		full := f
+		if !filepath.IsAbs(f) {
+			full = filepath.Join(p.dir, f)
+		}
+		diags = append(diags, p.variablesFromFile(filepath.ToSlash(f), full)...)
+	}
+	for _, name := range mapKeys(opts.Vars) {
+		diags = append(diags, p.variableFromText(name, opts.Vars[name], fmt.Sprintf("--var %s", name), true)...)
+	}
+	for _, name := range mapKeys(p.vars) {
+		v := p.vars[name]
+		if v.value == cty.NilVal {
+			if !diags.HasErrors() {
+				diags = append(diags, errorAt(v.Range, fmt.Sprintf("No value for variable %q", name),
+					fmt.Sprintf("It has no default. Give it a value on the command line, --var %s=…, in a file such as values.auto.hclvars, %s = …, or in the environment, %s%s=….", name, name, variableEnv, name)))
+			}
+			v.value = cty.DynamicVal
+		}
+		if v.sensitive {
+			v.value = v.value.Mark(sensitiveMark{})
+		}
+	}
+	if diags.HasErrors() {
+		return diags
+	}
+	for _, name := range mapKeys(p.vars) {
+		diags = append(diags, p.validate(p.vars[name])...)
+	}
+	return diags
+}
+
+func globEscape(s string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(s)
+}
+
+func (p *Pipeline) variablesFromEnviron(environ []string) hcl.Diagnostics {
+	values := map[string]string{}
+	for _, kv := range environ {
+		if name, value, ok := strings.Cut(kv, "="); ok && strings.HasPrefix(name, variableEnv) {
+			values[strings.TrimPrefix(name, variableEnv)] = value
+		}
+	}
+	var diags hcl.Diagnostics
+	for _, name := range mapKeys(values) {
+		// The environment is shared by projects: a name that this one does
+		// not declare is no mistake.
+		if p.vars[name] != nil {
+			diags = append(diags, p.variableFromText(name, values[name], variableEnv+name, false)...)
+		}
+	}
+	return diags
+}
+
+func (p *Pipeline) variablesFromFile(name, file string) hcl.Diagnostics {
+	if _, err := os.Stat(file); err != nil {
+		return hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "Cannot read a file of variables", Detail: err.Error() + "."}}
+	}
+	body, diags := p.parseFile(name, file)
+	if diags.HasErrors() {
+		return diags
+	}
+	for _, b := range body.Blocks {
+		diags = append(diags, errorAt(b.DefRange(), "Only values stand in a file of variables", "Write NAME = VALUE. Blocks belong in a *.hcl file."))
+	}
+	for _, a := range sortedAttributes(body.Attributes) {
+		v := p.vars[a.Name]
+		if v == nil {
+			diags = append(diags, undeclared(a.NameRange, "variable", a.Name, mapKeys(p.vars), fmt.Sprintf("Declare it in a *.hcl file: variable %q {}.", a.Name)))
+			continue
+		}
+		value, more := p.constant(a.AsHCLAttribute(), cty.DynamicPseudoType)
+		diags = append(diags, more...)
+		if !more.HasErrors() {
+			diags = append(diags, v.set(value, a.Expr.Range())...)
+		}
+	}
+	return diags
+}
+
+// variableFromText reads HCL, or, if that is not what it is, plain text. A
+// variable of type string always takes the text as it is.
+func (p *Pipeline) variableFromText(name, text, source string, explicit bool) hcl.Diagnostics {
+	file := "<" + source + ">"
+	rng := hcl.Range{Filename: file, Start: hcl.InitialPos, End: hcl.Pos{Line: 1, Column: 1 + len(text), Byte: len(text)}}
+	v := p.vars[name]
+	if v == nil {
+		d := undeclared(rng, "variable", name, mapKeys(p.vars), fmt.Sprintf("Declare it: variable %q {}.", name))
+		d.Subject = nil
+		d.Summary += " in " + source
+		return hcl.Diagnostics{d}
+	}
+	if !v.sensitive {
+		p.files[file] = &hcl.File{Bytes: []byte(text)}
+	}
+	if v.typ == cty.String {
+		return v.set(cty.StringVal(text), rng)
+	}
+	expr, diags := hclsyntax.ParseExpression([]byte(text), file, hcl.InitialPos)
+	if !diags.HasErrors() && len(expr.Variables()) == 0 {
+		value, more := expr.Value(&hcl.EvalContext{Functions: p.funcs.table})
+		if !more.HasErrors() {
+			return v.set(value, rng)
+		}
+		diags = more
+	}
+	if v.typ == cty.DynamicPseudoType || v.typ.IsPrimitiveType() {
+		return v.set(cty.StringVal(text), rng)
+	}
+	return hcl.Diagnostics{errorAt(rng, fmt.Sprintf("Cannot read the value of variable %q", name),
+		fmt.Sprintf("The variable is declared as %s, so its value is written as in HCL: [\"a\", \"b\"] or { a = 1 }. In a shell, put single quotes around it.", typeexpr.TypeString(v.typ)))}
+}
+
+// validate evaluates a variable's validation blocks.
+func (p *Pipeline) validate(v *variable) hcl.Diagnostics {
+	var diags hcl.Diagnostics
+	for i := range v.validations {
+		c := &v.validations[i]
+		more := p.mention(&c.scope, append(c.condition.Variables(), c.message.Variables()...), false)
+		more = append(more, c.scope.forbid("the validation of a variable", true, true, true)...)
+		for _, r := range c.scope.refs {
+			if r.to.Type != "var" {
+				more = append(more, errorAt(r.Range, "A validation looks at variables only", fmt.Sprintf("It cannot refer to %s.", r.to)))
+			}
+		}
+		diags = append(diags, more...)
+		if more.HasErrors() {
+			continue
+		}
+		ev := &evaluation{p: p}
+		ctx := ev.context(&c.scope)
+		ok, more := c.condition.Value(ctx)
+		diags = append(diags, more...)
+		if more.HasErrors() {
+			continue
+		}
+		ok, _ = ok.UnmarkDeep()
+		ok, err := convert.Convert(ok, cty.Bool)
+		if err != nil || ok.IsNull() || !ok.IsKnown() {
+			diags = append(diags, errorAt(c.condition.Range(), "A condition is true or false", "This one is neither."))
+			continue
+		}
+		if ok.True() {
+			continue
+		}
+		message := "The value does not meet the condition."
+		if m, more := c.message.Value(ctx); !more.HasErrors() {
+			m, _ = m.UnmarkDeep()
+			if m, err := convert.Convert(m, cty.String); err == nil && m.IsKnown() && !m.IsNull() {
+				message = m.AsString()
+			}
+		}
+		rng := v.valueRange
+		diags = append(diags, errorAt(rng, fmt.Sprintf("Invalid value for variable %q", v.name),
+			fmt.Sprintf("%s\n\nThis is required at %s:%d.", message, c.condition.Range().Filename, c.condition.Range().Start.Line)))
+	}
+	return diags
+}
