@@ -54,6 +54,9 @@ func (p *Project) Checkout(ctx context.Context, o CheckoutOptions) (*CheckoutRep
 		return nil, err
 	}
 	defer release()
+	if err := p.wire(); err != nil {
+		return nil, err
+	}
 	c := &checkout{p: p, opts: o, filters: p.outputFilters(), rep: &CheckoutReport{Trashed: map[string]string{}}}
 	want := matcher(o.Targets)
 	var all []addr.Address

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"runtime"
 	"time"
@@ -70,11 +69,23 @@ func Open(opts Options) (*Project, error) {
 	if p.lock, err = lock.ReadFile(root); err != nil {
 		return nil, p.lockMistake(err)
 	}
-	return p, p.wire()
+	return p, nil
 }
 
-// wire makes the rooms that plan and apply work in.
+// Close frees what the project holds; nothing that it said is affected.
+func (p *Project) Close() error {
+	if p.store == nil {
+		return nil
+	}
+	return p.store.Close()
+}
+
+// wire makes the rooms that plan and apply work in, and the .flow directory.
+// What only reads the pipeline leaves no trace.
 func (p *Project) wire() error {
+	if p.files != nil {
+		return nil
+	}
 	p.db = state.New(p.path("state.db"), state.Options{})
 	cache := p.pipeline.Settings().Cache
 	switch {
@@ -84,7 +95,7 @@ func (p *Project) wire() error {
 		cache = filepath.Join(p.root, cache)
 	}
 	var err error
-	if p.store, err = disk.New(cache, disk.Options{}); err != nil {
+	if p.store, err = disk.Open(cache, disk.Options{}); err != nil {
 		return fmt.Errorf("open the cache: %w", err)
 	}
 	p.files, err = worktree.New(p.root, p.store, p.db, worktree.Options{})
@@ -143,6 +154,9 @@ func capacity() (cpus float64, memory int64) {
 // project; what it learns about files is remembered in .flow.
 func (p *Project) Plan(ctx context.Context, sel Selection) (*plan.Plan, error) {
 	if err := p.checkSelection(sel); err != nil {
+		return nil, err
+	}
+	if err := p.wire(); err != nil {
 		return nil, err
 	}
 	pl, err := plan.Make(ctx, p.world(p.lock), p.pipeline, p.lock, matcher(sel.Targets), plan.Options{Rerun: matcher(sel.Rerun)})

@@ -27,6 +27,7 @@ import (
 	"github.com/flow-pipelines/flow/engine/lock"
 	"github.com/flow-pipelines/flow/engine/plan"
 	"github.com/flow-pipelines/flow/engine/runs"
+	"github.com/flow-pipelines/flow/engine/stage"
 	"github.com/flow-pipelines/flow/engine/state"
 	"github.com/flow-pipelines/flow/engine/worktree"
 )
@@ -113,7 +114,7 @@ func (a *apply) warn(at addr.Address, format string, args ...any) {
 }
 
 // Metrics implements config.Results for workers.
-func (a *apply) Metrics(at addr.Address) (m map[string]any, ok bool) {
+func (a *apply) Metrics(at addr.Address) (m stage.Metrics, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	m, ok = a.known[at]

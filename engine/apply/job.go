@@ -15,6 +15,7 @@ import (
 
 	"github.com/flow-pipelines/flow/engine/event"
 	"github.com/flow-pipelines/flow/engine/executor"
+	"github.com/flow-pipelines/flow/engine/lock"
 	"github.com/flow-pipelines/flow/engine/plan"
 	"github.com/flow-pipelines/flow/engine/stage"
 	"github.com/flow-pipelines/flow/engine/worktree"
@@ -27,6 +28,7 @@ const grace = 10 * time.Second
 //
 //	SCRATCH/train.mlp.small/
 //	    work/           the working directory, which looks like the project
+//	    tmp/            TMPDIR
 //	    spec.json       what `stage-run` is to do        (stage.Spec)
 //	    events.jsonl    progress, as it is written       (stage.Progress)
 //	    metrics.json    what a Runner found
@@ -105,7 +107,7 @@ func (j *job) attempt(ctx context.Context) error {
 	if err := os.RemoveAll(j.dir); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(j.dir, 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Join(j.dir, "tmp"), 0o755); err != nil {
 		return err
 	}
 	if err := j.prepare(ctx); err != nil {
@@ -265,7 +267,9 @@ func (j *job) environment(events string) []string {
 			env = append(env, v)
 		}
 	}
-	env = append(env, "PWD="+j.work, stage.EventsEnv+"="+events)
+	// A confined program cannot make files directly in the directories above
+	// the project, which /tmp may be one of.
+	env = append(env, "PWD="+j.work, "TMPDIR="+filepath.Join(j.dir, "tmp"), stage.EventsEnv+"="+events)
 	names := make([]string, 0, len(j.step.Stage.Job.Env))
 	for k := range j.step.Stage.Job.Env {
 		names = append(names, k)
@@ -333,7 +337,12 @@ func (j *job) hints(log []string, command []string, exit int) []string {
 	}
 	var hints []string
 	for _, h := range executor.Hints(f) {
-		hints = append(hints, fmt.Sprintf("%s is in the project, but not declared as an input of %s. Add to its block:\n  inputs = [%q]", h.Path, st.Addr, h.Path))
+		switch {
+		case h.Input != "":
+			hints = append(hints, fmt.Sprintf("%s is in the project, but not declared as an input of %s. Add to its block:\n  inputs = [%q]", h.Path, st.Addr, h.Input))
+		case h.Absolute:
+			hints = append(hints, fmt.Sprintf("%s is an input of %s, but the program asked for it by its absolute path. Stages find their inputs relative to their working directory.", h.Path, st.Addr))
+		}
 	}
 	return hints
 }

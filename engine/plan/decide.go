@@ -36,8 +36,8 @@ type World interface {
 	Missing(ctx context.Context, n digest.Node, shallow bool) (int, error)
 	// Changes lists the first few files that differ, and how many more do.
 	Changes(ctx context.Context, before, after digest.Node) (files []FileChange, more int, err error)
-	// Usual returns how long a stage took in earlier runs.
-	Usual(a addr.Address) (time.Duration, bool)
+	// Usual returns how long stages took in earlier runs, where that is known.
+	Usual(ctx context.Context, stages []addr.Address) (map[addr.Address]time.Duration, error)
 	// Project is the absolute path of the project.
 	Project() string
 }
@@ -71,7 +71,6 @@ func Decide(ctx context.Context, w World, st *config.Stage, outcome func(addr.Ad
 		w: w, opts: opts, locked: w.Locked(st.Addr),
 		step: &Step{Addr: st.Addr, Stage: st},
 	}
-	d.step.Usual, _ = w.Usual(st.Addr)
 	if d.gate(outcome) {
 		return d.step, nil
 	}
@@ -144,7 +143,7 @@ func (d *decision) given(ctx context.Context) error {
 	}
 	d.step.Known = true
 	if len(d.step.Reasons) == 0 {
-		d.step.Action, d.step.Recorded = Keep, true
+		d.step.Action = Keep
 		return nil
 	}
 	d.step.Action = Run
@@ -394,7 +393,7 @@ func (d *decision) recorded(ctx context.Context) error {
 		return nil
 	}
 	if inPlace {
-		d.step.Action, d.step.Recorded = Keep, true
+		d.step.Action = Keep
 		return nil
 	}
 	return d.restoreOrRun(ctx)

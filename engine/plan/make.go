@@ -70,8 +70,7 @@ func Make(ctx context.Context, w World, p *config.Pipeline, locked *lock.Lock, t
 	if targets == nil {
 		pl.Removed = removed(stages, locked)
 	}
-	pl.forecast()
-	return pl, nil
+	return pl, pl.forecast(ctx, w)
 }
 
 // OutcomeOf is what a decision means to the stages that depend on it.
@@ -114,7 +113,17 @@ func removed(stages []*config.Stage, locked *lock.Lock) []addr.Address {
 }
 
 // forecast sums up what is expected from the usual times.
-func (p *Plan) forecast() {
+func (p *Plan) forecast(ctx context.Context, w World) error {
+	var busy []addr.Address
+	for _, s := range p.Steps {
+		if (s.Action == Run || s.Action == Defer) && !s.Given() {
+			busy = append(busy, s.Addr)
+		}
+	}
+	usual, err := w.Usual(ctx, busy)
+	if err != nil {
+		return err
+	}
 	f := &p.Forecast
 	longest := make(map[addr.Address]time.Duration, len(p.Steps))
 	for _, s := range p.Steps {
@@ -124,7 +133,8 @@ func (p *Plan) forecast() {
 		}
 		own := time.Duration(0)
 		if (s.Action == Run || s.Action == Defer) && !s.Given() {
-			own = s.Usual
+			own = usual[s.Addr]
+			s.Usual = own
 			f.Total += own
 			if own == 0 {
 				f.Unknown++
@@ -136,6 +146,7 @@ func (p *Plan) forecast() {
 			f.RestoreBytes += s.RestoreBytes
 		}
 	}
+	return nil
 }
 
 // IsMistake reports whether err is about the user's pipeline.

@@ -101,8 +101,6 @@ type Step struct {
 	Usual time.Duration
 	// RestoreBytes is what a restore will link or copy.
 	RestoreBytes int64
-	// Recorded says that flow.lock has just this already.
-	Recorded bool
 }
 
 // Content is an input with what it holds.
@@ -162,16 +160,7 @@ func (p *Plan) Count(a Action) int {
 // Empty reports whether there is nothing to do. A stage behind a closed gate
 // is nothing to do.
 func (p *Plan) Empty() bool {
-	return p.Count(Keep)+p.Count(Blocked) == len(p.Steps) && len(p.Removed) == 0 && p.recorded()
-}
-
-func (p *Plan) recorded() bool {
-	for _, s := range p.Steps {
-		if s.Action == Keep && !s.Recorded {
-			return false
-		}
-	}
-	return true
+	return p.Count(Keep)+p.Count(Blocked) == len(p.Steps) && len(p.Removed) == 0
 }
 
 // Step returns the step of a stage, nil if there is none.

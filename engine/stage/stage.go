@@ -82,6 +82,14 @@ type Measurer interface {
 	Measure(dir string, files []string) (Metrics, error)
 }
 
+// Reverter is a Type with an effect that can be taken back to an earlier state.
+// Rollback returns what it went back to; to is a version as the type prints
+// them, "" the one before the current.
+type Reverter interface {
+	Type
+	Rollback(project string, args json.RawMessage, to string) (version string, err error)
+}
+
 // Metrics are a stage's results that are values rather than files: numbers,
 // strings, booleans, and nested maps and lists of them, as JSON has them.
 // Expressions see them as TYPE.NAME.metrics.

@@ -1,8 +1,33 @@
 // Package worktree knows the user's files by content, and puts content back.
+//
+// A Worktree is a project's directory together with a content store and the
+// stat cache. It answers "what is there" without reading files that look as
+// they did when they were last read, keeps content in the store, and makes
+// paths be what they should be, touching only what differs.
+//
+// What counts as content: the bytes of files, whether their owner may execute
+// them, the targets of symbolic links, names, and empty directories. Not:
+// times, owners, other permissions. A link inside a directory is kept as a
+// link; a link at the very path that is asked for stands for what it points to.
+// Sockets, devices and FIFOs are refused. Entries named .git or .flow are not
+// there for this package, at any depth.
+//
+// It never writes outside of the project: not through "..", and not through a
+// symbolic link. It knows nothing of stages; engine/apply decides what is put
+// where, engine/plan asks what is there.
 package worktree
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/flow-pipelines/flow/engine/cas/disk"
@@ -10,116 +35,202 @@ import (
 	"github.com/flow-pipelines/flow/engine/state"
 )
 
-// Filter says which files below a directory count; the zero Filter: all.
-type Filter struct {
-	Include []string
-	Ignore  []string
-}
-
 // Options of a worktree.
 type Options struct {
-	Clock   func() time.Time // time.Now when nil
-	Workers int              // concurrent readers; 0 chooses
+	Clock func() time.Time // time.Now when nil
+
+	// Workers bounds the files read or written at one moment, over all
+	// calls; 0 chooses. Stats gain nothing from more workers than cores, but
+	// 1,000,000 cold files are hashed in 68 s by one reader, 23 s by 16, 12 s
+	// by 64.
+	Workers int
 }
 
-// Worktree is a project directory.
-type Worktree struct{ root string }
+const minWorkers = 16
 
-// New returns the worktree with the given root, an absolute directory.
+// Worktree is a project directory. It is safe for concurrent use.
+type Worktree struct {
+	root  string // absolute, no symbolic links
+	store *disk.Store
+	clock func() time.Time
+	cache *cache
+
+	tokens  chan struct{} // one is held by each goroutine beside its callers
+	readers sync.Pool     // of *reader
+
+	mu     sync.Mutex
+	staged map[string]map[string]stamp // see Stage
+}
+
+// New returns the worktree with the given root, an existing directory.
 func New(root string, store *disk.Store, db *state.DB, opts Options) (*Worktree, error) {
-	panic("not yet")
+	root, err := filepath.Abs(root)
+	if err == nil {
+		root, err = filepath.EvalSymlinks(root)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open project: %w", err)
+	}
+	w := &Worktree{root: root, store: store, clock: opts.Clock, cache: newCache(db), staged: map[string]map[string]stamp{}}
+	if w.clock == nil {
+		w.clock = time.Now
+	}
+	workers := opts.Workers
+	if workers == 0 {
+		workers = max(minWorkers, 2*runtime.GOMAXPROCS(0))
+	}
+	w.tokens = make(chan struct{}, workers)
+	w.readers.New = func() any { return &reader{h: digest.NewHasher(), buf: make([]byte, readSize)} }
+	return w, nil
 }
 
-// Hash returns what lies at path, a slash-separated path below the root. A
-// path that is not there is fs.ErrNotExist.
-func (w *Worktree) Hash(ctx context.Context, path string, f Filter) (digest.Node, error) {
-	panic("not yet")
+// Flush writes what was learnt about files to the stat cache. Whoever forgets
+// it lets the next command read files again.
+func (w *Worktree) Flush(ctx context.Context) error { return w.cache.flush(ctx) }
+
+// PathError says that a path is none that this package touches.
+type PathError struct {
+	Path, Reason string
 }
 
-// HashAll is Hash for many paths; what is not there is the zero Node.
-func (w *Worktree) HashAll(ctx context.Context, paths []string) ([]digest.Node, error) {
-	panic("not yet")
-}
-
-// File is one file of a listing.
-type File struct {
-	Path string // slash-separated, below the listed path; "" is the path itself
-	digest.Node
-}
-
-// List returns the files at or below path, sorted, with their content.
-func (w *Worktree) List(ctx context.Context, path string, f Filter) ([]File, error) { panic("not yet") }
-
-// Expand returns the files that glob matches, sorted.
-func (w *Worktree) Expand(ctx context.Context, glob string) ([]string, error) { panic("not yet") }
-
-// Store keeps the content at path, which must be want, in the store. The
-// user's files are reflinked or copied, never moved or changed.
-func (w *Worktree) Store(ctx context.Context, path string, f Filter, want digest.Node) error {
-	panic("not yet")
-}
-
-// StoreTrees keeps the directory listings alone (store = false).
-func (w *Worktree) StoreTrees(ctx context.Context, path string, f Filter, want digest.Node) error {
-	panic("not yet")
-}
-
-// Collect hashes the file or directory at absPath, outside of the worktree,
-// and moves its files into the store.
-func (w *Worktree) Collect(ctx context.Context, absPath string) (digest.Node, error) {
-	panic("not yet")
-}
-
-// Summary counts what Checkout and Stage did.
-type Summary struct {
-	Kept, Copied, Reflinked, Hardlinked, Removed int
-}
-
-// Checkout makes path be node, touching only what differs. Below a directory,
-// files that pass f and are not in node are removed.
-func (w *Worktree) Checkout(ctx context.Context, path string, f Filter, node digest.Node) (Summary, error) {
-	panic("not yet")
-}
-
-// Stage lays node at dir/path for a stage to read: from the store, or, what
-// the store does not have, from the worktree at path.
-func (w *Worktree) Stage(ctx context.Context, path string, node digest.Node, dir string) (Summary, error) {
-	panic("not yet")
-}
-
-// Verify returns a *ChangedError when dir/path is no longer node.
-func (w *Worktree) Verify(ctx context.Context, path string, node digest.Node, dir string) error {
-	panic("not yet")
-}
+func (e *PathError) Error() string { return fmt.Sprintf("path %q %s", e.Path, e.Reason) }
 
 // ChangedError says that content is not what it was a moment ago.
 type ChangedError struct {
-	Path      string
-	Want, Got digest.Node
+	Path      string      // slash-separated; below the path that was asked for
+	Want, Got digest.Node // Got is zero when nothing is there
 }
 
-func (e *ChangedError) Error() string { panic("not yet") }
-
-// Change is one file that differs between two nodes.
-type Change struct {
-	Path     string      // below the compared nodes
-	Old, New digest.Node // zero: not there
+func (e *ChangedError) Error() string {
+	name := e.Path
+	if name == "" {
+		name = "content"
+	}
+	if e.Got.IsZero() {
+		return fmt.Sprintf("%s: no longer what it was (%s)", name, e.Want.Digest.Short())
+	}
+	return fmt.Sprintf("%s: was %s, is now %s", name, e.Want.Digest.Short(), e.Got.Digest.Short())
 }
 
-// Diff returns the first limit changes from old to new, sorted by path, and
-// how many there are in all.
-func (w *Worktree) Diff(ctx context.Context, old, new digest.Node, limit int) (changes []Change, total int, err error) {
-	panic("not yet")
+// reserved reports whether an entry of a directory is git's or ours.
+func reserved(name string) bool {
+	return name == ".git" || name == ".flow" || strings.HasPrefix(name, tempPrefix)
 }
 
-// Object is something a store lacks.
-type Object struct {
-	digest.Digest
-	Size int64
+// clean checks a path and returns it without detours; "" is the root.
+func clean(p string) (string, error) {
+	if p == "" || p == "." || p == "./" {
+		return "", nil
+	}
+	c := path.Clean(p)
+	if path.IsAbs(c) || !filepath.IsLocal(filepath.FromSlash(c)) {
+		return "", &PathError{p, "leaves the project"}
+	}
+	for part := range strings.SplitSeq(c, "/") {
+		if reserved(part) {
+			return "", &PathError{p, "belongs to git or to flow itself"}
+		}
+	}
+	if strings.ContainsRune(c, 0) {
+		return "", &PathError{p, "has a zero byte"}
+	}
+	return c, nil
 }
 
-// Missing returns the objects of node that the store lacks.
-func (w *Worktree) Missing(ctx context.Context, node digest.Node) ([]Object, error) { panic("not yet") }
+func (w *Worktree) abs(clean string) string { return filepath.Join(w.root, filepath.FromSlash(clean)) }
 
-// Flush writes what was learnt about the files to the database.
-func (w *Worktree) Flush(ctx context.Context) error { panic("not yet") }
+// writable returns the absolute path to write at for a clean path: the same
+// place with all symbolic links resolved, which must lie in the project. Parts
+// that do not exist yet are taken as they are.
+func (w *Worktree) writable(clean string) (string, error) {
+	abs := w.abs(clean)
+	if clean == "" {
+		return abs, nil
+	}
+	rest := ""
+	for at := abs; ; at, rest = filepath.Dir(at), filepath.Join(filepath.Base(at), rest) {
+		real, err := filepath.EvalSymlinks(at)
+		switch {
+		case err == nil && real != w.root && !strings.HasPrefix(real, w.root+string(filepath.Separator)):
+			return "", &PathError{clean, fmt.Sprintf("leads out of the project, to %s, by a symbolic link; flow does not write there", filepath.Join(real, rest))}
+		case err == nil:
+			return filepath.Join(real, rest), nil
+		case !errors.Is(err, fs.ErrNotExist):
+			return "", fmt.Errorf("look at %s: %w", clean, err)
+		}
+		if _, err := os.Lstat(at); err == nil {
+			// A dangling link: it is replaced, if it is the last part.
+			if rest != "" {
+				return "", &PathError{clean, "goes through a symbolic link to nothing"}
+			}
+			parent, err := w.writable(path.Dir(clean))
+			return filepath.Join(parent, filepath.Base(at)), err
+		}
+	}
+}
+
+// join is path.Join for clean parts, of which the first may be "".
+func join(dir, name string) string {
+	if dir == "" {
+		return name
+	}
+	if name == "" {
+		return dir
+	}
+	return dir + "/" + name
+}
+
+// split is the inverse of join.
+func split(p string) (dir, name string) {
+	i := strings.LastIndexByte(p, '/')
+	if i < 0 {
+		return "", p
+	}
+	return p[:i], p[i+1:]
+}
+
+// group runs functions on free workers, or right here when there are none, so
+// that nesting cannot deadlock. wait returns the first error.
+type group struct {
+	tokens chan struct{}
+	wg     sync.WaitGroup
+	mu     sync.Mutex
+	err    error
+}
+
+func (g *group) do(f func() error) {
+	if g.failed() {
+		return
+	}
+	select {
+	case g.tokens <- struct{}{}:
+		g.wg.Go(func() {
+			defer func() { <-g.tokens }()
+			g.keep(f())
+		})
+	default:
+		g.keep(f())
+	}
+}
+
+func (g *group) keep(err error) {
+	if err == nil {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.err == nil {
+		g.err = err
+	}
+}
+
+func (g *group) failed() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.err != nil
+}
+
+func (g *group) wait() error {
+	g.wg.Wait()
+	return g.err
+}
