@@ -44,7 +44,7 @@ func (Type) Schema() *stage.Schema {
 
 With ` + "`store = true`" + ` (the default) the content goes into the cache and a checkout of an earlier commit brings it back. With ` + "`store = false`" + ` flow notices changes but keeps no copy.
 
-To use data from elsewhere, copy or link it into the project first.`,
+To use data from elsewhere, copy it into the project first.`,
 		Example: `dataset "scans" {
   path   = "data/scans/"
   ignore = ["**/*.tmp", "**/.DS_Store"]
@@ -95,7 +95,7 @@ func inProject(name string) (string, *stage.Problem) {
 		return "", stage.Problemf("path", "The path is empty", "Name a file or directory of the project, such as \"data/scans.csv\".")
 	case path.IsAbs(name), first == "~", first == "..":
 		return "", stage.Problemf("path", "The path leaves the project",
-			"%q is outside, where a checkout could not bring it back. Copy the data into the project, or link it there, and name it relative to the project.", name)
+			"%q is outside, where a checkout could not bring it back. Copy the data into the project and name it relative to that.", name)
 	case clean == ".":
 		return "", stage.Problemf("path", "The path is the project itself",
 			"A dataset is a part of the project. Put the data in a directory of its own, such as \"data/\".")

@@ -4,8 +4,9 @@
 // It turns a block into a job and checks what shows in the arguments alone:
 // paths that leave the project, outputs that overlap each other or an input,
 // a command that is a shell line. It runs nothing: executors do, in a
-// directory of the job's own unless isolation is "none". ParseMetrics reads
-// the metrics files that the program wrote; the engine calls it after the run.
+// directory of the job's own unless isolation is "none". After the run the
+// engine calls Measure, which reads the metrics files that the program wrote;
+// ParseMetrics reads one.
 //
 // There is no shell argument: a command is a list, so that no quoting can go
 // wrong, and who wants a shell writes ["sh", "-c", "…"].
@@ -105,7 +106,7 @@ func command(value any, problems stage.Problems) ([]string, stage.Problems) {
 		}
 		return nil, append(problems, stage.Problemf("command", "The command is a string",
 			"No shell reads it, so a list says where each argument ends:\n\n  command = %s\n\nWith pipes, variables or redirections, call a shell:\n\n  command = [\"sh\", \"-c\", %s]",
-			quoteList(strings.Fields(line)), strconv.Quote(line)))
+			quoteList(strings.Fields(line)), quote(line)))
 	}
 	if len(list) == 0 {
 		return nil, append(problems, stage.Problemf("command", "The command is empty", "Its first string is the program: [\"python\", \"src/train.py\"]."))
@@ -135,9 +136,14 @@ func command(value any, problems stage.Problems) ([]string, stage.Problems) {
 
 func quoteList(words []string) string {
 	for i, w := range words {
-		words[i] = strconv.Quote(w)
+		words[i] = quote(w)
 	}
 	return "[" + strings.Join(words, ", ") + "]"
+}
+
+// quote writes s as HCL reads it, in which ${ begins a template.
+func quote(s string) string {
+	return strings.NewReplacer("${", "$${", "%{", "%%{").Replace(strconv.Quote(s))
 }
 
 // outputs returns them sorted by name.
