@@ -55,6 +55,7 @@ type Type struct {
 var (
 	_ stage.Runner   = Type{}
 	_ stage.Observer = Type{}
+	_ stage.Reverter = Type{}
 )
 
 // Output is the name of the only output.
