@@ -52,7 +52,7 @@ func project(t testing.TB, files map[string]string) string {
 
 func render(p *config.Pipeline, diags hcl.Diagnostics) string {
 	var b bytes.Buffer
-	w := hcl.NewDiagnosticTextWriter(&b, p.Files(), 100, false)
+	w := hcl.NewDiagnosticTextWriter(&b, p.Files(), 0, false)
 	if err := w.WriteDiagnostics(diags); err != nil {
 		fmt.Fprintln(&b, err)
 	}
@@ -110,96 +110,4 @@ func show(s *config.Stage) string {
 		fmt.Fprintf(&b, "dep %s\n", d)
 	}
 	return b.String()
-}
-
-const whole = `
-pipeline "cancer" { required_version = ">= 0.1" }
-
-variable "rate" {
-  type    = number
-  default = 0.5
-}
-
-locals {
-  parts = { train = 0.8, test = 0.2 }
-  data  = split.holdout.train
-}
-
-dataset "scans" { path = "data/scans.csv" }
-
-preprocess "clean" {
-  inputs = { scans = dataset.scans }
-  filter {
-    where = row.radius   >   var.rate # a comment
-  }
-  drop { columns = ["id"] }
-  derive {
-    columns = { twice = row.radius * 2 }
-  }
-}
-
-split "holdout" {
-  input = preprocess.clean
-  parts = local.parts
-  seed  = 7
-}
-
-train "mlp" {
-  for_each = { small = [16], wide = [64, 32] }
-  data     = local.data
-  target   = "diagnosis"
-  features {
-    numeric "*" { impute = "median" }
-  }
-  model "mlp" { hidden = each.value }
-  timeout = "2h"
-  resources {
-    cpus   = 2
-    memory = "8GiB"
-  }
-  retry {
-    attempts = 3
-    on       = ["timeout", "exit:75"]
-  }
-}
-
-select "best" {
-  candidates = train.mlp
-  metric     = "validation.f1"
-}
-
-evaluate "final" {
-  model     = select.best.model
-  data      = split.holdout.test
-  threshold = train.mlp["small"].metrics.threshold
-}
-
-deploy "local" {
-  model = select.best.model
-  when  = evaluate.final.metrics.f1 >= 0.95
-  directory { path = "serving" }
-}
-
-exec "report" {
-  command = ["sh", "report.sh", "--in=${dataset.scans.path}", split.holdout.test.path, self.outputs.report.path, basename(self.outputs.report.path)]
-  inputs  = ["report.sh", "lib/**"]
-  outputs = { report = "reports/report.txt" }
-}
-
-output "f1" { value = evaluate.final.metrics.f1 }
-`
-
-func TestShow(t *testing.T) {
-	p := load(t, whole)
-	ss, diags := p.Stages(config.NoResults{})
-	if diags.HasErrors() {
-		t.Fatal(render(p, diags))
-	}
-	for _, s := range ss {
-		fmt.Printf("--- %s\n%s", s.Addr, show(s))
-	}
-	m := stages(t, p, results{"evaluate.final": {"f1": 0.96}, "train.mlp[\"small\"]": {"threshold": 0.3}, "train.mlp[\"wide\"]": {"threshold": 0.4}})
-	for _, k := range []string{"select.best", "evaluate.final", "deploy.local"} {
-		fmt.Printf("--- %s\n%s", k, show(m[k]))
-	}
 }

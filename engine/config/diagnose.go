@@ -193,8 +193,10 @@ func (p *Pipeline) improve(diags hcl.Diagnostics) hcl.Diagnostics {
 				d.Summary, d.Detail = summary, detail
 			}
 		}
-		if d.Summary == "Call to unknown function" {
-			d.Detail += unknownFunction(d.Detail)
+		if call, ok := hcl.DiagnosticExtra[hclsyntax.FunctionCallUnknownDiagExtra](d); ok {
+			// HCL's own guess depends on the order of a map.
+			d.Summary = fmt.Sprintf("Unknown function %s", call.CalledFunctionName())
+			d.Detail = p.funcs.unknown(call.CalledFunctionName())
 		}
 		d.Expression, d.EvalContext = nil, nil
 	}

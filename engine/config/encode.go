@@ -446,6 +446,13 @@ func (e *encoder) artifact(v cty.Value, marks cty.ValueMarks, where string, arou
 		}
 		return text, hashText(text, []role{r})
 	}
+	if parts := strings.SplitN(text, ".", 3); len(parts) > 1 {
+		name, _, _ := strings.Cut(parts[1], "[")
+		if a := (addr.Address{Type: parts[0], Name: name}); e.ev.p.blocks[a] != nil {
+			e.fail(where, "A reference in quotes", fmt.Sprintf("In quotes it is the path of a file, and not the stage %s. Write %s without quotes; for a file of that name, write \"./%s\".", a, text, text))
+			return nil, nil
+		}
+	}
 	clean, problem := projectPath(text)
 	if problem != "" {
 		e.fail(where, "Not a path in the project", fmt.Sprintf("%q cannot be used: %s. Data from elsewhere comes into the project with a stage that fetches it.", text, problem))

@@ -296,16 +296,25 @@ func sensitiveFunction(sensitive bool) function.Function {
 	})
 }
 
-// unknownFunction adds to HCL's message about a function that is not there.
-func unknownFunction(detail string) string {
-	for name, instead := range map[string]string{
-		"env": "Pass a value from the environment in as a variable: FLOW_VAR_NAME.", "getenv": "Pass a value from the environment in as a variable: FLOW_VAR_NAME.",
-		"len": "The function is called length.", "str": "The function is called tostring.", "int": "The function is called tonumber or floor.",
-		"list": "A list is written [a, b].", "map": "A map is written { a = 1 }.", "templatestring": "Write the template in quotes, or use templatefile.",
+// unknown explains that there is no function of a name.
+func (f *functions) unknown(name string) string {
+	for _, known := range []struct{ name, instead string }{
+		{"env", "Pass a value from the environment in as a variable: FLOW_VAR_NAME."},
+		{"getenv", "Pass a value from the environment in as a variable: FLOW_VAR_NAME."},
+		{"len", "The function is called length."},
+		{"str", "The function is called tostring."},
+		{"int", "The function is called floor, or, for a text, tonumber."},
+		{"float", "The function is called tonumber."},
+		{"list", "A list is written [a, b]."},
+		{"map", "A map is written { a = 1 }."},
+		{"round", "floor(x + 0.5) rounds."},
 	} {
-		if strings.Contains(detail, fmt.Sprintf("named %q", name)) {
-			return " " + instead
+		if known.name == name {
+			return known.instead
 		}
 	}
-	return ""
+	if s := closest(name, mapKeys(f.table)); s != "" {
+		return fmt.Sprintf("Did you mean %s?", s)
+	}
+	return "flow has the functions that Terraform has, as far as they give the same value each time."
 }
