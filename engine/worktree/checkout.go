@@ -116,7 +116,7 @@ func (c *checkout) directory(ctx context.Context, abs, rel string, at stamp, nod
 	}
 	// Built under another name and renamed when complete. Besides, creating
 	// 100,000 files takes 3.5 to 4.3 s, creating and renaming each 6 to 10.
-	temp := tempName(filepath.Dir(abs))
+	temp := c.tempName(filepath.Dir(abs))
 	err = os.Mkdir(temp, 0o777)
 	if err == nil {
 		err = c.fill(ctx, temp, rel, t)
@@ -314,7 +314,7 @@ func (c *checkout) file(ctx context.Context, abs string, e digest.Entry, at stam
 		c.kept.Add(1)
 		return now.record(e.Name, e.Digest), sure && e.Kind != digest.Link, nil
 	}
-	temp := tempName(filepath.Dir(abs))
+	temp := c.tempName(filepath.Dir(abs))
 	if err := c.place(ctx, temp, e); err != nil {
 		return f, false, err
 	}
@@ -381,9 +381,9 @@ func (c *checkout) place(ctx context.Context, abs string, e digest.Entry) error 
 
 func permOf(k digest.Kind) os.FileMode {
 	if k == digest.Executable {
-		return 0o777
+		return 0o755
 	}
-	return 0o666
+	return 0o644
 }
 
 // settleTime backdates a file that was just written, by the file system's own

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flow-pipelines/flow/engine/cas/disk"
 	"github.com/flow-pipelines/flow/engine/digest"
 	"github.com/flow-pipelines/flow/engine/state"
 )
@@ -92,12 +93,12 @@ func (s stamp) unwritten(now stamp) bool {
 	return s.size == now.size && s.mtime == now.mtime && s.inode == now.inode
 }
 
-// record is s for the stat cache. ctime is left out for a file with several
-// names: it moves whenever one of them comes or goes, which for an object that
-// is hard-linked into worktrees happens all the time.
+// record is s for the stat cache. ctime is left out where it moves without a
+// write: it does when a name of the file comes or goes, as for an object that
+// is hard-linked into worktrees, or a large file that is laid out for a stage.
 func (s stamp) record(name string, d digest.Digest) state.File {
 	f := state.File{Name: name, Size: s.size, MTime: s.mtime, CTime: s.ctime, Inode: s.inode, Digest: d}
-	if s.links > 1 {
+	if s.links > 1 || s.size >= disk.LinkSize {
 		f.CTime = 0
 	}
 	return f

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -21,10 +20,8 @@ const tempPrefix = ".flow-tmp-"
 // tempAge is how old an unfinished file must be to be nobody's.
 const tempAge = time.Hour
 
-var tempCount atomic.Int64 // makes names unique within the process; no state
-
-func tempName(dir string) string {
-	return filepath.Join(dir, fmt.Sprintf("%s%d-%d", tempPrefix, os.Getpid(), tempCount.Add(1)))
+func (w *Worktree) tempName(dir string) string {
+	return filepath.Join(dir, fmt.Sprintf("%s%d-%d", tempPrefix, os.Getpid(), w.temps.Add(1)))
 }
 
 // removeOldTemps removes what killed processes have left in dir.

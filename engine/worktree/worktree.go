@@ -28,6 +28,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/flow-pipelines/flow/engine/cas/disk"
@@ -57,6 +58,7 @@ type Worktree struct {
 
 	tokens  chan struct{} // one is held by each goroutine beside its callers
 	readers sync.Pool     // of *reader
+	temps   atomic.Int64  // numbers unfinished files
 
 	mu     sync.Mutex
 	staged map[string]map[string]stamp // see Stage
