@@ -60,7 +60,7 @@ oracle: ## make the Python environment that tests compare with (outside of the t
 
 .PHONY: bench
 bench: build ## measure, side by side with peers and floors
-	@sh bench/run.sh bin/flow
+	@$(GO) run ./bench bin/flow
 
 .PHONY: clean
 clean: ## remove what was built and what the examples wrote

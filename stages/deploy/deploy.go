@@ -187,10 +187,11 @@ func (Type) Observe(project string, args json.RawMessage, metrics stage.Metrics)
 	switch {
 	case status.Problem != "":
 		return link + " " + status.Problem, nil
-	case status.Current == wanted:
+	case status.Current == wanted, status.RolledBack:
+		// Who rolled back meant it: the next apply, which may come from a
+		// timer, must not bring the bad version back. Another model, or
+		// --rerun, deploys again.
 		return "", nil
-	case status.RolledBack:
-		return fmt.Sprintf("%s was rolled back to version %s; version %s was deployed", link, status.Current, wanted), nil
 	default:
 		return fmt.Sprintf("%s points to version %s; version %s was deployed", link, status.Current, wanted), nil
 	}

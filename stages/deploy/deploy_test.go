@@ -265,7 +265,7 @@ func TestChangesFromOutsideAreSeen(t *testing.T) {
 				_, err = Rollback(t.Context(), p.root(), "", p.now())
 			}
 			return err
-		}, "serving/x/current was rolled back to version " + a + "; version " + b + " was deployed"},
+		}, ""},
 		{"link removed", func() error { return os.Remove(link) }, "serving/x/current is gone"},
 		{"version removed", func() error {
 			return errors.Join(os.Symlink("versions/"+b, link), os.RemoveAll(filepath.Join(p.root(), "versions", b)))
