@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strconv"
+	"strings"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -16,7 +18,10 @@ import (
 
 // format is the database's version: that of the buckets and what they are for.
 // Values have versions of their own.
-const format = "flow state 1"
+const (
+	formatName = "flow state "
+	format     = formatName + "1"
+)
 
 var (
 	bucketMeta      = []byte("meta")
@@ -182,10 +187,16 @@ func (h *handle) transact(f func(*Tx) error, writable bool, path string) error {
 // checkFormat refuses a later format and gives a new database ours.
 func checkFormat(tx *bolt.Tx, path string) error {
 	if meta := tx.Bucket(bucketMeta); meta != nil {
-		if got := string(meta.Get(keyFormat)); got != format {
-			return &VersionError{Path: path, Got: got}
+		got := string(meta.Get(keyFormat))
+		if got == format {
+			return nil
 		}
-		return nil
+		if number, ok := strings.CutPrefix(got, formatName); ok {
+			if _, err := strconv.ParseUint(number, 10, 31); err == nil {
+				return &VersionError{Path: path, Got: got}
+			}
+		}
+		return fmt.Errorf("%w: format %q", errDamaged, got)
 	}
 	if !tx.Writable() {
 		return nil

@@ -158,7 +158,10 @@ func (s *Store) makeShard(d digest.Digest) error {
 		return nil
 	}
 	shard := filepath.Dir(s.objectPath(d))
-	err := os.Mkdir(shard, 0o777)
+	err := os.MkdirAll(filepath.Dir(shard), 0o777)
+	if err == nil {
+		err = os.Mkdir(shard, 0o777)
+	}
 	if err == nil {
 		err = syncFile(filepath.Dir(shard))
 	}

@@ -24,7 +24,12 @@ func (s *Store) tempDir() (*session, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.session != nil {
-		return s.session, nil
+		if s.session.there() {
+			return s.session, nil
+		}
+		// Somebody has deleted the cache under us, which costs time only.
+		_ = s.session.dir.Close()
+		s.session, s.shards = nil, [256]bool{}
 	}
 	root := filepath.Join(s.dir, "tmp")
 	if err := os.MkdirAll(root, 0o777); err != nil {
@@ -96,6 +101,16 @@ func sweep(root string) {
 			_ = dir.Close()
 		}
 	}
+}
+
+// there reports whether the directory still has its name.
+func (ses *session) there() bool {
+	held, err := ses.dir.Stat()
+	if err != nil {
+		return false
+	}
+	named, err := os.Lstat(ses.dir.Name())
+	return err == nil && os.SameFile(held, named)
 }
 
 // path returns a name in the directory that nobody has used.
