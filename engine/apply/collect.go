@@ -109,7 +109,7 @@ func (j *job) undeclared() []string {
 	}
 	_ = filepath.WalkDir(j.work, func(p string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
-			return nil
+			return nil //nolint:nilerr // this list only helps to explain; what is unreadable is left out
 		}
 		rel, err := filepath.Rel(j.work, p)
 		if err == nil && !declared(filepath.ToSlash(rel)) {

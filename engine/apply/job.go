@@ -24,11 +24,10 @@ import (
 // grace is the time a program has between SIGTERM and SIGKILL.
 const grace = 10 * time.Second
 
-// job is one run of a stage: a private directory,
+// job is one run of a stage: a private directory, also its TMPDIR,
 //
 //	SCRATCH/train.mlp.small/
 //	    work/           the working directory, which looks like the project
-//	    tmp/            TMPDIR
 //	    spec.json       what `stage-run` is to do        (stage.Spec)
 //	    events.jsonl    progress, as it is written       (stage.Progress)
 //	    metrics.json    what a Runner found
@@ -107,7 +106,7 @@ func (j *job) attempt(ctx context.Context) error {
 	if err := os.RemoveAll(j.dir); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Join(j.dir, "tmp"), 0o755); err != nil {
+	if err := os.MkdirAll(j.dir, 0o755); err != nil {
 		return err
 	}
 	if err := j.prepare(ctx); err != nil {
@@ -269,7 +268,7 @@ func (j *job) environment(events string) []string {
 	}
 	// A confined program cannot make files directly in the directories above
 	// the project, which /tmp may be one of.
-	env = append(env, "PWD="+j.work, "TMPDIR="+filepath.Join(j.dir, "tmp"), stage.EventsEnv+"="+events)
+	env = append(env, "PWD="+j.work, "TMPDIR="+j.dir, stage.EventsEnv+"="+events)
 	names := make([]string, 0, len(j.step.Stage.Job.Env))
 	for k := range j.step.Stage.Job.Env {
 		names = append(names, k)

@@ -57,14 +57,14 @@ type Attribute struct {
 type BlockKind int
 
 const (
-	// Single: at most once. JSON: an object.
+	// Single blocks come at most once. JSON: an object.
 	Single BlockKind = iota
-	// Repeated: any number. JSON: a list of objects.
+	// Repeated blocks come any number of times. JSON: a list of objects.
 	Repeated
-	// Choice: at most once, its label picks one of Variants.
+	// Choice blocks come at most once; the label picks one of Variants.
 	// JSON: {"LABEL": {…}}.
 	Choice
-	// Steps: any number of blocks whose types are Variants' names, in the
+	// Steps are any number of blocks whose types are Variants' names, in the
 	// order they are written. JSON: [{"TYPE": {…}}, …].
 	Steps
 )
