@@ -198,9 +198,61 @@ func (p *Pipeline) improve(diags hcl.Diagnostics) hcl.Diagnostics {
 			d.Summary = fmt.Sprintf("Unknown function %s", call.CalledFunctionName())
 			d.Detail = p.funcs.unknown(call.CalledFunctionName())
 		}
+		if call, ok := hcl.DiagnosticExtra[hclsyntax.FunctionCallDiagExtra](d); ok {
+			var r *refusal
+			switch {
+			case call.FunctionCallError() != nil && mentionsSecret(d.Expression, d.EvalContext):
+				d.Detail = fmt.Sprintf("Call to function %q failed. The reason is not shown, for a sensitive value is among the arguments.", call.CalledFunctionName())
+			case errors.As(call.FunctionCallError(), &r):
+				d.Summary = fmt.Sprintf("flow has no function %s", r.name)
+				d.Detail = fmt.Sprintf("With %s, %s. Such a value can be passed in as a variable.", r.name, r.why)
+			}
+		}
 		d.Expression, d.EvalContext = nil, nil
 	}
 	return diags
+}
+
+// mentionsSecret reports whether a sensitive value takes part in e. Functions
+// quote their arguments in errors.
+func mentionsSecret(e hcl.Expression, ctx *hcl.EvalContext) bool {
+	if e == nil || ctx == nil {
+		return false
+	}
+	for _, t := range e.Variables() {
+		v, _ := t.TraverseAbs(ctx)
+		if _, f := strip(v); f.sensitive {
+			return true
+		}
+	}
+	return false
+}
+
+// improveSyntax says more about text that does not parse where HCL sees only
+// characters.
+func improveSyntax(src []byte, diags hcl.Diagnostics) hcl.Diagnostics {
+	var kept hcl.Diagnostics
+	var template *hcl.Range // a ${…} outside of quotes
+	for _, d := range diags {
+		if d.Subject == nil || d.Subject.Start.Byte >= len(src) {
+			kept = append(kept, d)
+			continue
+		}
+		at := d.Subject.Start.Byte
+		switch {
+		case template != nil && d.Subject.Start.Line == template.Start.Line:
+			continue
+		case src[at] == '$' && strings.HasPrefix(string(src[at+1:]), "{"):
+			template = d.Subject
+			d.Summary = "${ } outside of quotes"
+			d.Detail = "${…} puts a value into a text, and stands in quotes. A value alone is written without it: NAME = var.x."
+		case d.Summary == "Invalid single-argument block definition":
+			d.Summary = "Two arguments in a block on one line"
+			d.Detail = "A block on one line holds one argument. Write each argument on a line of its own, without commas."
+		}
+		kept = append(kept, d)
+	}
+	return kept
 }
 
 // wrongStep follows a traversal to the step that fails.

@@ -116,7 +116,9 @@ func (e *encoder) attribute(b *body, a *attrSchema, at string, args, hashed map[
 func (e *encoder) oneOf(arg any, a *attrSchema, where string) {
 	switch arg := arg.(type) {
 	case string:
-		if !slices.Contains(a.OneOf, arg) {
+		if !slices.Contains(a.OneOf, arg) && e.sensitive {
+			e.fail(where, fmt.Sprintf("Not a value of %s", a.Name), fmt.Sprintf("%s is one of %s.", a.Name, quoted(a.OneOf)))
+		} else if !slices.Contains(a.OneOf, arg) {
 			e.fail(where, fmt.Sprintf("%q is not a value of %s", arg, a.Name), fmt.Sprintf("%s is one of %s.%s", a.Name, quoted(a.OneOf), guess(arg, a.OneOf)))
 		}
 	case []any:
@@ -509,7 +511,11 @@ func (p *Pipeline) known(ev *evaluation, a addr.Address) *instance {
 }
 
 func (e *encoder) wrong(v cty.Value, t cty.Type, where string) {
-	e.fail(where, "Wrong type of value", fmt.Sprintf("Expected %s, got %s.%s", describe(t), describeValue(v), wrongHint(v, t)))
+	got := describeValue(v)
+	if e.sensitive {
+		got = describe(v.Type())
+	}
+	e.fail(where, fmt.Sprintf("Wrong type for %s", where), fmt.Sprintf("Expected %s, got %s.%s", describe(t), got, wrongHint(v, t)))
 }
 
 func (e *encoder) request() *stage.Request {

@@ -44,7 +44,6 @@ func newEvaluation(p *Pipeline, r Results, base *evaluation) *evaluation {
 type instance struct {
 	stage   *Stage
 	outputs []outputMark // in the order that the stage type gives
-	value   cty.Value    // with unknown metrics
 	dynamic bool         // something in it depends on metrics
 	failed  bool
 }
@@ -245,12 +244,11 @@ func (ev *evaluation) instanceValue(in *instance) cty.Value {
 	if in.failed {
 		return broken()
 	}
-	m, ok := ev.results.Metrics(in.stage.Addr)
-	if !ok {
-		return in.value
-	}
 	attrs := in.attributes()
-	attrs["metrics"] = metricsValue(m)
+	attrs["metrics"] = cty.DynamicVal
+	if m, ok := ev.results.Metrics(in.stage.Addr); ok {
+		attrs["metrics"] = metricsValue(m)
+	}
 	return cty.ObjectVal(attrs).Mark(instanceMark{in.stage.Addr})
 }
 
@@ -276,12 +274,6 @@ func outputValues(outputs []outputMark) map[string]cty.Value {
 		values[o.output] = cty.ObjectVal(map[string]cty.Value{"path": cty.StringVal(o.path)}).Mark(o)
 	}
 	return values
-}
-
-func (in *instance) setValue() {
-	attrs := in.attributes()
-	attrs["metrics"] = cty.DynamicVal
-	in.value = cty.ObjectVal(attrs).Mark(instanceMark{in.stage.Addr})
 }
 
 // metricsValue makes a value of metrics. What is not a number is null.

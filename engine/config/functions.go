@@ -45,10 +45,15 @@ func newFunctions(dir string) *functions {
 	return f
 }
 
+// refusal says why there is no such function.
+type refusal struct{ name, why string }
+
+func (r *refusal) Error() string { return fmt.Sprintf("flow has no function %s: %s", r.name, r.why) }
+
 // refused is a function that explains why there is none of this name.
 func refused(name, why string) function.Function {
 	fail := func([]cty.Value) (cty.Type, error) {
-		return cty.DynamicPseudoType, fmt.Errorf("flow has no function %s: %s. Pass such a value in as a variable", name, why)
+		return cty.DynamicPseudoType, &refusal{name, why}
 	}
 	return function.New(&function.Spec{
 		VarParam: &function.Parameter{Name: "arguments", Type: cty.DynamicPseudoType, AllowNull: true, AllowDynamicType: true},
@@ -164,7 +169,7 @@ func replaceFunction() function.Function {
 // lengthFunction counts elements, or the letters of a text.
 func lengthFunction() function.Function {
 	return function.New(&function.Spec{
-		Params: []function.Parameter{{Name: "value", Type: cty.DynamicPseudoType, AllowDynamicType: true, AllowUnknown: true}},
+		Params: []function.Parameter{{Name: "value", Type: cty.DynamicPseudoType, AllowDynamicType: true, AllowUnknown: true, AllowMarked: true}},
 		Type: func(args []cty.Value) (cty.Type, error) {
 			t := args[0].Type()
 			if t == cty.String || t.IsCollectionType() || t.IsTupleType() || t.IsObjectType() || t == cty.DynamicPseudoType {
@@ -173,21 +178,27 @@ func lengthFunction() function.Function {
 			return cty.Number, function.NewArgErrorf(0, "a list, a map or a text is needed")
 		},
 		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-			v := args[0]
-			t := v.Type()
-			switch {
-			case t == cty.DynamicPseudoType:
-				return cty.UnknownVal(cty.Number), nil
-			case t == cty.String:
-				return stdlib.Strlen(v)
-			case t.IsTupleType():
-				return cty.NumberIntVal(int64(len(t.TupleElementTypes()))), nil
-			case t.IsObjectType():
-				return cty.NumberIntVal(int64(len(t.AttributeTypes()))), nil
-			}
-			return v.Length(), nil
+			// How many there are depends on the list, not on what is in it.
+			v, marks := args[0].Unmark()
+			n, err := length(v)
+			return n.WithMarks(marks), err
 		},
 	})
+}
+
+func length(v cty.Value) (cty.Value, error) {
+	t := v.Type()
+	switch {
+	case t == cty.DynamicPseudoType:
+		return cty.UnknownVal(cty.Number), nil
+	case t == cty.String:
+		return stdlib.Strlen(v)
+	case t.IsTupleType():
+		return cty.NumberIntVal(int64(len(t.TupleElementTypes()))), nil
+	case t.IsObjectType():
+		return cty.NumberIntVal(int64(len(t.AttributeTypes()))), nil
+	}
+	return v.Length(), nil
 }
 
 // elements returns the elements of a list, set or tuple.

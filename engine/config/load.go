@@ -83,11 +83,14 @@ func (p *Pipeline) parseFile(name, file string) (*hclsyntax.Body, hcl.Diagnostic
 		return nil, hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "Cannot read a file", Detail: err.Error() + "."}}
 	}
 	f, diags := hclsyntax.ParseConfig(src, name, hcl.InitialPos)
+	diags = improveSyntax(src, diags)
 	if f == nil {
 		return nil, diags
 	}
 	p.files[name] = f
-	return f.Body.(*hclsyntax.Body), diags
+	body := f.Body.(*hclsyntax.Body)
+	refineBody(body)
+	return body, diags
 }
 
 // declare turns top-level blocks into declarations.

@@ -73,6 +73,14 @@ func strip(v cty.Value) (cty.Value, found) {
 	return v, f
 }
 
+// secret puts the mark of sensitive values back, for who would print v.
+func (f *found) secret(v cty.Value) cty.Value {
+	if f.sensitive {
+		return v.Mark(sensitiveMark{})
+	}
+	return v
+}
+
 // broken stands for a value that could not be had.
 func broken() cty.Value { return cty.DynamicVal.Mark(brokenMark{}) }
 

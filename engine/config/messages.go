@@ -21,11 +21,21 @@ func closest(given string, names []string) string {
 	best, bestDistance := "", max(1, (len(given)+1)/3)+1
 	for _, n := range slices.Sorted(slices.Values(names)) {
 		d := levenshtein.Distance(strings.ToLower(given), strings.ToLower(n), nil)
+		if d == 2 && sameLetters(given, n) {
+			d = 1 // two letters swapped are one slip
+		}
 		if d < bestDistance && d < len(n) {
 			best, bestDistance = n, d
 		}
 	}
 	return best
+}
+
+func sameLetters(a, b string) bool {
+	x, y := []byte(strings.ToLower(a)), []byte(strings.ToLower(b))
+	slices.Sort(x)
+	slices.Sort(y)
+	return slices.Equal(x, y)
 }
 
 // didYouMean is the end of a sentence about a wrong name: a guess, or what

@@ -161,6 +161,18 @@ func (p *Pipeline) declaredOf(typ string) string {
 	return fmt.Sprintf(" There is %s.", list(names, 5))
 }
 
+// named returns the stages of a name, sorted.
+func (p *Pipeline) named(name string) []string {
+	var same []string
+	for b := range p.blocks {
+		if b.Name == name {
+			same = append(same, b.String())
+		}
+	}
+	slices.Sort(same)
+	return same
+}
+
 // unknownName explains a reference whose first word means nothing.
 func (p *Pipeline) unknownName(t hcl.Traversal, lazy bool) *hcl.Diagnostic {
 	root, rng := t.RootName(), t.SourceRange()
@@ -172,21 +184,16 @@ func (p *Pipeline) unknownName(t hcl.Traversal, lazy bool) *hcl.Diagnostic {
 		return errorAt(rng, "There is no path object",
 			`Paths are relative to the project's directory already: write "data/x.csv" where Terraform has "${path.module}/data/x.csv".`)
 	case root == "data" || root == "resource" || root == "module" || root == "terraform":
+		if name, ok := member(t); ok {
+			if same := p.named(name); len(same) > 0 {
+				return errorAt(rng, fmt.Sprintf("Unknown name %s", root), fmt.Sprintf("A stage is named by its type and name: did you mean %s?", same[0]))
+			}
+		}
 		return errorAt(rng, fmt.Sprintf("Unknown name %s", root),
 			fmt.Sprintf("A stage is named by its type and name alone, as in train.mlp; %s is not part of a reference.", root))
 	}
-	for b := range p.blocks {
-		if b.Name == root {
-			var same []string
-			for o := range p.blocks {
-				if o.Name == root {
-					same = append(same, o.String())
-				}
-			}
-			slices.Sort(same)
-			return errorAt(rng, fmt.Sprintf("Unknown name %s", root),
-				fmt.Sprintf("A stage is named by its type and name: did you mean %s?", same[0]))
-		}
+	if same := p.named(root); len(same) > 0 {
+		return errorAt(rng, fmt.Sprintf("Unknown name %s", root), fmt.Sprintf("A stage is named by its type and name: did you mean %s?", same[0]))
 	}
 	for _, kind := range []string{"var", "local"} {
 		if (kind == "var" && p.vars[root] != nil) || (kind == "local" && p.locals[root] != nil) {

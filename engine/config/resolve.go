@@ -92,7 +92,6 @@ func (ev *evaluation) resolve(b *block, a addr.Address, before *instance) *insta
 	}
 	s.Job, in.outputs = job, outputs
 	in.failed, in.dynamic = false, e.dynamic
-	in.setValue()
 	return in
 }
 

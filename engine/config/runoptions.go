@@ -54,7 +54,8 @@ func (e *encoder) when(s *Stage) {
 	for d := range f.instances {
 		e.found.instance(d)
 	}
-	got, diags := convertTo(v, cty.Bool, rng)
+	got, diags := convertTo(f.secret(v), cty.Bool, rng)
+	got, _ = got.Unmark()
 	switch {
 	case f.broken:
 		e.failed = true
@@ -89,7 +90,8 @@ func (e *encoder) option(a *hcl.Attribute, t cty.Type, where string) (cty.Value,
 		e.failed = true
 		return cty.NilVal, rng, false
 	}
-	got, diags := convertTo(v, t, rng)
+	got, diags := convertTo(f.secret(v), t, rng)
+	got, _ = got.UnmarkDeep()
 	if diags.HasErrors() {
 		e.failed = true
 		e.ev.diags = append(e.ev.diags, diags...)

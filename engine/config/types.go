@@ -79,12 +79,12 @@ func describeValue(v cty.Value) string {
 		return "an output of a stage"
 	case isInstances(v) && v.LengthInt() > 0:
 		return fmt.Sprintf("a block of %d stages", v.LengthInt())
-	case t == cty.Number || t == cty.Bool:
-		if v.IsKnown() {
-			return "the " + map[bool]string{true: "number", false: "boolean"}[t == cty.Number] + " " + literalText(v)
-		}
-	case t == cty.Bool:
-		return "a boolean"
+	case t == cty.Number && v.IsKnown():
+		return "the number " + literalText(v)
+	case t == cty.Bool && v.IsKnown():
+		return literalText(v)
+	case t == cty.String && v.IsKnown() && len(v.AsString()) <= 40:
+		return "the string " + literal(v)
 	}
 	return describe(t)
 }
@@ -141,9 +141,13 @@ func wrongHint(v cty.Value, t cty.Type) string {
 func convertTo(v cty.Value, want cty.Type, rng hcl.Range) (cty.Value, hcl.Diagnostics) {
 	got, err := convert.Convert(v, want)
 	if err != nil {
-		bare, _ := v.UnmarkDeep()
+		bare, f := strip(v)
+		got := describeValue(bare)
+		if f.sensitive {
+			got = describe(bare.Type())
+		}
 		return cty.DynamicVal, hcl.Diagnostics{errorAt(rng, "Wrong type of value",
-			fmt.Sprintf("Expected %s, got %s.%s", describe(want), describeValue(bare), wrongHint(bare, want)))}
+			fmt.Sprintf("Expected %s, got %s.%s", describe(want), got, wrongHint(bare, want)))}
 	}
 	return got, nil
 }

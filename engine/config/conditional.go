@@ -1,0 +1,112 @@
+package config
+
+import (
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+)
+
+// conditional is HCL's C ? A : B with one difference: once C is known, the
+// marks of the branch that was not taken do not reach the result. HCL keeps
+// them; here that would make
+//
+//	data = var.small ? dataset.small : dataset.large
+//
+// depend on both data sets. It works by embedding: what HCL asks of an
+// expression in private, the embedded one answers.
+type conditional struct{ *hclsyntax.ConditionalExpr }
+
+var _ hclsyntax.Expression = (*conditional)(nil)
+
+// Value evaluates each part once and leaves types and errors to HCL, which
+// gets the parts as literals.
+func (c *conditional) Value(ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
+	cond, diags := c.Condition.Value(ctx)
+	yes, yesDiags := c.TrueResult.Value(ctx)
+	no, noDiags := c.FalseResult.Value(ctx)
+	if diags.HasErrors() {
+		return cty.DynamicVal, diags
+	}
+	if bare, _ := cond.Unmark(); bare.Type() == cty.Bool && bare.IsKnown() && !bare.IsNull() {
+		if bare.True() {
+			diags = append(diags, yesDiags...)
+			no, _ = no.Unmark()
+		} else {
+			diags = append(diags, noDiags...)
+			yes, _ = yes.Unmark()
+		}
+		if diags.HasErrors() {
+			return cty.DynamicVal, diags
+		}
+	}
+	literal := func(v cty.Value, e hclsyntax.Expression) hclsyntax.Expression {
+		return &hclsyntax.LiteralValueExpr{Val: v, SrcRange: e.Range()}
+	}
+	again := hclsyntax.ConditionalExpr{
+		Condition: literal(cond, c.Condition), TrueResult: literal(yes, c.TrueResult), FalseResult: literal(no, c.FalseResult),
+		SrcRange: c.SrcRange,
+	}
+	v, more := again.Value(ctx)
+	return v, append(diags, more...)
+}
+
+// refineBody puts conditionals in the place of HCL's in all of a body.
+func refineBody(b *hclsyntax.Body) {
+	for _, a := range b.Attributes {
+		a.Expr = refine(a.Expr)
+	}
+	for _, blk := range b.Blocks {
+		refineBody(blk.Body)
+	}
+}
+
+func refine(e hclsyntax.Expression) hclsyntax.Expression {
+	switch e := e.(type) {
+	case *hclsyntax.ConditionalExpr:
+		e.Condition, e.TrueResult, e.FalseResult = refine(e.Condition), refine(e.TrueResult), refine(e.FalseResult)
+		return &conditional{e}
+	case *hclsyntax.ParenthesesExpr:
+		e.Expression = refine(e.Expression)
+	case *hclsyntax.BinaryOpExpr:
+		e.LHS, e.RHS = refine(e.LHS), refine(e.RHS)
+	case *hclsyntax.UnaryOpExpr:
+		e.Val = refine(e.Val)
+	case *hclsyntax.FunctionCallExpr:
+		refineAll(e.Args)
+	case *hclsyntax.TupleConsExpr:
+		refineAll(e.Exprs)
+	case *hclsyntax.ObjectConsExpr:
+		for i := range e.Items {
+			e.Items[i].KeyExpr, e.Items[i].ValueExpr = refine(e.Items[i].KeyExpr), refine(e.Items[i].ValueExpr)
+		}
+	case *hclsyntax.ObjectConsKeyExpr:
+		e.Wrapped = refine(e.Wrapped)
+	case *hclsyntax.ForExpr:
+		e.CollExpr, e.ValExpr = refine(e.CollExpr), refine(e.ValExpr)
+		if e.KeyExpr != nil {
+			e.KeyExpr = refine(e.KeyExpr)
+		}
+		if e.CondExpr != nil {
+			e.CondExpr = refine(e.CondExpr)
+		}
+	case *hclsyntax.SplatExpr:
+		e.Source, e.Each = refine(e.Source), refine(e.Each)
+	case *hclsyntax.IndexExpr:
+		e.Collection, e.Key = refine(e.Collection), refine(e.Key)
+	case *hclsyntax.RelativeTraversalExpr:
+		e.Source = refine(e.Source)
+	case *hclsyntax.TemplateExpr:
+		refineAll(e.Parts)
+	case *hclsyntax.TemplateWrapExpr:
+		e.Wrapped = refine(e.Wrapped)
+	case *hclsyntax.TemplateJoinExpr:
+		e.Tuple = refine(e.Tuple)
+	}
+	return e
+}
+
+func refineAll(es []hclsyntax.Expression) {
+	for i := range es {
+		es[i] = refine(es[i])
+	}
+}
