@@ -37,7 +37,8 @@ type Tx struct {
 	bolt *bolt.Tx // nil: there is no database yet
 }
 
-// View runs read in a read-only transaction. When the database turns out to be
+// View runs read in a read-only transaction. read must not start another one.
+// When the database turns out to be
 // damaged, read is called again, on an empty one.
 func (db *DB) View(ctx context.Context, read func(*Tx) error) error {
 	db.inProcess.RLock()
@@ -50,7 +51,7 @@ func (db *DB) View(ctx context.Context, read func(*Tx) error) error {
 }
 
 // Update runs write in a read-write transaction, which is durable when Update
-// returns nil. When the database turns out to be damaged, write is called
+// returns nil. write must not start another one. When the database turns out to be damaged, write is called
 // again, on an empty one.
 func (db *DB) Update(ctx context.Context, write func(*Tx) error) error {
 	db.inProcess.Lock()

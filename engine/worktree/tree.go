@@ -9,7 +9,9 @@ import (
 	"github.com/flow-pipelines/flow/engine/digest"
 )
 
-// tree reads a directory's listing from the store.
+// tree reads a directory's listing from the store. It may have come from
+// anywhere: one that would write into .git is refused, as digest.DecodeTree
+// refuses names with slashes.
 func (w *Worktree) tree(ctx context.Context, n digest.Node) (digest.Tree, error) {
 	b, err := cas.ReadAll(ctx, w.store, n.Digest)
 	if err != nil {
@@ -18,6 +20,11 @@ func (w *Worktree) tree(ctx context.Context, n digest.Node) (digest.Tree, error)
 	t, err := digest.DecodeTree(b)
 	if err != nil {
 		return nil, fmt.Errorf("listing %s: %w", n.Digest.Short(), err)
+	}
+	for _, e := range t {
+		if reserved(e.Name) {
+			return nil, fmt.Errorf("listing %s: %w", n.Digest.Short(), &PathError{e.Name, "belongs to git or to flow itself"})
+		}
 	}
 	return t, nil
 }

@@ -73,6 +73,13 @@ func lockDir(name string, how int) (*os.File, error) {
 			break
 		}
 	}
+	if errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.ENOLCK) || errors.Is(err, unix.ENOSYS) {
+		// Some network file systems have no locks. Then nobody can lock this
+		// directory, so nobody will sweep it either.
+		if how&unix.LOCK_NB == 0 {
+			err = nil
+		}
+	}
 	if err == nil {
 		var locked, named os.FileInfo
 		if locked, err = dir.Stat(); err == nil {
