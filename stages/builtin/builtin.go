@@ -7,7 +7,6 @@ import (
 	"github.com/flow-pipelines/flow/stages/deploy"
 	"github.com/flow-pipelines/flow/stages/evaluate"
 	"github.com/flow-pipelines/flow/stages/exec"
-	"github.com/flow-pipelines/flow/stages/preprocess"
 	"github.com/flow-pipelines/flow/stages/selection"
 	"github.com/flow-pipelines/flow/stages/split"
 	"github.com/flow-pipelines/flow/stages/train"
@@ -18,7 +17,6 @@ func Types() []stage.Type {
 	return []stage.Type{
 		dataset.Type{},
 		exec.Type{},
-		preprocess.Type{},
 		split.Type{},
 		train.Type{},
 		selection.Type{},
