@@ -1,0 +1,212 @@
+package command
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/flow-pipelines/flow/engine"
+	"github.com/flow-pipelines/flow/engine/config"
+	"github.com/flow-pipelines/flow/engine/lock"
+	"github.com/flow-pipelines/flow/engine/plan"
+	"github.com/flow-pipelines/flow/internal/view"
+)
+
+// ApplyOptions are the arguments of apply.
+type ApplyOptions struct {
+	Shell *Shell
+	Variables
+	SelectionFlags
+	Jobs                 int
+	KeepGoing, Yes, JSON bool
+	Progress             string
+	// Command is what the user typed.
+	Command []string
+}
+
+func newApply(sh *Shell, run func(context.Context, *ApplyOptions) error) *cobra.Command {
+	o := &ApplyOptions{Shell: sh}
+	cmd := &cobra.Command{
+		Use:   "apply",
+		Short: "Run what the plan says, and nothing else",
+		Long: `Bring the pipeline up to date: restore what is known, run what is not, side by
+side where the pipeline allows it. What is finished stays finished; after a
+failure or an interrupt, the next apply goes on from there.
+
+Before a stage acts outside of the project, such as deploy, flow asks; --yes
+answers. The first interrupt (Ctrl-C) tells running stages to end, the second
+kills them.`,
+		Example: `  flow apply
+  flow apply --target 'train.mlp["wide"]' --jobs 2
+  flow apply --yes --progress plain`,
+		Args: atMost(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.Command = append([]string{"flow", "apply"}, flagsSet(cmd)...)
+			return run(cmd.Context(), o)
+		},
+	}
+	f := cmd.Flags()
+	addVariables(f, &o.Variables)
+	addSelection(sh, cmd, &o.SelectionFlags)
+	f.IntVarP(&o.Jobs, "jobs", "j", 0, "run at most `N` stages at once (default: the number of CPUs)")
+	f.BoolVarP(&o.KeepGoing, "keep-going", "k", false, "after a failure, go on with what does not depend on it")
+	f.BoolVarP(&o.Yes, "yes", "y", false, "do not ask before a stage acts outside of the project")
+	f.StringVar(&o.Progress, "progress", "", "show progress as `KIND`: "+strings.Join(view.ProgressKinds(), ", ")+" (also: FLOW_PROGRESS)")
+	f.BoolVar(&o.JSON, "json", false, "write what happens as JSON, an object a line")
+	_ = cmd.RegisterFlagCompletionFunc("progress", cobra.FixedCompletions(view.ProgressKinds(), cobra.ShellCompDirectiveNoFileComp))
+	sortFlags(f)
+	return cmd
+}
+
+// progressOptions say how the user wants to see progress.
+func (o *ApplyOptions) progressOptions(p *engine.Project) view.ProgressOptions {
+	sh := o.Shell
+	po := view.ProgressOptions{Kind: o.Progress, Streams: sh.Streams, Environ: sh.Environ, Clock: sh.Clock, Version: sh.Version.Version}
+	if p != nil {
+		po.Files = p.Files()
+	}
+	if po.Kind == "" {
+		po.Kind = view.Getenv(sh.Environ, "FLOW_PROGRESS")
+	}
+	if o.JSON {
+		po.Kind, po.JSON = view.ProgressJSON, sh.Streams.Out
+	}
+	return po
+}
+
+func runApply(ctx context.Context, o *ApplyOptions) error {
+	sel, err := o.selection()
+	if err != nil {
+		return err
+	}
+	p, err := o.Shell.open(o.Variables)
+	if err != nil {
+		return o.fail(err)
+	}
+	progress, err := view.NewProgress(o.progressOptions(p))
+	if err != nil {
+		return usage("%v", err)
+	}
+	calm := context.AfterFunc(ctx, progress.Interrupting)
+	rep, err := p.Apply(ctx, engine.ApplyOptions{
+		Selection: sel, Jobs: o.Jobs, KeepGoing: o.KeepGoing, Sink: progress.Event, Command: o.Command,
+		Confirm: func(pl *plan.Plan) (bool, error) { return o.confirm(ctx, progress, pl) },
+	})
+	calm()
+	progress.Close()
+	if err != nil {
+		return o.fail(err)
+	}
+	return o.finish(p, progress, rep)
+}
+
+// fail passes an error on; with --json, mistakes become lines of the stream.
+func (o *ApplyOptions) fail(err error) error {
+	diags, files, ok := mistakes(err)
+	if !ok || !o.JSON {
+		return err
+	}
+	po := o.progressOptions(nil)
+	po.Files = files
+	view.StreamDiagnostics(o.Shell.Streams.Out, po, diags)
+	return exitError
+}
+
+// confirm shows the plan and, if a stage will act outside of the project, asks.
+func (o *ApplyOptions) confirm(ctx context.Context, progress view.Progress, pl *plan.Plan) (bool, error) {
+	progress.Plan(pl)
+	if pl.Empty() {
+		return true, nil
+	}
+	kind := o.progressOptions(nil).Kind
+	if kind != view.ProgressJSON && kind != view.ProgressQuiet {
+		p := o.Shell.err()
+		p.Plan(pl, false)
+		p.Printf("\n")
+	}
+	effects := pl.Effects()
+	if len(effects) == 0 || o.Yes {
+		return true, nil
+	}
+	names := make([]string, len(effects))
+	for i, s := range effects {
+		names[i] = s.Addr.String()
+	}
+	what := view.And(names, 3)
+	if !o.Shell.Streams.InTTY || !o.Shell.Streams.ErrTTY || o.JSON {
+		return false, &hinted{fmt.Errorf("%s will act outside of the project, and there is no terminal to ask on; nothing was done", what), "read the plan (flow plan) and run flow apply --yes"}
+	}
+	return o.Shell.ask(ctx, fmt.Sprintf("%s will act outside of the project. Go on?", what))
+}
+
+// ask asks a question on the terminal. Only yes is yes.
+func (sh *Shell) ask(ctx context.Context, question string) (bool, error) {
+	sh.err().Printf("%s [y/N] ", question)
+	answer := make(chan string, 1)
+	go func() { // ends with the line, or with the process
+		line, _ := bufio.NewReader(sh.Streams.In).ReadString('\n')
+		answer <- line
+	}()
+	select {
+	case <-ctx.Done():
+		sh.err().Printf("\n")
+		return false, ctx.Err()
+	case line := <-answer:
+		switch strings.ToLower(strings.TrimSpace(line)) {
+		case "y", "yes":
+			return true, nil
+		}
+		return false, nil
+	}
+}
+
+// finish writes how it went.
+func (o *ApplyOptions) finish(p *engine.Project, progress view.Progress, rep *engine.Report) error {
+	outs := recordedOutputs(p.Pipeline(), p.Lock())
+	switch {
+	case o.JSON:
+		view.StreamOutputs(progress, outs)
+	case rep.Declined:
+		o.Shell.err().Printf("Nothing was done.\n")
+	case rep.Run == "":
+		o.Shell.out().NothingToDo(rep.Plan)
+	default:
+		o.Shell.out().Report(rep, outs)
+	}
+	if rep.Interrupted && !o.JSON {
+		o.Shell.err().Hint("what is finished is recorded; flow apply goes on from there")
+	}
+	if rep.Declined || rep.Interrupted || len(rep.Failed) > 0 {
+		return exitError
+	}
+	return nil
+}
+
+// recordedOutputs evaluates the pipeline's outputs with the metrics that
+// flow.lock has. What goes wrong with them was an error before.
+func recordedOutputs(pipeline *config.Pipeline, l *lock.Lock) []config.Output {
+	known := plan.Known{}
+	for _, s := range l.Stages() {
+		known[s.Addr] = s.Metrics
+	}
+	outs, _ := pipeline.Outputs(known)
+	return outs
+}
+
+// flagsSet writes the flags that were given, for the record of the run.
+// Values of variables are left out: they may be secrets.
+func flagsSet(cmd *cobra.Command) []string {
+	var words []string
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		value := f.Value.String()
+		if f.Name == "var" {
+			value = "…"
+		}
+		words = append(words, "--"+f.Name+"="+value)
+	})
+	return words
+}

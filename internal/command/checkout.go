@@ -1,0 +1,171 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/flow-pipelines/flow/engine"
+	"github.com/flow-pipelines/flow/engine/event"
+	"github.com/flow-pipelines/flow/internal/view"
+)
+
+// CheckoutOptions are the arguments of checkout.
+type CheckoutOptions struct {
+	Shell *Shell
+	Variables
+	Targets []string
+	Force   bool
+	JSON    bool
+}
+
+func newCheckout(sh *Shell, run func(context.Context, *CheckoutOptions) error) *cobra.Command {
+	o := &CheckoutOptions{Shell: sh}
+	cmd := &cobra.Command{
+		Use:   "checkout [ADDR…]",
+		Short: "Put the files that flow.lock records back in place",
+		Long: `Make the data and results in the project be what flow.lock says, from the
+cache. Nothing runs. Files that hold something flow has not stored are left
+alone, unless --force moves them to .flow/trash.`,
+		Example: `  git checkout HEAD~1 && flow checkout
+  flow checkout dataset.scans --force`,
+		ValidArgsFunction: sh.completeRecorded,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.Targets = args
+			return run(cmd.Context(), o)
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&o.Force, "force", false, "also replace files whose content is not stored")
+	addVariables(f, &o.Variables)
+	jsonFlag(f, &o.JSON)
+	return cmd
+}
+
+func runCheckout(ctx context.Context, o *CheckoutOptions) error {
+	sh := o.Shell
+	targets, err := addresses(o.Targets)
+	if err != nil {
+		return err
+	}
+	p, err := sh.open(o.Variables)
+	if err != nil {
+		return sh.fail(o.JSON, err)
+	}
+	rep, err := p.Checkout(ctx, engine.CheckoutOptions{Targets: targets, Force: o.Force, Sink: func(e event.Event) {
+		if e.Kind == event.Waiting {
+			sh.err().Printf("%s\n", e.Text)
+			return
+		}
+		sh.err().Warning(e.Text)
+	}})
+	if err != nil {
+		return sh.fail(o.JSON, err)
+	}
+	if o.JSON {
+		err = view.CheckoutJSON(sh.Streams.Out, rep)
+	} else {
+		o.print(rep)
+	}
+	if err == nil && len(rep.Edited)+len(rep.Missing) > 0 {
+		return exitError
+	}
+	return err
+}
+
+func (o *CheckoutOptions) print(rep *engine.CheckoutReport) {
+	out, errs := o.Shell.out(), o.Shell.err()
+	for _, p := range rep.Restored {
+		out.Printf("restored %s\n", p)
+	}
+	for _, p := range slices.Sorted(maps.Keys(rep.Trashed)) {
+		out.Printf("moved    %s to %s\n", p, rep.Trashed[p])
+	}
+	switch {
+	case len(rep.Restored) == 0 && len(rep.Edited)+len(rep.Missing) == 0:
+		out.Printf("Nothing to do: %s in place.\n", inPlace(rep.Kept))
+	case rep.Kept > 0:
+		out.Printf("%s in place already.\n", inPlace(rep.Kept))
+	}
+	for _, p := range rep.Edited {
+		errs.Error(fmt.Sprintf("%s holds something that flow has not stored; it was left alone", p), "flow apply records it; flow checkout --force moves it to .flow/trash")
+	}
+	for _, p := range rep.Missing {
+		errs.Error(fmt.Sprintf("%s cannot be brought back: the cache does not hold its content", p), "flow apply makes it again, if a stage does")
+	}
+}
+
+func inPlace(n int) string {
+	if n == 1 {
+		return "1 path is"
+	}
+	return fmt.Sprintf("%d paths are", n)
+}
+
+// RollbackOptions are the arguments of rollback.
+type RollbackOptions struct {
+	Shell *Shell
+	Variables
+	Addr, To string
+	Yes      bool
+}
+
+func newRollback(sh *Shell, run func(context.Context, *RollbackOptions) error) *cobra.Command {
+	o := &RollbackOptions{Shell: sh}
+	cmd := &cobra.Command{
+		Use:   "rollback ADDR",
+		Short: "Take a deployment back to an earlier version",
+		Long:  "Make an earlier version of a deployment current again: the one before, or the one that --to names. No version is removed, so this can be taken back.",
+		Example: `  flow rollback deploy.local
+  flow rollback deploy.local --to 3`,
+		Args:              exactly(1, "the address of a deployment"),
+		ValidArgsFunction: sh.completeAddresses,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.Addr = args[0]
+			return run(cmd.Context(), o)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.To, "to", "", "the `VERSION`, or a beginning of it; default: the one before the current")
+	f.BoolVarP(&o.Yes, "yes", "y", false, "do not ask")
+	addVariables(f, &o.Variables)
+	return cmd
+}
+
+func runRollback(ctx context.Context, o *RollbackOptions) error {
+	sh := o.Shell
+	as, err := addresses([]string{o.Addr})
+	if err != nil {
+		return err
+	}
+	p, err := sh.open(o.Variables)
+	if err != nil {
+		return err
+	}
+	if !o.Yes {
+		to := o.To
+		if to == "" {
+			to = "the version before"
+		}
+		if !sh.Streams.InTTY || !sh.Streams.ErrTTY {
+			return &hinted{fmt.Errorf("%s acts outside of the project, and there is no terminal to ask on; nothing was done", as[0]), "add --yes"}
+		}
+		ok, err := sh.ask(ctx, fmt.Sprintf("Take %s back to %s?", as[0], to))
+		if err != nil {
+			return err
+		}
+		if !ok {
+			sh.err().Printf("Nothing was done.\n")
+			return exitError
+		}
+	}
+	version, err := p.Rollback(ctx, as[0], o.To)
+	if err != nil {
+		return err
+	}
+	sh.out().Printf("%s is at version %s.\n", as[0], version)
+	return nil
+}

@@ -1,0 +1,173 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/agext/levenshtein"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/flow-pipelines/flow/engine"
+	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/plan"
+	"github.com/flow-pipelines/flow/engine/stage"
+)
+
+// exit ends a command with a status. What there is to say has been said.
+type exit int
+
+func (e exit) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+const (
+	exitError   exit = 1
+	exitChanges exit = 2 // plan --detailed-exitcode: there is something to do
+)
+
+// hinted is an error with a next step.
+type hinted struct {
+	error
+	hint string
+}
+
+func (e *hinted) Unwrap() error { return e.error }
+
+// usageError is a command line that makes no sense.
+type usageError struct {
+	text, hint string
+}
+
+func (e *usageError) Error() string { return e.text }
+
+func usage(format string, args ...any) error { return &usageError{text: fmt.Sprintf(format, args...)} }
+
+// report writes an error that ended a command and returns the exit status.
+func (sh *Shell) report(cmd *cobra.Command, err error) int {
+	var (
+		status   exit
+		mistakes *plan.Mistakes
+		nothing  *engine.NoPipelineError
+		unknown  *engine.UnknownStageError
+		problem  *stage.Problem
+		bad      *usageError
+		hint     *hinted
+	)
+	p := sh.err()
+	switch {
+	case errors.As(err, &status):
+		return int(status)
+	case errors.As(err, &mistakes):
+		p.Diagnostics(mistakes.Diags, mistakes.Files)
+	case errors.As(err, &nothing):
+		p.Error(nothing.Error(), "go to the project's directory, name it with -C DIR, or begin one with flow init")
+	case errors.As(err, &unknown):
+		hint := "flow status lists the stages"
+		if unknown.Similar != "" {
+			hint = "did you mean " + unknown.Similar + "?"
+		}
+		p.Error(fmt.Sprintf("there is no stage %s", unknown.Addr), hint)
+	case errors.As(err, &problem):
+		p.Error(problem.Summary, problem.Detail)
+	case errors.As(err, &bad):
+		hint := bad.hint
+		if hint == "" {
+			hint = strings.TrimSpace(cmd.CommandPath()) + " --help shows how it is used"
+		}
+		p.Error(bad.text, hint)
+	case errors.As(err, &hint):
+		p.Error(hint.Error(), hint.hint)
+	case errors.Is(err, context.Canceled):
+		p.Error("interrupted", "")
+	default:
+		p.Error(err.Error(), "")
+	}
+	return int(exitError)
+}
+
+// closest returns the name that was probably meant, "" if none is near.
+func closest(given string, names []string) string {
+	best, distance := "", 1+len(given)/3
+	for _, n := range names {
+		if d := levenshtein.Distance(strings.ToLower(given), strings.ToLower(n), nil); d < distance || d == distance && best == "" {
+			best, distance = n, d
+		}
+	}
+	return best
+}
+
+// flagError makes an error of pflag one of usage, with the flag that was
+// probably meant.
+func flagError(cmd *cobra.Command, err error) error {
+	e := &usageError{text: err.Error()}
+	var unknown *pflag.NotExistError
+	if !errors.As(err, &unknown) {
+		return e
+	}
+	e.text = fmt.Sprintf("%s has no flag --%s", cmd.CommandPath(), unknown.GetSpecifiedName())
+	if unknown.GetSpecifiedShortnames() != "" {
+		e.text = fmt.Sprintf("%s has no flag -%s", cmd.CommandPath(), unknown.GetSpecifiedName())
+		return e
+	}
+	var names []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	if n := closest(unknown.GetSpecifiedName(), names); n != "" {
+		e.hint = "did you mean --" + n + "?"
+	}
+	return e
+}
+
+// unknownCommand is the Args of commands that have commands.
+func unknownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	var names []string
+	for _, c := range cmd.Commands() {
+		if !c.Hidden {
+			names = append(names, c.Name())
+		}
+	}
+	e := &usageError{text: fmt.Sprintf("%s has no command %q", cmd.CommandPath(), args[0])}
+	if n := closest(args[0], names); n != "" {
+		e.hint = fmt.Sprintf("did you mean %s %s?", cmd.CommandPath(), n)
+	}
+	return e
+}
+
+// atMost is the Args of commands with up to n arguments.
+func atMost(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		switch {
+		case len(args) <= n:
+			return nil
+		case n == 0:
+			return usage("%s takes no arguments, but got %q", cmd.CommandPath(), args[0])
+		}
+		return usage("%s takes at most %d arguments, but got %d", cmd.CommandPath(), n, len(args))
+	}
+}
+
+// exactly is the Args of commands with n arguments.
+func exactly(n int, what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) < n {
+			return usage("%s needs %s", cmd.CommandPath(), what)
+		}
+		return atMost(n)(cmd, args)
+	}
+}
+
+// addresses parses what a user typed.
+func addresses(texts []string) ([]addr.Address, error) {
+	var as []addr.Address
+	for _, t := range texts {
+		a, err := addr.Parse(t)
+		if err != nil {
+			return nil, &usageError{text: err.Error(), hint: "an address is TYPE.NAME, or for one of several instances 'TYPE.NAME[\"KEY\"]' in single quotes"}
+		}
+		as = append(as, a)
+	}
+	return as, nil
+}

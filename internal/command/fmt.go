@@ -1,0 +1,146 @@
+package command
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/rogpeppe/go-internal/diff"
+	"github.com/spf13/cobra"
+
+	"github.com/flow-pipelines/flow/engine"
+	"github.com/flow-pipelines/flow/engine/config"
+	"github.com/flow-pipelines/flow/engine/plan"
+)
+
+// FmtOptions are the arguments of fmt.
+type FmtOptions struct {
+	Shell       *Shell
+	Files       []string
+	Check, Diff bool
+}
+
+func newFmt(sh *Shell, run func(*FmtOptions) error) *cobra.Command {
+	o := &FmtOptions{Shell: sh}
+	cmd := &cobra.Command{
+		Use:   "fmt [FILE…]",
+		Short: "Lay out HCL files in the usual way",
+		Long: `Rewrite the *.hcl and *.hclvars files of the project, or those named, in the
+usual layout, and list those that changed. A file named - is standard input,
+which is written to standard output.`,
+		Example: `  flow fmt
+  flow fmt --check --diff     # in a CI: writes nothing, exits with 1`,
+		RunE: func(_ *cobra.Command, args []string) error {
+			o.Files = args
+			return run(o)
+		},
+	}
+	cmd.Flags().BoolVar(&o.Check, "check", false, "write nothing; exit with 1 if a file would change")
+	cmd.Flags().BoolVar(&o.Diff, "diff", false, "show what changes")
+	return cmd
+}
+
+func runFmt(o *FmtOptions) error {
+	sh := o.Shell
+	files := o.Files
+	if len(files) == 0 {
+		for _, glob := range []string{"*.hcl", "*.hclvars"} {
+			found, err := filepath.Glob(filepath.Join(sh.dir(), glob))
+			if err != nil {
+				return err
+			}
+			files = append(files, found...)
+		}
+		if len(files) == 0 {
+			return &engine.NoPipelineError{Dir: sh.dir()}
+		}
+		slices.Sort(files)
+	}
+	changed := false
+	var wrong plan.Mistakes
+	wrong.Files = map[string]*hcl.File{}
+	for _, f := range files {
+		c, err := o.format(f, &wrong)
+		if err != nil {
+			return err
+		}
+		changed = changed || c
+	}
+	if wrong.Diags.HasErrors() {
+		return &wrong
+	}
+	if changed && o.Check {
+		return exitError
+	}
+	return nil
+}
+
+// format formats one file and reports whether that changed it. A file that
+// does not parse is left as it is, and told in wrong.
+func (o *FmtOptions) format(file string, wrong *plan.Mistakes) (changed bool, err error) {
+	sh := o.Shell
+	var src []byte
+	name := file
+	if file == "-" {
+		name = "standard input"
+		src, err = io.ReadAll(sh.Streams.In)
+	} else {
+		src, err = os.ReadFile(sh.path(file))
+		if rel, err := filepath.Rel(sh.dir(), sh.path(file)); err == nil {
+			name = rel
+		}
+	}
+	if err != nil {
+		return false, err
+	}
+	formatted, diags := config.Format(src, name)
+	if diags.HasErrors() {
+		wrong.Diags = append(wrong.Diags, diags...)
+		wrong.Files[name] = &hcl.File{Bytes: src}
+		return false, nil
+	}
+	changed = !bytes.Equal(src, formatted)
+	switch {
+	case o.Diff && changed:
+		_, err = sh.Streams.Out.Write(diff.Diff(name, src, name, formatted))
+	case file == "-" && !o.Check:
+		_, err = sh.Streams.Out.Write(formatted)
+	case changed:
+		sh.out().Printf("%s\n", name)
+	}
+	if err != nil || !changed || o.Check || file == "-" {
+		return changed, err
+	}
+	return true, rewrite(sh.path(file), formatted)
+}
+
+// rewrite replaces a file's content, so that a crash leaves the old or the new.
+func rewrite(path string, b []byte) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err == nil {
+		err = f.Chmod(info.Mode().Perm())
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}

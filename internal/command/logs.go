@@ -1,0 +1,172 @@
+package command
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/event"
+	"github.com/flow-pipelines/flow/engine/runs"
+	"github.com/flow-pipelines/flow/internal/view"
+)
+
+// LogsOptions are the arguments of logs.
+type LogsOptions struct {
+	Shell  *Shell
+	Addr   string
+	Run    string
+	Follow bool
+	JSON   bool
+}
+
+func newLogs(sh *Shell, run func(context.Context, *LogsOptions) error) *cobra.Command {
+	o := &LogsOptions{Shell: sh}
+	cmd := &cobra.Command{
+		Use:   "logs [ADDR]",
+		Short: "Show what stages printed, also while they run",
+		Long: `Show what a stage printed when it last ran. Without an address, show what all
+stages of the newest run printed, each line with its stage.`,
+		Example: `  flow logs -f
+  flow logs train.mlp
+  flow logs train.mlp --run 20261124`,
+		Args:              atMost(1),
+		ValidArgsFunction: sh.completeRecorded,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				o.Addr = args[0]
+			}
+			return run(cmd.Context(), o)
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVarP(&o.Follow, "follow", "f", false, "wait for more while the run goes on")
+	f.StringVar(&o.Run, "run", "", "the run (`ID`, or a beginning of it) instead of the newest")
+	f.BoolVar(&o.JSON, "json", false, "write the recorded events as they are, a JSON object a line")
+	_ = cmd.RegisterFlagCompletionFunc("run", sh.completeRuns)
+	return cmd
+}
+
+func runLogs(ctx context.Context, o *LogsOptions) error {
+	if o.Addr == "" || o.JSON {
+		return o.events(ctx)
+	}
+	as, err := addresses([]string{o.Addr})
+	if err != nil {
+		return err
+	}
+	r, err := o.runWithLog(as[0])
+	if err != nil {
+		return err
+	}
+	return o.copy(ctx, r, r.Log(as[0].FileName()), o.Shell.Streams.Out)
+}
+
+// runWithLog finds the run that is asked for, or the newest in which the stage
+// printed: a kept stage has no log in the newest.
+func (o *LogsOptions) runWithLog(a addr.Address) (*runs.Past, error) {
+	sh := o.Shell
+	newest, err := sh.run(o.Run)
+	if err != nil {
+		return nil, err
+	}
+	all := []*runs.Past{newest}
+	if o.Run == "" {
+		if all, err = runs.List(sh.runsDir()); err != nil {
+			return nil, err
+		}
+	}
+	var names []string
+	for _, r := range all {
+		logs, err := r.Logs()
+		if err != nil {
+			return nil, err
+		}
+		if slices.Contains(logs, a.FileName()) {
+			if r.ID != newest.ID {
+				sh.err().Printf("%s last ran in run %s:\n", a, r.ID)
+			}
+			return r, nil
+		}
+		names = append(names, logs...)
+	}
+	if o.Follow && newest.Live() {
+		return newest, nil // its log will come
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	hint := "stages without a program of their own print nothing"
+	if n := closest(a.FileName(), names); n != "" {
+		hint = "did you mean " + n + "?"
+	} else if len(names) > 0 {
+		hint = "there are logs of " + view.And(names, 8)
+	}
+	return nil, &hinted{fmt.Errorf("there is no log of %s", a), hint}
+}
+
+// copy writes a file of a run, as far as it is there, or while it grows.
+func (o *LogsOptions) copy(ctx context.Context, r *runs.Past, path string, w io.Writer) error {
+	var in io.ReadCloser
+	if o.Follow {
+		in = r.Follow(ctx, path)
+	} else {
+		f, err := os.Open(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		in = f
+	}
+	defer in.Close()
+	_, err := io.Copy(w, in)
+	if errors.Is(err, context.Canceled) {
+		return nil // that is how following ends
+	}
+	return err
+}
+
+// events shows all that a run recorded, as plain progress shows it.
+func (o *LogsOptions) events(ctx context.Context) error {
+	sh := o.Shell
+	r, err := sh.run(o.Run)
+	if err != nil {
+		return err
+	}
+	if o.JSON {
+		return o.copy(ctx, r, r.Events(), sh.Streams.Out)
+	}
+	streams := *sh.Streams
+	streams.Err, streams.ErrColor, streams.ErrTTY = streams.Out, streams.OutColor, streams.OutTTY
+	progress, err := view.NewProgress(view.ProgressOptions{Kind: view.ProgressPlain, Streams: &streams, Environ: sh.Environ, Clock: sh.Clock})
+	if err != nil {
+		return err
+	}
+	defer progress.Close()
+	lines, end := io.Pipe()
+	copied := make(chan error, 1)
+	go func() {
+		err := o.copy(ctx, r, r.Events(), end)
+		copied <- errors.Join(err, end.Close())
+	}()
+	sc := bufio.NewScanner(lines)
+	sc.Buffer(nil, 16<<20)
+	for sc.Scan() {
+		var e event.Event
+		if json.Unmarshal(sc.Bytes(), &e) == nil {
+			progress.Event(e)
+		}
+	}
+	// A reader that gave up lets the writer go on.
+	_ = lines.CloseWithError(sc.Err())
+	return errors.Join(<-copied, sc.Err())
+}

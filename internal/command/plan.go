@@ -1,0 +1,107 @@
+package command
+
+import (
+	"context"
+	"errors"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/flow-pipelines/flow/engine"
+	"github.com/flow-pipelines/flow/engine/plan"
+	"github.com/flow-pipelines/flow/internal/view"
+)
+
+// SelectionFlags name the stages to plan or apply.
+type SelectionFlags struct {
+	Targets []string
+	Rerun   []string
+}
+
+func (s *SelectionFlags) selection() (sel engine.Selection, err error) {
+	if sel.Targets, err = addresses(s.Targets); err != nil {
+		return sel, err
+	}
+	sel.Rerun, err = addresses(s.Rerun)
+	return sel, err
+}
+
+func addSelection(sh *Shell, cmd *cobra.Command, s *SelectionFlags) {
+	f := cmd.Flags()
+	f.StringArrayVar(&s.Targets, "target", nil, "only this stage (`ADDR`) and what it needs; may be repeated")
+	f.StringArrayVar(&s.Rerun, "rerun", nil, "run this stage (`ADDR`) though it is up to date; may be repeated")
+	for _, name := range []string{"target", "rerun"} {
+		_ = cmd.RegisterFlagCompletionFunc(name, sh.completeAddresses) // fails only for a flag that is not there
+	}
+}
+
+// PlanOptions are the arguments of plan.
+type PlanOptions struct {
+	Shell *Shell
+	Variables
+	SelectionFlags
+	JSON, Verbose, DetailedExit bool
+}
+
+func newPlan(sh *Shell, run func(context.Context, *PlanOptions) error) *cobra.Command {
+	o := &PlanOptions{Shell: sh}
+	cmd := &cobra.Command{
+		Use:   "plan",
+		Short: "Show what apply would do, why, and how long it usually takes",
+		Long: `Decide for each stage whether it is kept, restored from the cache, run, or
+waits for another to tell. Nothing in the project is changed.
+
+With --detailed-exitcode the exit status is 0 if there is nothing to do, 1 for
+an error, and 2 if there is something to do.`,
+		Example: `  flow plan
+  flow plan --target train.mlp --var learning_rate=0.1
+  flow plan --json | jq '.stages[] | select(.action == "run") | .address'`,
+		Args: atMost(0),
+		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o) },
+	}
+	f := cmd.Flags()
+	addVariables(f, &o.Variables)
+	addSelection(sh, cmd, &o.SelectionFlags)
+	jsonFlag(f, &o.JSON)
+	f.BoolVarP(&o.Verbose, "verbose", "v", false, "list kept stages, and each instance of a block")
+	f.BoolVar(&o.DetailedExit, "detailed-exitcode", false, "exit with 2 if there is something to do")
+	sortFlags(f)
+	return cmd
+}
+
+// sortFlags keeps the flags in the order in which they were added.
+func sortFlags(f *pflag.FlagSet) { f.SortFlags = false }
+
+func runPlan(ctx context.Context, o *PlanOptions) error {
+	sel, err := o.selection()
+	if err != nil {
+		return err
+	}
+	p, err := o.Shell.open(o.Variables)
+	if err != nil {
+		return o.Shell.fail(o.JSON, err)
+	}
+	pl, err := p.Plan(ctx, sel)
+	if err != nil {
+		return o.Shell.fail(o.JSON, err)
+	}
+	if o.JSON {
+		err = view.PlanJSON(o.Shell.Streams.Out, pl)
+	} else {
+		o.Shell.out().Plan(pl, o.Verbose)
+	}
+	if err == nil && o.DetailedExit && !pl.Empty() {
+		return exitChanges
+	}
+	return err
+}
+
+// mistakes returns what is wrong with the user's pipeline, if err is about that.
+func mistakes(err error) (hcl.Diagnostics, map[string]*hcl.File, bool) {
+	var m *plan.Mistakes
+	if !errors.As(err, &m) {
+		return nil, nil, false
+	}
+	return m.Diags, m.Files, true
+}

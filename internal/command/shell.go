@@ -1,0 +1,96 @@
+// Package command is flow's command line: flags, and what each command does
+// with the engine and the views.
+//
+// A command is an Options struct, a constructor that fills it from arguments,
+// and a run function that works on the options alone, so that tests can check
+// either half. All that a command gets from its surroundings is in Shell:
+// nothing here reads the environment, the clock or the standard streams
+// directly, exits, or keeps state in a variable.
+//
+// Results go to standard output, progress and errors to standard error. Main
+// returns the exit status: 0, 1 for any error, and 2 where a command says so
+// (plan --detailed-exitcode).
+package command
+
+import (
+	"io"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/flow-pipelines/flow/engine"
+	"github.com/flow-pipelines/flow/engine/stage"
+	"github.com/flow-pipelines/flow/internal/view"
+)
+
+// Shell is what a command gets from its surroundings.
+type Shell struct {
+	Streams *view.Streams
+	// Dir is the working directory, absolute.
+	Dir string
+	// Environ is the environment, in os.Environ's form.
+	Environ []string
+	// Self starts this program.
+	Self []string
+	// Types returns the stage types there are.
+	Types func() []stage.Type
+	Clock func() time.Time
+	// Version is flow's own.
+	Version Version
+	// Guard is the hidden command `guard`; see engine/executor/local/guard.
+	Guard func(io.Reader) int
+
+	// chdir is --chdir; noColor is --no-color.
+	chdir   string
+	noColor bool
+}
+
+// Version says which flow this is.
+type Version struct {
+	Version string `json:"version"`
+	Commit  string `json:"commit,omitempty"`
+	Go      string `json:"go"`
+	OS      string `json:"os"`
+	Arch    string `json:"arch"`
+}
+
+// dir is the directory of the project.
+func (sh *Shell) dir() string { return sh.path(".") }
+
+// path makes a path that a user gave absolute.
+func (sh *Shell) path(p string) string {
+	if filepath.IsAbs(p) {
+		return p
+	}
+	base := sh.chdir
+	if !filepath.IsAbs(base) {
+		base = filepath.Join(sh.Dir, base)
+	}
+	return filepath.Join(base, p)
+}
+
+// out and err return printers to the two outputs.
+func (sh *Shell) out() *view.Printer { return sh.Streams.Printer() }
+func (sh *Shell) err() *view.Printer { return sh.Streams.ErrPrinter() }
+
+// Variables are the flags of commands that read a pipeline.
+type Variables struct {
+	Vars     []string
+	VarFiles []string
+}
+
+// open opens the project.
+func (sh *Shell) open(v Variables) (*engine.Project, error) {
+	vars := make(map[string]string, len(v.Vars))
+	for _, assignment := range v.Vars {
+		name, value, ok := strings.Cut(assignment, "=")
+		if !ok || name == "" {
+			return nil, usage("--var %q is not of the form NAME=VALUE", assignment)
+		}
+		vars[name] = value
+	}
+	return engine.Open(engine.Options{
+		Dir: sh.dir(), Types: sh.Types(), Vars: vars, VarFiles: v.VarFiles, Environ: sh.Environ,
+		Self: sh.Self, Version: sh.Version.Version, Clock: sh.Clock,
+	})
+}

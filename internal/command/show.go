@@ -1,0 +1,167 @@
+package command
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/lock"
+	"github.com/flow-pipelines/flow/internal/view"
+)
+
+// ShowOptions are the arguments of show.
+type ShowOptions struct {
+	Shell *Shell
+	Addr  string
+	JSON  bool
+}
+
+func newShow(sh *Shell, run func(*ShowOptions) error) *cobra.Command {
+	o := &ShowOptions{Shell: sh}
+	cmd := &cobra.Command{
+		Use:   "show [ADDR]",
+		Short: "Show what is recorded of a stage: what it was made from, what came out",
+		Long:  "Show what flow.lock records of a stage, or of all instances of a block: its key, what it was made from, its outputs and metrics. Without an address, a line for each stage.",
+		Example: `  flow show train.mlp
+  flow show 'train.mlp["wide"]' --json`,
+		Args:              atMost(1),
+		ValidArgsFunction: sh.completeRecorded,
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				o.Addr = args[0]
+			}
+			return run(o)
+		},
+	}
+	jsonFlag(cmd.Flags(), &o.JSON)
+	return cmd
+}
+
+func runShow(o *ShowOptions) error {
+	sh := o.Shell
+	l, err := sh.locked()
+	if err != nil {
+		return err
+	}
+	stages, err := choose(l, o.Addr)
+	if err != nil {
+		return err
+	}
+	switch {
+	case o.JSON:
+		return view.RecordedJSON(sh.Streams.Out, stages)
+	case o.Addr == "" && len(stages) == 0:
+		sh.err().Printf("Nothing is recorded yet: flow apply does that.\n")
+	case o.Addr == "":
+		sh.out().Recorded(stages)
+	default:
+		for i, s := range stages {
+			if i > 0 {
+				sh.out().Printf("\n")
+			}
+			sh.out().RecordedStage(s)
+		}
+	}
+	return nil
+}
+
+// choose returns the stages of flow.lock that an address names, all for "".
+func choose(l *lock.Lock, text string) ([]*lock.Stage, error) {
+	if text == "" {
+		return l.Stages(), nil
+	}
+	a, err := addresses([]string{text})
+	if err != nil {
+		return nil, err
+	}
+	want := a[0]
+	var found []*lock.Stage
+	var names []string
+	for _, s := range l.Stages() {
+		names = append(names, s.Addr.String())
+		if s.Addr == want || s.Addr.Block() == want {
+			found = append(found, s)
+		}
+	}
+	if len(found) == 0 {
+		return nil, notRecorded(want, names)
+	}
+	return found, nil
+}
+
+func notRecorded(a addr.Address, names []string) error {
+	hint := "flow apply records it; flow show lists what is recorded"
+	if n := closest(a.String(), names); n != "" {
+		hint = "did you mean " + n + "?"
+	}
+	return &hinted{fmt.Errorf("nothing is recorded of %s", a), hint}
+}
+
+// OutputOptions are the arguments of output.
+type OutputOptions struct {
+	Shell *Shell
+	Variables
+	Name string
+	JSON bool
+}
+
+func newOutput(sh *Shell, run func(*OutputOptions) error) *cobra.Command {
+	o := &OutputOptions{Shell: sh}
+	cmd := &cobra.Command{
+		Use:   "output [NAME]",
+		Short: "Show the values of the pipeline's outputs",
+		Long:  "Show the values of the output blocks, from what flow.lock records. With a name, the value alone: a string without quotes, for scripts.",
+		Example: `  flow output
+  test "$(flow output f1)" = 0.97`,
+		Args: atMost(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				o.Name = args[0]
+			}
+			return run(o)
+		},
+	}
+	addVariables(cmd.Flags(), &o.Variables)
+	jsonFlag(cmd.Flags(), &o.JSON)
+	return cmd
+}
+
+func runOutput(o *OutputOptions) error {
+	sh := o.Shell
+	p, err := sh.open(o.Variables)
+	if err != nil {
+		return sh.fail(o.JSON, err)
+	}
+	outs := recordedOutputs(p.Pipeline(), p.Lock())
+	if o.Name == "" {
+		switch {
+		case o.JSON:
+			return view.OutputsJSON(sh.Streams.Out, outs)
+		case len(outs) == 0:
+			sh.err().Printf("The pipeline has no output blocks.\n")
+		}
+		sh.out().Outputs(outs)
+		return nil
+	}
+	var names []string
+	for _, out := range outs {
+		names = append(names, out.Name)
+		if out.Name != o.Name {
+			continue
+		}
+		if !out.Value.IsWhollyKnown() {
+			return &hinted{fmt.Errorf("output %s is not known yet", o.Name), "flow apply finds it out"}
+		}
+		if o.JSON {
+			return view.OutputJSON(sh.Streams.Out, out)
+		}
+		sh.out().OutputRaw(out)
+		return nil
+	}
+	e := &hinted{fmt.Errorf("the pipeline has no output %q", o.Name), "flow output lists them"}
+	if n := closest(o.Name, names); n != "" {
+		e.hint = "did you mean " + n + "?"
+	}
+	return e
+}

@@ -1,0 +1,102 @@
+package command
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/flow-pipelines/flow/engine"
+	"github.com/flow-pipelines/flow/engine/config"
+	"github.com/flow-pipelines/flow/internal/view"
+)
+
+// StatusOptions are the arguments of status.
+type StatusOptions struct {
+	Shell *Shell
+	Variables
+	JSON bool
+}
+
+func newStatus(sh *Shell, run func(context.Context, *StatusOptions) error) *cobra.Command {
+	o := &StatusOptions{Shell: sh}
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show where each stage stands, in a line",
+		Long:  "Show for each stage whether it is up to date, with its first metrics, or why it is not; and whether an apply is running in another terminal.",
+		Args:  atMost(0),
+		RunE:  func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o) },
+	}
+	addVariables(cmd.Flags(), &o.Variables)
+	jsonFlag(cmd.Flags(), &o.JSON)
+	return cmd
+}
+
+func runStatus(ctx context.Context, o *StatusOptions) error {
+	sh := o.Shell
+	p, err := sh.open(o.Variables)
+	if err != nil {
+		return sh.fail(o.JSON, err)
+	}
+	pl, err := p.Plan(ctx, engine.Selection{})
+	if err != nil {
+		return sh.fail(o.JSON, err)
+	}
+	if o.JSON {
+		return view.StatusJSON(sh.Streams.Out, pl, p.Lock(), sh.running())
+	}
+	sh.out().Status(pl, p.Lock(), sh.running())
+	return nil
+}
+
+// GraphOptions are the arguments of graph.
+type GraphOptions struct {
+	Shell *Shell
+	Variables
+	Format string
+	JSON   bool
+}
+
+func newGraph(sh *Shell, run func(*GraphOptions) error) *cobra.Command {
+	o := &GraphOptions{Shell: sh}
+	formats := []string{"tree", "dot", "mermaid"}
+	cmd := &cobra.Command{
+		Use:   "graph",
+		Short: "Draw which stage needs which",
+		Example: `  flow graph
+  flow graph --format dot | dot -Tsvg > pipeline.svg
+  flow graph --format mermaid        # for Markdown`,
+		Args: atMost(0),
+		RunE: func(*cobra.Command, []string) error { return run(o) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.Format, "format", "tree", "draw as `FORMAT`: "+view.And(formats, 3))
+	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
+	addVariables(f, &o.Variables)
+	jsonFlag(f, &o.JSON)
+	return cmd
+}
+
+func runGraph(o *GraphOptions) error {
+	sh := o.Shell
+	p, err := sh.open(o.Variables)
+	if err != nil {
+		return sh.fail(o.JSON, err)
+	}
+	stages, diags := p.Pipeline().Stages(config.NoResults{})
+	if diags.HasErrors() {
+		return sh.fail(o.JSON, mistake(diags, p))
+	}
+	out := sh.Streams.Out
+	switch {
+	case o.JSON:
+		return view.GraphJSON(out, stages)
+	case o.Format == "tree":
+		sh.out().GraphTree(stages)
+		return nil
+	case o.Format == "dot":
+		return view.GraphDOT(out, stages)
+	case o.Format == "mermaid":
+		return view.GraphMermaid(out, stages)
+	}
+	return usage("unknown format %q: there is tree, dot and mermaid", o.Format)
+}

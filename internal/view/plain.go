@@ -1,0 +1,179 @@
+package view
+
+import (
+	"sync"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/event"
+	"github.com/flow-pipelines/flow/engine/plan"
+)
+
+// heartbeat is how long a running stage may say nothing before plain progress
+// says that it is still there.
+const heartbeat = 30 * time.Second
+
+// plain writes lines, for logs of a CI and for people who like to see all:
+//
+//	train.mlp> started, usually 12s
+//	train.mlp> epoch 1: loss 0.31
+//	train.mlp> done in 11s: f1 0.97
+//
+// quiet leaves out everything but failures and warnings.
+type plain struct {
+	p     *Printer
+	files map[string]*hcl.File
+	clock func() time.Time
+	quiet bool
+
+	mu    sync.Mutex
+	board *board
+
+	stop, stopped chan struct{}
+}
+
+var _ Progress = (*plain)(nil)
+
+func newPlain(o ProgressOptions, quiet bool) *plain {
+	pl := &plain{
+		p: o.Streams.ErrPrinter(), files: o.Files, clock: o.Clock, quiet: quiet,
+		board: newBoard(), stop: make(chan struct{}), stopped: make(chan struct{}),
+	}
+	go pl.beat()
+	return pl
+}
+
+// beat writes signs of life until it is stopped.
+func (v *plain) beat() {
+	defer close(v.stopped)
+	t := time.NewTicker(time.Second)
+	defer t.Stop()
+	for {
+		select {
+		case <-v.stop:
+			return
+		case <-t.C:
+			v.mu.Lock()
+			v.stillRunning(v.clock())
+			v.mu.Unlock()
+		}
+	}
+}
+
+func (v *plain) stillRunning(now time.Time) {
+	for _, r := range v.board.running {
+		if v.quiet || now.Sub(r.heard) < heartbeat {
+			continue
+		}
+		r.heard = now
+		s := "still running, " + Duration(now.Sub(r.began))
+		if r.usual > 0 {
+			s += " of usually " + Duration(r.usual)
+		}
+		if r.progress != "" {
+			s += ", " + r.progress
+		}
+		v.line(r.addr, s)
+	}
+}
+
+// line writes one line about a stage.
+func (v *plain) line(a addr.Address, s string) {
+	v.p.Printf("%s %s\n", v.p.paint(cyan, a.String()+">"), s)
+}
+
+// Plan implements Progress.
+func (v *plain) Plan(pl *plan.Plan) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.board.plan(pl)
+}
+
+// Event implements Progress.
+func (v *plain) Event(e event.Event) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.board.event(e)
+	switch e.Kind {
+	case event.Failed:
+		v.p.failure(e, v.files)
+		return
+	case event.Warning:
+		text := e.Text
+		if !e.Addr.IsZero() {
+			text = e.Addr.String() + ": " + text
+		}
+		v.p.Warning(text)
+		return
+	case event.Waiting:
+		v.p.wrapped("", "  ", e.Text)
+		return
+	case event.RunStarted, event.RunFinished:
+		return
+	case event.Started, event.Progress, event.Log, event.Retrying, event.Done, event.Skipped:
+	}
+	if v.quiet {
+		return
+	}
+	v.stageEvent(e)
+}
+
+func (v *plain) stageEvent(e event.Event) {
+	switch e.Kind {
+	case event.Started:
+		v.line(e.Addr, startText(e))
+	case event.Progress:
+		if e.Text == "" {
+			return // a line for each step would drown the rest; heartbeats tell
+		}
+		v.line(e.Addr, v.log(e.Text))
+	case event.Log:
+		v.line(e.Addr, v.log(e.Text))
+	case event.Retrying:
+		v.line(e.Addr, retryText(e))
+	case event.Done:
+		v.line(e.Addr, doneText(e))
+	case event.Skipped:
+		v.line(e.Addr, "not run: "+e.Text)
+	default:
+		return
+	}
+	if r := v.board.find(e.Addr); r != nil {
+		r.heard = e.Time
+	}
+}
+
+func (v *plain) log(s string) string { return clean(s) }
+
+// Interrupting implements Progress.
+func (v *plain) Interrupting() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.p.wrapped("", "  ", interruptText)
+}
+
+// Close implements Progress.
+func (v *plain) Close() {
+	close(v.stop)
+	<-v.stopped
+}
+
+const interruptText = "Stopping: running stages are told to end. Interrupt again to kill them."
+
+func startText(e event.Event) string {
+	switch {
+	case e.Action == "restore":
+		return "restoring"
+	case e.Action == "record":
+		return "recording"
+	case e.Usual > 0:
+		return "started, usually " + Duration(seconds(e.Usual))
+	}
+	return "started"
+}
+
+func retryText(e event.Event) string {
+	return "attempt " + itoa(e.Attempt) + " begins: " + e.Text
+}

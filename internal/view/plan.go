@@ -1,0 +1,336 @@
+package view
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/plan"
+)
+
+// sign is how a plan marks what is to be done with a stage.
+type sign struct{ mark, style, meaning string }
+
+// The signs, in the order of the legend.
+var (
+	signNew     = sign{"+", green, "new"}
+	signChanged = sign{"~", yellow, "runs again"}
+	signRestore = sign{"↺", cyan, "from the cache"}
+	signMaybe   = sign{"?", yellow, "may run"}
+	signBlocked = sign{"!", magenta, "blocked"}
+	signGone    = sign{"-", red, "forgotten"}
+	signKept    = sign{"=", dim, "kept"}
+)
+
+func signs() []sign {
+	return []sign{signNew, signChanged, signRestore, signMaybe, signBlocked, signGone, signKept}
+}
+
+func signOf(s *plan.Step) sign {
+	switch s.Action {
+	case plan.Keep:
+		return signKept
+	case plan.Restore:
+		return signRestore
+	case plan.Defer:
+		return signMaybe
+	case plan.Blocked:
+		return signBlocked
+	case plan.Run:
+	}
+	if len(s.Reasons) > 0 && s.Reasons[0].Kind == plan.FirstTime {
+		return signNew
+	}
+	return signChanged
+}
+
+// Plan writes every stage that is not kept, with its reasons, and what it comes
+// to. If verbose, kept stages too, and each instance of a block by itself.
+func (p *Printer) Plan(pl *plan.Plan, verbose bool) {
+	if pl.Empty() && pl.Count(plan.Blocked) == 0 && !verbose {
+		p.NothingToDo(pl)
+		return
+	}
+	groups := groupSteps(pl, verbose)
+	p.legend(groups, len(pl.Removed) > 0)
+	column := 0
+	for _, g := range groups {
+		column = max(column, min(textWidth(g.title()), widestCell*2/3))
+	}
+	for _, g := range groups {
+		p.group(g, column)
+	}
+	for _, a := range pl.Removed {
+		p.wrapped("  "+p.paint(red, signGone.mark)+" "+pad(a.String(), column)+"  ", "      ", "no longer in the pipeline; flow.lock forgets it, its files stay")
+	}
+	if pl.Empty() {
+		p.Printf("\n")
+		p.NothingToDo(pl)
+		return
+	}
+	p.Printf("\n")
+	p.PlanSummary(pl)
+}
+
+// NothingToDo says so in one line.
+func (p *Printer) NothingToDo(pl *plan.Plan) {
+	n := pl.Count(plan.Keep)
+	s := "Nothing to do: "
+	switch {
+	case len(pl.Steps) == 0:
+		s += "the pipeline has no stages."
+	case pl.Count(plan.Blocked) > 0:
+		s += fmt.Sprintf("%s up to date, %d blocked.", Plural(n, "stage"), pl.Count(plan.Blocked))
+	case n == 1:
+		s += "the stage is up to date."
+	case pl.Targeted:
+		s += fmt.Sprintf("the %d stages asked for are up to date.", n)
+	default:
+		s += fmt.Sprintf("all %d stages are up to date.", n)
+	}
+	p.wrapped("", "", s)
+}
+
+// PlanSummary writes what a plan comes to: counts, time, bytes.
+func (p *Printer) PlanSummary(pl *plan.Plan) {
+	counts := []struct {
+		n    int
+		what string
+	}{
+		{pl.Count(plan.Run), "to run"},
+		{pl.Count(plan.Defer), "may run"},
+		{pl.Count(plan.Restore), "to restore"},
+		{pl.Count(plan.Blocked), "blocked"},
+		{len(pl.Removed), "to forget"},
+		{pl.Count(plan.Keep), "kept"},
+	}
+	var parts []string
+	for _, c := range counts {
+		if c.n == 0 {
+			continue
+		}
+		part := fmt.Sprintf("%d %s", c.n, c.what)
+		if c.what == "to restore" && pl.Forecast.RestoreBytes > 0 {
+			part += " (" + plan.Bytes(pl.Forecast.RestoreBytes) + ")"
+		}
+		parts = append(parts, part)
+	}
+	p.wrapped(p.paint(bold, "Plan:")+" ", "      ", strings.Join(parts, ", ")+".")
+	if t := forecastText(pl); t != "" {
+		p.wrapped(p.paint(bold, "Time:")+" ", "      ", t)
+	}
+}
+
+func forecastText(pl *plan.Plan) string {
+	f := pl.Forecast
+	switch {
+	case f.Total == 0 && f.Unknown == 0:
+		return ""
+	case f.Total == 0:
+		return "unknown: nothing of this has run before."
+	}
+	s := "usually " + Duration(f.Total)
+	if f.CriticalPath < f.Total {
+		s += fmt.Sprintf(" of work, %s along the critical path", Duration(f.CriticalPath))
+	}
+	if f.Unknown > 0 {
+		s += fmt.Sprintf("; unknown for %s more", Plural(f.Unknown, "stage"))
+	}
+	return s + "."
+}
+
+func (p *Printer) legend(groups []group, removed bool) {
+	var parts []string
+	for _, s := range signs() {
+		used := removed && s == signGone || slices.ContainsFunc(groups, func(g group) bool { return g.sign == s })
+		if used {
+			parts = append(parts, p.paint(s.style, s.mark)+" "+s.meaning)
+		}
+	}
+	if len(parts) > 0 {
+		p.wrapped("", "", strings.Join(parts, "   "))
+		p.Printf("\n")
+	}
+}
+
+// group is one stage, or several instances of one block with the same sign.
+type group struct {
+	sign  sign
+	steps []*plan.Step
+}
+
+// mostInstances of one block are shown one by one.
+const mostInstances = 4
+
+func groupSteps(pl *plan.Plan, verbose bool) []group {
+	type id struct {
+		block addr.Address
+		mark  string
+	}
+	var groups []group
+	at := map[id]int{}
+	for _, s := range pl.Steps {
+		sg := signOf(s)
+		if sg == signKept && !verbose {
+			continue
+		}
+		k := id{s.Addr.Block(), sg.mark}
+		if i, ok := at[k]; ok {
+			groups[i].steps = append(groups[i].steps, s)
+			continue
+		}
+		at[k] = len(groups)
+		groups = append(groups, group{sg, []*plan.Step{s}})
+	}
+	var out []group
+	for _, g := range groups {
+		if !verbose && len(g.steps) > mostInstances {
+			out = append(out, g)
+			continue
+		}
+		for _, s := range g.steps {
+			out = append(out, group{g.sign, []*plan.Step{s}})
+		}
+	}
+	return out
+}
+
+func (g group) title() string {
+	if len(g.steps) == 1 {
+		return g.steps[0].Addr.String()
+	}
+	return fmt.Sprintf("%s (%d instances)", g.steps[0].Addr.Block(), len(g.steps))
+}
+
+// expectation says what the group costs.
+func (g group) expectation() string {
+	var usual time.Duration
+	var bytes int64
+	unknown, runs := 0, 0
+	for _, s := range g.steps {
+		bytes += s.RestoreBytes
+		if s.Given() || s.Action != plan.Run && s.Action != plan.Defer {
+			continue
+		}
+		runs++
+		usual += s.Usual
+		if s.Usual == 0 {
+			unknown++
+		}
+	}
+	switch {
+	case bytes > 0:
+		return plan.Bytes(bytes)
+	case runs == 0:
+		return ""
+	case unknown == runs:
+		return "time unknown"
+	case unknown > 0:
+		return fmt.Sprintf("usually %s, %d unknown", Duration(usual), unknown)
+	}
+	return "usually " + Duration(usual)
+}
+
+// group writes one entry. A single short reason stands beside the address.
+func (p *Printer) group(g group, column int) {
+	head := "  " + p.paint(g.sign.style, g.sign.mark) + " " + p.paint(bold, pad(g.title(), column))
+	reasons := groupReasons(g)
+	expect := g.expectation()
+	if len(reasons) == 0 {
+		p.row(head + note(expect))
+		return
+	}
+	if len(reasons) == 1 && len(reasons[0].files) == 0 {
+		line := head + "  " + reasons[0].text
+		if expect != "" {
+			line += p.paint(dim, ", "+expect)
+		}
+		if textWidth(line) <= p.width {
+			p.Printf("%s\n", line)
+			return
+		}
+	}
+	p.row(head + p.paint(dim, note(expect)))
+	for _, r := range reasons {
+		p.wrapped("      ", "        ", r.text)
+		for _, f := range r.files {
+			p.row("        " + f)
+		}
+	}
+}
+
+func note(s string) string {
+	if s == "" {
+		return ""
+	}
+	return "  " + s
+}
+
+// reason is a plan.Reason as lines.
+type reason struct {
+	text  string
+	files []string
+}
+
+// mostReasons of a group are shown.
+const mostReasons = 3
+
+// groupReasons returns a stage's reasons, or the commonest of a group's.
+func groupReasons(g group) []reason {
+	if len(g.steps) == 1 {
+		var rs []reason
+		for _, r := range g.steps[0].Reasons {
+			rs = append(rs, reason{r.Text, fileLines(r)})
+		}
+		return rs
+	}
+	count := map[string]int{}
+	var texts []string
+	for _, s := range g.steps {
+		for _, r := range s.Reasons {
+			if count[r.Text]++; count[r.Text] == 1 {
+				texts = append(texts, r.Text)
+			}
+		}
+	}
+	slices.SortStableFunc(texts, func(a, b string) int { return count[b] - count[a] })
+	var rs []reason
+	for i, t := range texts {
+		if i == mostReasons {
+			rs = append(rs, reason{text: fmt.Sprintf("and %s; flow plan -v shows each instance", Plural(len(texts)-i, "other reason"))})
+			break
+		}
+		if count[t] < len(g.steps) {
+			t = fmt.Sprintf("%s (%d of them)", t, count[t])
+		}
+		rs = append(rs, reason{text: t})
+	}
+	return rs
+}
+
+func fileLines(r plan.Reason) []string {
+	var lines []string
+	for _, f := range r.Files {
+		switch {
+		case f.Old.IsZero():
+			lines = append(lines, fmt.Sprintf("+ %s  %s", f.Path, plan.Bytes(f.New.Size)))
+		case f.New.IsZero():
+			lines = append(lines, fmt.Sprintf("- %s  %s", f.Path, plan.Bytes(f.Old.Size)))
+		default:
+			lines = append(lines, fmt.Sprintf("~ %s  %s", f.Path, sizes(f.Old.Size, f.New.Size)))
+		}
+	}
+	if r.More > 0 {
+		lines = append(lines, fmt.Sprintf("and %s", Plural(r.More, "more file")))
+	}
+	return lines
+}
+
+func sizes(before, after int64) string {
+	if before == after {
+		return "still " + plan.Bytes(after)
+	}
+	return plan.Bytes(before) + " → " + plan.Bytes(after)
+}

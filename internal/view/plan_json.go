@@ -1,0 +1,166 @@
+package view
+
+import (
+	"encoding/json"
+	"io"
+
+	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/digest"
+	"github.com/flow-pipelines/flow/engine/lock"
+	"github.com/flow-pipelines/flow/engine/plan"
+	"github.com/flow-pipelines/flow/engine/stage"
+)
+
+// FormatVersion is that of all JSON documents. Its first number changes when a
+// field is taken away or means something else, its second when one is added.
+const FormatVersion = "1.0"
+
+// writeJSON writes v as an indented document.
+func writeJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+// planJSON is the document of `flow plan --json`. Times are in seconds and
+// missing where unknown, sizes in bytes.
+type planJSON struct {
+	FormatVersion string `json:"format_version"`
+	// Targeted says that only a part of the pipeline was planned.
+	Targeted bool       `json:"targeted"`
+	Stages   []stepJSON `json:"stages"`
+	// Removed are the stages in flow.lock that the pipeline does not have.
+	Removed []addr.Address        `json:"removed"`
+	Outputs map[string]outputJSON `json:"outputs"`
+	// Summary counts the stages by their actions.
+	Summary  map[plan.Action]int `json:"summary"`
+	Forecast forecastJSON        `json:"forecast"`
+}
+
+type stepJSON struct {
+	Address addr.Address `json:"address"`
+	Type    string       `json:"type"`
+	// Action is keep, restore, run, defer or blocked.
+	Action  plan.Action  `json:"action"`
+	Reasons []reasonJSON `json:"reasons"`
+	// Key is missing while something that it depends on is not known.
+	Key string `json:"key,omitempty"`
+	// Given says that the stage stands for the user's own files.
+	Given        bool           `json:"given,omitempty"`
+	DependsOn    []addr.Address `json:"depends_on"`
+	Usual        float64        `json:"usual_seconds,omitempty"`
+	RestoreBytes int64          `json:"restore_bytes,omitempty"`
+	// Results and Metrics are what the stage will come to, where that is known.
+	Results []resultJSON  `json:"results,omitempty"`
+	Metrics stage.Metrics `json:"metrics,omitempty"`
+}
+
+type reasonJSON struct {
+	Kind   plan.ReasonKind `json:"kind"`
+	Text   string          `json:"text"`
+	Change *changeJSON     `json:"change,omitempty"`
+	Files  []fileJSON      `json:"files,omitempty"`
+	// MoreFiles differ, and are not listed.
+	MoreFiles int            `json:"more_files,omitempty"`
+	Stages    []addr.Address `json:"stages,omitempty"`
+}
+
+type fileJSON struct {
+	Path string    `json:"path"`
+	Old  *nodeJSON `json:"old,omitempty"`
+	New  *nodeJSON `json:"new,omitempty"`
+}
+
+// nodeJSON is content. Kind is file, executable, link or directory.
+type nodeJSON struct {
+	Digest digest.Digest `json:"digest"`
+	Kind   string        `json:"kind"`
+	Bytes  int64         `json:"bytes"`
+	Files  int64         `json:"files"`
+}
+
+type resultJSON struct {
+	Name string `json:"name"`
+	Path string `json:"path"`
+	nodeJSON
+}
+
+type forecastJSON struct {
+	Total        float64 `json:"total_seconds"`
+	CriticalPath float64 `json:"critical_path_seconds"`
+	// Unknown counts the stages that will or may run and never have.
+	Unknown      int   `json:"unknown_stages"`
+	RestoreBytes int64 `json:"restore_bytes"`
+}
+
+// PlanJSON writes a plan for programs.
+func PlanJSON(w io.Writer, pl *plan.Plan) error {
+	doc := planJSON{
+		FormatVersion: FormatVersion, Targeted: pl.Targeted,
+		Stages: make([]stepJSON, 0, len(pl.Steps)), Removed: list(pl.Removed),
+		Outputs: outputsJSON(pl.Outputs), Summary: map[plan.Action]int{},
+		Forecast: forecastJSON{
+			Total: pl.Forecast.Total.Seconds(), CriticalPath: pl.Forecast.CriticalPath.Seconds(),
+			Unknown: pl.Forecast.Unknown, RestoreBytes: pl.Forecast.RestoreBytes,
+		},
+	}
+	for _, a := range []plan.Action{plan.Keep, plan.Restore, plan.Run, plan.Defer, plan.Blocked} {
+		doc.Summary[a] = pl.Count(a)
+	}
+	for _, s := range pl.Steps {
+		doc.Stages = append(doc.Stages, stepToJSON(s))
+	}
+	return writeJSON(w, doc)
+}
+
+func stepToJSON(s *plan.Step) stepJSON {
+	j := stepJSON{
+		Address: s.Addr, Type: s.Addr.Type, Action: s.Action, Reasons: []reasonJSON{}, Given: s.Given(),
+		DependsOn: list(s.Stage.Deps), Usual: s.Usual.Seconds(), RestoreBytes: s.RestoreBytes, Metrics: s.Metrics,
+	}
+	if !s.Key.IsZero() {
+		j.Key = s.Key.String()
+	}
+	for _, r := range s.Reasons {
+		rj := reasonJSON{Kind: r.Kind, Text: r.Text, MoreFiles: r.More, Stages: r.Stages}
+		if r.Change != nil {
+			rj.Change = changeToJSON(*r.Change)
+		}
+		for _, f := range r.Files {
+			rj.Files = append(rj.Files, fileJSON{f.Path, nodeToJSON(f.Old), nodeToJSON(f.New)})
+		}
+		j.Reasons = append(j.Reasons, rj)
+	}
+	if s.Known {
+		j.Results = resultsToJSON(s.Results)
+	}
+	return j
+}
+
+func resultsToJSON(rs []lock.Result) []resultJSON {
+	out := make([]resultJSON, 0, len(rs))
+	for _, r := range rs {
+		j := resultJSON{Name: r.Name, Path: r.Path}
+		if n := nodeToJSON(r.Node); n != nil {
+			j.nodeJSON = *n
+		}
+		out = append(out, j)
+	}
+	return out
+}
+
+func nodeToJSON(n digest.Node) *nodeJSON {
+	if n.IsZero() {
+		return nil
+	}
+	return &nodeJSON{Digest: n.Digest, Kind: n.Kind.String(), Bytes: n.Size, Files: n.Files}
+}
+
+// list is s, written as [] if it is nil.
+func list[E any](s []E) []E {
+	if s == nil {
+		return []E{}
+	}
+	return s
+}

@@ -1,0 +1,118 @@
+package view
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/charmbracelet/x/ansi"
+)
+
+// Printer writes for people: in a width, with colours or without.
+type Printer struct {
+	w     io.Writer
+	color bool
+	width int  // at which prose is wrapped
+	cuts  bool // rows of tables end there, too
+}
+
+const (
+	// narrowest is the width below which lines are not wrapped any further.
+	narrowest = 20
+	// proseWidth is for output whose width is not known.
+	proseWidth = 80
+)
+
+// NewPrinter returns a Printer to w. width 0 is for a file or a pipe: prose is
+// wrapped as in a small terminal, and rows are as long as they are.
+func NewPrinter(w io.Writer, color bool, width int) *Printer {
+	if width <= 0 {
+		return &Printer{w: w, color: color, width: proseWidth}
+	}
+	return &Printer{w: w, color: color, width: max(width, narrowest), cuts: true}
+}
+
+// Printf writes as it is. A failing stream shows when it is flushed or closed,
+// or ends the process by a signal; no renderer could do more.
+func (p *Printer) Printf(format string, args ...any) { fmt.Fprintf(p.w, format, args...) }
+
+// The styles, by the numbers of ECMA-48.
+const (
+	bold    = "1"
+	dim     = "2"
+	red     = "31"
+	green   = "32"
+	yellow  = "33"
+	blue    = "34"
+	magenta = "35"
+	cyan    = "36"
+)
+
+// paint writes s in a style.
+func (p *Printer) paint(style, s string) string {
+	if !p.color || s == "" || style == "" {
+		return s
+	}
+	return "\x1b[" + style + "m" + s + "\x1b[0m"
+}
+
+// wrapped writes a text whose first line begins with first and the others with
+// rest, broken at spaces so that it fits.
+func (p *Printer) wrapped(first, rest, s string) {
+	lines := wrap(s, p.width-textWidth(rest))
+	for i, l := range lines {
+		if i == 0 {
+			p.Printf("%s%s\n", first, l)
+		} else {
+			p.Printf("%s%s\n", rest, l)
+		}
+	}
+}
+
+// textWidth is how many columns s takes.
+func textWidth(s string) int { return ansi.StringWidth(s) }
+
+// cut shortens s to so many columns.
+func cut(s string, columns int) string { return ansi.Truncate(s, max(columns, 1), "…") }
+
+// row writes one line of a table.
+func (p *Printer) row(s string) {
+	if p.cuts {
+		s = cut(s, p.width)
+	}
+	p.Printf("%s\n", strings.TrimRight(s, " "))
+}
+
+// pad fills s up to so many columns.
+func pad(s string, columns int) string {
+	if n := columns - textWidth(s); n > 0 {
+		return s + strings.Repeat(" ", n)
+	}
+	return s
+}
+
+// wrap breaks s into lines at spaces. A word that is longer than a line stays
+// whole: it is most often a path or a value that somebody wants to copy.
+func wrap(s string, columns int) []string {
+	return strings.Split(ansi.Wordwrap(s, max(columns, narrowest), ""), "\n")
+}
+
+// clean makes a line of a program's output harmless in a display: no control
+// sequences, and of a line that was overwritten with carriage returns (progress
+// bars) what stood there last.
+func clean(line string) string {
+	line = ansi.Strip(line)
+	line = strings.TrimRight(line, "\r")
+	if i := strings.LastIndexByte(line, '\r'); i >= 0 {
+		line = line[i+1:]
+	}
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\t':
+			return ' '
+		case r < ' ' || r == 0x7f:
+			return -1
+		}
+		return r
+	}, line)
+}

@@ -1,0 +1,292 @@
+package view
+
+import (
+	"encoding/json"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/flow-pipelines/flow/engine"
+	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/key"
+	"github.com/flow-pipelines/flow/engine/lock"
+	"github.com/flow-pipelines/flow/engine/plan"
+	"github.com/flow-pipelines/flow/engine/runs"
+	"github.com/flow-pipelines/flow/engine/stage"
+)
+
+// Status writes a line a stage: its state, and the metrics that flow.lock has.
+func (p *Printer) Status(pl *plan.Plan, locked *lock.Lock, running []*runs.Past) {
+	p.running(running)
+	var t table
+	for _, s := range pl.Steps {
+		sg := signOf(s)
+		state := stateOf(s)
+		text := ""
+		if len(s.Reasons) > 0 && s.Action != plan.Keep {
+			text = s.Reasons[0].Text
+		} else if ls := locked.Get(s.Addr); ls != nil {
+			text = metricsLine(ls.Metrics, 4)
+		}
+		t.row(p.paint(sg.style, sg.mark)+" "+s.Addr.String(), p.paint(sg.style, state), text)
+	}
+	for _, a := range pl.Removed {
+		t.row(p.paint(signGone.style, signGone.mark)+" "+a.String(), p.paint(signGone.style, "gone"), "no longer in the pipeline")
+	}
+	t.print(p)
+}
+
+func stateOf(s *plan.Step) string {
+	switch signOf(s) {
+	case signKept:
+		return "ok"
+	case signRestore:
+		return "missing"
+	case signMaybe:
+		return "may change"
+	case signBlocked:
+		return "blocked"
+	case signNew:
+		return "new"
+	}
+	return "changed"
+}
+
+func (p *Printer) running(rs []*runs.Past) {
+	for _, r := range rs {
+		p.wrapped("", "  ", p.paint(bold, "An apply is running")+": "+r.ID+", process "+itoa(r.PID)+", since "+r.Started.Local().Format("15:04:05")+". Its lines: flow logs -f")
+	}
+	if len(rs) > 0 {
+		p.Printf("\n")
+	}
+}
+
+// StatusJSON writes the same for programs.
+func StatusJSON(w io.Writer, pl *plan.Plan, locked *lock.Lock, running []*runs.Past) error {
+	type stageJSON struct {
+		Address addr.Address  `json:"address"`
+		State   string        `json:"state"`
+		Action  plan.Action   `json:"action"`
+		Reasons []string      `json:"reasons"`
+		Metrics stage.Metrics `json:"metrics,omitempty"`
+	}
+	doc := struct {
+		FormatVersion string         `json:"format_version"`
+		Running       []string       `json:"running"`
+		Stages        []stageJSON    `json:"stages"`
+		Removed       []addr.Address `json:"removed"`
+	}{FormatVersion, []string{}, []stageJSON{}, list(pl.Removed)}
+	for _, r := range running {
+		doc.Running = append(doc.Running, r.ID)
+	}
+	for _, s := range pl.Steps {
+		j := stageJSON{Address: s.Addr, State: stateOf(s), Action: s.Action, Reasons: []string{}}
+		for _, r := range s.Reasons {
+			j.Reasons = append(j.Reasons, r.Text)
+		}
+		if ls := locked.Get(s.Addr); ls != nil {
+			j.Metrics = ls.Metrics
+		}
+		doc.Stages = append(doc.Stages, j)
+	}
+	return writeJSON(w, doc)
+}
+
+// metricsLine writes the first few numbers of metrics, those at the top first.
+func metricsLine(m stage.Metrics, most int) string {
+	leaves, err := lock.Flatten(m)
+	if err != nil {
+		return ""
+	}
+	leaves = slices.DeleteFunc(leaves, func(l key.Leaf) bool { return strings.HasPrefix(l.Value, "[") || strings.HasPrefix(l.Value, "{") })
+	slices.SortStableFunc(leaves, func(a, b key.Leaf) int {
+		return strings.Count(a.Path, ".") + strings.Count(a.Path, "[") - strings.Count(b.Path, ".") - strings.Count(b.Path, "[")
+	})
+	var parts []string
+	for _, l := range leaves {
+		if len(parts) == most {
+			break
+		}
+		parts = append(parts, l.Path+" "+leafText(l.Value))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// Recorded writes one line for each stage in flow.lock.
+func (p *Printer) Recorded(stages []*lock.Stage) {
+	var t table
+	for _, s := range stages {
+		var size int64
+		for _, r := range s.Results {
+			size += r.Node.Size
+		}
+		t.row(s.Addr.String(), p.paint(dim, s.Key.Short()), plan.Bytes(size), metricsLine(s.Metrics, 4))
+	}
+	t.print(p)
+}
+
+// RecordedStage writes all that flow.lock has of one stage.
+func (p *Printer) RecordedStage(s *lock.Stage) {
+	p.Printf("%s\n", p.paint(bold, s.Addr.String()))
+	p.Printf("  key  %s\n", s.Key)
+	p.facts("made from", s.Manifest, func(k key.Kind) bool { return k != key.Output && k != key.MetricsFile })
+	if len(s.Results) > 0 {
+		p.Printf("\n  outputs\n")
+		t := table{indent: "    "}
+		for _, r := range s.Results {
+			t.row(r.Name, r.Path, nodeText(r.Node), p.paint(dim, r.Node.Digest.Short()))
+		}
+		t.print(p)
+	}
+	leaves, err := lock.Flatten(s.Metrics)
+	if err != nil || len(leaves) == 0 {
+		return
+	}
+	p.Printf("\n  metrics\n")
+	t := table{indent: "    "}
+	for _, l := range leaves {
+		t.row(l.Path, leafText(l.Value))
+	}
+	t.print(p)
+}
+
+func (p *Printer) facts(title string, m key.Manifest, want func(key.Kind) bool) {
+	t := table{indent: "    "}
+	for _, f := range m {
+		if !want(f.Kind) {
+			continue
+		}
+		value := f.Value
+		switch f.Kind {
+		case key.Input:
+			n := inputNode(f.Value)
+			value = nodeText(n) + "  " + p.paint(dim, n.Digest.Short())
+		case key.TypeFact:
+			value = "version " + value
+		}
+		t.row(f.Kind.String(), f.Name, value)
+	}
+	if len(t.rows) > 0 {
+		p.Printf("\n  %s\n", title)
+		t.print(p)
+	}
+}
+
+type recordedJSON struct {
+	Address  addr.Address  `json:"address"`
+	Key      string        `json:"key"`
+	Manifest []factJSON    `json:"manifest"`
+	Results  []resultJSON  `json:"results"`
+	Metrics  stage.Metrics `json:"metrics,omitempty"`
+}
+
+type factJSON struct {
+	Kind  string `json:"kind"`
+	Name  string `json:"name,omitempty"`
+	Value string `json:"value"`
+}
+
+// RecordedJSON writes stages as flow.lock has them.
+func RecordedJSON(w io.Writer, stages []*lock.Stage) error {
+	doc := struct {
+		FormatVersion string         `json:"format_version"`
+		Stages        []recordedJSON `json:"stages"`
+	}{FormatVersion, []recordedJSON{}}
+	for _, s := range stages {
+		j := recordedJSON{Address: s.Addr, Key: s.Key.String(), Manifest: []factJSON{}, Results: resultsToJSON(s.Results), Metrics: s.Metrics}
+		for _, f := range s.Manifest {
+			j.Manifest = append(j.Manifest, factJSON{f.Kind.String(), f.Name, f.Value})
+		}
+		doc.Stages = append(doc.Stages, j)
+	}
+	return writeJSON(w, doc)
+}
+
+// Runs writes a line for each run, newest first.
+func (p *Printer) Runs(rs []*runs.Past) {
+	var t table
+	for _, r := range rs {
+		took := ""
+		if !r.Ended.IsZero() {
+			took = Duration(r.Ended.Sub(r.Started))
+		}
+		t.row(r.ID, r.Started.Local().Format("2006-01-02 15:04"), took, p.paint(statusStyle(r.Status), string(r.Status)), countsText(r.Counts))
+	}
+	t.print(p)
+}
+
+func statusStyle(s runs.Status) string {
+	switch s {
+	case runs.Succeeded:
+		return green
+	case runs.Failed, runs.Interrupted:
+		return red
+	case runs.Running:
+		return cyan
+	case runs.Cancelled:
+	}
+	return yellow
+}
+
+// Run writes all that is recorded of a run.
+func (p *Printer) Run(r *runs.Past, logs []string) {
+	t := table{}
+	t.row("run", p.paint(bold, r.ID))
+	t.row("status", p.paint(statusStyle(r.Status), string(r.Status)))
+	t.row("command", strings.Join(r.Command, " "))
+	t.row("started", r.Started.Local().Format("2006-01-02 15:04:05"))
+	if !r.Ended.IsZero() {
+		t.row("took", Duration(r.Ended.Sub(r.Started)))
+	}
+	if r.Commit != "" {
+		commit := r.Commit
+		if r.Dirty {
+			commit += ", with changes"
+		}
+		t.row("commit", commit)
+	}
+	t.row("machine", r.Host)
+	t.row("flow", r.Flow)
+	if c := countsText(r.Counts); c != "" {
+		t.row("stages", c)
+	}
+	t.row("files", r.Dir)
+	t.print(p)
+	if len(logs) > 0 {
+		p.Printf("\nlogs\n")
+		for _, l := range logs {
+			p.Printf("  %s\n", l)
+		}
+	}
+}
+
+// RunsJSON writes the records of runs.
+func RunsJSON(w io.Writer, rs []*runs.Past) error {
+	doc := struct {
+		FormatVersion string            `json:"format_version"`
+		Runs          []json.RawMessage `json:"runs"`
+	}{FormatVersion, []json.RawMessage{}}
+	for _, r := range rs {
+		b, err := json.Marshal(r.Record)
+		if err != nil {
+			return err
+		}
+		doc.Runs = append(doc.Runs, b)
+	}
+	return writeJSON(w, doc)
+}
+
+// RunJSON writes the record of one run.
+func RunJSON(w io.Writer, r *runs.Past) error { return writeJSON(w, r.Record) }
+
+// CheckoutJSON writes what a checkout did.
+func CheckoutJSON(w io.Writer, rep *engine.CheckoutReport) error {
+	return writeJSON(w, struct {
+		FormatVersion string            `json:"format_version"`
+		Restored      []string          `json:"restored"`
+		Kept          int               `json:"kept"`
+		Edited        []string          `json:"edited"`
+		Missing       []string          `json:"missing"`
+		Trashed       map[string]string `json:"trashed"`
+	}{FormatVersion, list(rep.Restored), rep.Kept, list(rep.Edited), list(rep.Missing), rep.Trashed})
+}
