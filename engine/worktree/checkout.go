@@ -82,7 +82,7 @@ func (w *Worktree) Checkout(ctx context.Context, path string, f Filter, node dig
 		return Summary{}, err
 	}
 	err = c.at(ctx, abs, node)
-	return c.summary(), listError("check out", path, err)
+	return c.summary(), wrap("check out", path, err)
 }
 
 func (c *checkout) at(ctx context.Context, abs string, node digest.Node) error {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -22,7 +21,7 @@ func (w *Worktree) Hash(ctx context.Context, path string, f Filter) (digest.Node
 	}
 	s := &scan{Worktree: w, filter: f, cached: true, top: p}
 	n, err := s.run(ctx, w.abs(p))
-	return n, listError("hash", path, err)
+	return n, wrap("hash", path, err)
 }
 
 // HashAll is Hash for many paths at once; what is not there is the zero Node.
@@ -71,14 +70,8 @@ func (w *Worktree) List(ctx context.Context, path string, f Filter) ([]File, err
 		return nil
 	}
 	if _, err := s.run(ctx, w.abs(p)); err != nil {
-		return nil, listError("list", path, err)
+		return nil, wrap("list", path, err)
 	}
 	slices.SortFunc(files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
 	return files, nil
-}
-
-// hashAbs is hash without the stat cache, for a path outside of the worktree.
-func (w *Worktree) hashAbs(ctx context.Context, abs string) (digest.Node, error) {
-	s := &scan{Worktree: w}
-	return s.run(ctx, filepath.Clean(abs))
 }

@@ -286,8 +286,8 @@ func (s *scan) remember(ctx context.Context, d *directory, names []string, known
 	return s.cache.put(ctx, join(s.top, d.rel), files)
 }
 
-// listError wraps an error with what was being done to which path.
-func listError(what, path string, err error) error {
+// wrap completes an error with what was being done to which path.
+func wrap(what, path string, err error) error {
 	if err == nil {
 		return nil
 	}

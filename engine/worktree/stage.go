@@ -37,10 +37,10 @@ func (w *Worktree) Stage(ctx context.Context, path string, node digest.Node, dir
 	s := &staging{Worktree: w, top: p, stamps: map[string]stamp{}}
 	dst := filepath.Join(dir, filepath.FromSlash(p))
 	if err := os.MkdirAll(filepath.Dir(dst), 0o777); err != nil {
-		return Summary{}, listError("lay out", path, err)
+		return Summary{}, wrap("lay out", path, err)
 	}
 	if err := s.node(ctx, dst, "", node); err != nil {
-		return s.summary(), listError("lay out", path, err)
+		return s.summary(), wrap("lay out", path, err)
 	}
 	w.mu.Lock()
 	w.staged[dst] = s.stamps
@@ -186,7 +186,7 @@ func (w *Worktree) Verify(ctx context.Context, path string, node digest.Node, di
 	delete(w.staged, dst)
 	w.mu.Unlock()
 	v := &verifying{Worktree: w, stamps: stamps}
-	return listError("verify", path, v.node(ctx, dst, "", node))
+	return wrap("verify", path, v.node(ctx, dst, "", node))
 }
 
 // verifying is one call of Verify.

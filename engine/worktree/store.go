@@ -90,7 +90,7 @@ func (w *Worktree) keep(ctx context.Context, path string, f Filter, want digest.
 	}
 	batch, err := w.store.NewBatch(ctx)
 	if err != nil {
-		return listError("store", path, err)
+		return wrap("store", path, err)
 	}
 	defer batch.Close()
 	k := &keeper{Worktree: w, batch: batch, content: content}
@@ -113,7 +113,7 @@ func (w *Worktree) keep(ctx context.Context, path string, f Filter, want digest.
 	if err == nil {
 		err = batch.Commit(ctx)
 	}
-	return listError("store", path, err)
+	return wrap("store", path, err)
 }
 
 // Collect hashes the file or directory at absPath, which lies outside of the
@@ -123,7 +123,7 @@ func (w *Worktree) keep(ctx context.Context, path string, f Filter, want digest.
 func (w *Worktree) Collect(ctx context.Context, absPath string) (digest.Node, error) {
 	batch, err := w.store.NewBatch(ctx)
 	if err != nil {
-		return digest.Node{}, listError("collect", absPath, err)
+		return digest.Node{}, wrap("collect", absPath, err)
 	}
 	defer batch.Close()
 	k := &keeper{Worktree: w, batch: batch, content: true, move: true}
@@ -149,5 +149,5 @@ func (w *Worktree) Collect(ctx context.Context, absPath string) (digest.Node, er
 	if err == nil {
 		err = batch.Commit(ctx)
 	}
-	return n, listError("collect", absPath, err)
+	return n, wrap("collect", absPath, err)
 }
