@@ -144,31 +144,34 @@ func hashText(s string, roles []role) any {
 	if len(roles) == 0 {
 		return s
 	}
-	// Longer paths first, so that out/a/b is not taken for out/a and "/b".
+	if strings.ContainsRune(s, 0) {
+		return s // it would be taken for the separator below
+	}
+	// Longer paths first, so that out/a/b is not taken for out/a and "/b". A
+	// Replacer looks for all of them in one pass; a text can name thousands.
 	ordered := slices.Clone(roles)
 	slices.SortStableFunc(ordered, func(a, b role) int { return len(b.path) - len(a.path) })
+	pairs := make([]string, 0, 2*len(ordered))
+	for i, r := range ordered {
+		pairs = append(pairs, r.path, "\x00"+strconv.Itoa(i)+"\x00")
+	}
 	var parts []any
-	rest := s
-	for rest != "" {
-		at, best := -1, role{}
-		for _, r := range ordered {
-			if i := strings.Index(rest, r.path); i >= 0 && (at < 0 || i < at) {
-				at, best = i, r
+	for i, part := range strings.Split(strings.NewReplacer(pairs...).Replace(s), "\x00") {
+		if i%2 == 0 {
+			if part != "" {
+				parts = append(parts, part)
 			}
+			continue
 		}
-		if at < 0 {
-			parts = append(parts, rest)
-			break
+		n, err := strconv.Atoi(part)
+		if err != nil {
+			panic("BUG: a separator in a text without one: " + err.Error())
 		}
-		if at > 0 {
-			parts = append(parts, rest[:at])
-		}
-		if best.name == "" {
-			parts = append(parts, map[string]any{"output": best.output})
+		if r := ordered[n]; r.name == "" {
+			parts = append(parts, map[string]any{"output": r.output})
 		} else {
-			parts = append(parts, map[string]any{"input": best.name})
+			parts = append(parts, map[string]any{"input": r.name})
 		}
-		rest = rest[at+len(best.path):]
 	}
 	if len(parts) == 0 {
 		return s

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -154,6 +155,16 @@ func step(key string) string {
 // Diagnose turns what a stage type complained about, at planning time or in a
 // run, into diagnostics at the right lines.
 func (p *Pipeline) Diagnose(a addr.Address, err error) hcl.Diagnostics {
+	var sensitive []string
+	if in := p.evaluateBase().instance(a); in != nil {
+		sensitive = in.stage.Sensitive
+	}
+	return p.diagnose(a, err, sensitive)
+}
+
+// diagnose does so for a stage whose sensitive arguments are given: what is
+// said about them may quote them, and is not shown.
+func (p *Pipeline) diagnose(a addr.Address, err error, sensitive []string) hcl.Diagnostics {
 	var many stage.Problems
 	var one *stage.Problem
 	switch {
@@ -165,11 +176,15 @@ func (p *Pipeline) Diagnose(a addr.Address, err error) hcl.Diagnostics {
 	}
 	var diags hcl.Diagnostics
 	for _, problem := range many {
-		detail := problem.Detail
+		summary, detail := problem.Summary, problem.Detail
+		if steps := splitPath(problem.Path); len(steps) > 0 && slices.Contains(sensitive, steps[0]) {
+			summary = fmt.Sprintf("%s cannot have this value", problem.Path)
+			detail = "The reason is not shown, for the value is sensitive."
+		}
 		if !a.Key.IsZero() {
 			detail = strings.TrimPrefix(detail+fmt.Sprintf("\n\nThis is in %s.", a), "\n\n")
 		}
-		diags = append(diags, errorAt(p.ArgRange(a, problem.Path), problem.Summary, detail))
+		diags = append(diags, errorAt(p.ArgRange(a, problem.Path), summary, detail))
 	}
 	return diags
 }

@@ -42,9 +42,7 @@ func (f *found) add(marks cty.ValueMarks) {
 			f.instance(m.addr)
 		case outputMark:
 			f.instance(m.addr)
-			if !slices.Contains(f.outputs, m) {
-				f.outputs = append(f.outputs, m)
-			}
+			f.outputs = append(f.outputs, m)
 		case sensitiveMark:
 			f.sensitive = true
 		case brokenMark:
@@ -55,6 +53,7 @@ func (f *found) add(marks cty.ValueMarks) {
 		slices.SortFunc(f.outputs, func(a, b outputMark) int {
 			return cmp.Or(addr.Compare(a.addr, b.addr), cmp.Compare(a.output, b.output))
 		})
+		f.outputs = slices.Compact(f.outputs)
 	}
 }
 

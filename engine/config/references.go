@@ -29,18 +29,20 @@ type reference struct {
 // they are evaluated in.
 type scope struct {
 	refs  []reference // in the order of the text, a node once
-	each  *hcl.Range  // first use of each.…
+	seen  map[node]bool
+	each  *hcl.Range // first use of each.…
 	count *hcl.Range
 	self  *hcl.Range
 }
 
 func (s *scope) add(to node, rng hcl.Range) {
-	for i := range s.refs {
-		if s.refs[i].to == to {
-			return
-		}
+	if s.seen == nil {
+		s.seen = map[node]bool{}
 	}
-	s.refs = append(s.refs, reference{to, rng})
+	if !s.seen[to] {
+		s.seen[to] = true
+		s.refs = append(s.refs, reference{to, rng})
+	}
 }
 
 func (s *scope) merge(other *scope) {

@@ -82,7 +82,7 @@ func (ev *evaluation) resolve(b *block, a addr.Address, before *instance) *insta
 	if e.failed {
 		return in
 	}
-	job, ok := ev.job(b, a, e.request())
+	job, ok := e.job()
 	if !ok {
 		return in
 	}
@@ -104,17 +104,17 @@ func (ev *evaluation) ownOutputs(b *block, a addr.Address) ([]outputMark, bool) 
 	if e.failed {
 		return nil, false
 	}
-	job, ok := ev.job(b, a, e.request())
+	job, ok := e.job()
 	if !ok {
 		return nil, false
 	}
 	return ev.outputsOf(b, a, job)
 }
 
-func (ev *evaluation) job(b *block, a addr.Address, req *stage.Request) (*stage.Job, bool) {
-	job, err := b.typ.typ.Job(req)
+func (e *encoder) job() (*stage.Job, bool) {
+	job, err := e.b.typ.typ.Job(e.request())
 	if err != nil {
-		ev.diags = append(ev.diags, ev.p.Diagnose(a, err)...)
+		e.ev.diags = append(e.ev.diags, e.ev.p.diagnose(e.addr, err, e.names.sensitive)...)
 		return nil, false
 	}
 	return job, true

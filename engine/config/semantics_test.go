@@ -431,6 +431,16 @@ func BenchmarkInstances(b *testing.B) {
 	}
 }
 
+// One text that names 10,000 outputs must not cost their square.
+func BenchmarkFanIn(b *testing.B) {
+	for _, n := range []int{1000, 10_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			dir := project(b, map[string]string{"a.hcl": fmt.Sprintf("exec \"t\" {\n count = %d\n command = [\"t\"]\n outputs = { o = \"o/${count.index}\" }\n}\nexec \"all\" {\n command = [join(\" \", exec.t[*].path)]\n}\n", n)})
+			bench(b, dir, n+1)
+		})
+	}
+}
+
 func BenchmarkBlocks(b *testing.B) {
 	for _, n := range []int{1000, 10_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
