@@ -2,6 +2,7 @@ package worktree
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"time"
 
@@ -32,7 +33,7 @@ func (w *Worktree) hashFile(ctx context.Context, dirfd int, name string, follow 
 	if err != nil {
 		return d, at, false, &fs.PathError{Op: "open", Path: name, Err: err}
 	}
-	defer unix.Close(fd)
+	defer func() { _ = unix.Close(fd) }()
 	before, err := fstat(fd, name)
 	if err != nil {
 		return d, at, false, err
@@ -77,7 +78,7 @@ func fstat(fd int, name string) (stamp, error) {
 func retry(call func() (int, error)) (int, error) {
 	for {
 		n, err := call()
-		if err != unix.EINTR {
+		if !errors.Is(err, unix.EINTR) {
 			return n, err
 		}
 	}

@@ -92,7 +92,7 @@ func (w *Worktree) keep(ctx context.Context, path string, f Filter, want digest.
 	if err != nil {
 		return wrap("store", path, err)
 	}
-	defer batch.Close()
+	defer func() { _ = batch.Close() }()
 	k := &keeper{Worktree: w, batch: batch, content: content}
 	s := &scan{Worktree: w, filter: f, cached: true, top: p, visit: k.directory}
 	s.visitFile = func(ctx context.Context, abs string, e entry) error {
@@ -125,7 +125,7 @@ func (w *Worktree) Collect(ctx context.Context, absPath string) (digest.Node, er
 	if err != nil {
 		return digest.Node{}, wrap("collect", absPath, err)
 	}
-	defer batch.Close()
+	defer func() { _ = batch.Close() }()
 	k := &keeper{Worktree: w, batch: batch, content: true, move: true}
 	s := &scan{Worktree: w, visit: k.directory}
 	s.visitFile = func(ctx context.Context, abs string, e entry) error {

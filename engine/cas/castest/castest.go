@@ -294,7 +294,7 @@ func batchClosed(t *testing.T, h Harness) {
 func batchAfterError(t *testing.T, h Harness) {
 	s := h.New(t)
 	b := newBatch(t, s)
-	defer b.Close()
+	defer func() { _ = b.Close() }()
 	good, d := content(1000)
 	_, other := content(1001)
 	var e *cas.MismatchError

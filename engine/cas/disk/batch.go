@@ -51,7 +51,7 @@ func (s *Store) Put(ctx context.Context, d digest.Digest, r io.Reader) error {
 	if err != nil {
 		return err
 	}
-	defer b.Close()
+	defer func() { _ = b.Close() }()
 	if err := b.Put(ctx, d, r); err != nil {
 		return err
 	}

@@ -225,7 +225,7 @@ func (s *Store) Verify(ctx context.Context, d digest.Digest) error {
 	if err != nil {
 		return err
 	}
-	defer o.Close()
+	defer func() { _ = o.Close() }()
 	_, err = s.copy(ctx, io.Discard, o)
 	return err
 }

@@ -31,7 +31,7 @@ func (o *object) Read(p []byte) (int, error) {
 	if err == nil {
 		return n, nil
 	}
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		if got := o.h.Sum(); got != o.d {
 			err = o.store.setAside(o.d, o.f, got, nil)
 		}

@@ -43,7 +43,7 @@ func (s *Store) Place(ctx context.Context, d digest.Digest, dst string, want Wan
 	if err != nil {
 		return 0, err
 	}
-	defer o.Close()
+	defer func() { _ = o.Close() }()
 	info, err := o.f.Stat()
 	if err != nil {
 		return 0, fmt.Errorf("place object %s: %w", d.Short(), err)
@@ -86,9 +86,8 @@ func (s *Store) hardlink(ctx context.Context, o *object, dst string) (bool, erro
 	}
 	// An object that somebody has made writable is made read-only again.
 	if linked.Mode().Perm() != objectPerm {
-		if err := os.Chmod(dst, objectPerm); err != nil {
-			_ = os.Remove(dst)
-			return false, nil
+		if os.Chmod(dst, objectPerm) != nil { // another user's: a copy, then
+			return false, os.Remove(dst)
 		}
 	}
 	if err := s.ensureGood(ctx, o); err != nil {

@@ -69,7 +69,7 @@ func lockDir(name string, how int) (*os.File, error) {
 	}
 	for {
 		err = unix.Flock(int(dir.Fd()), how)
-		if err != unix.EINTR {
+		if !errors.Is(err, unix.EINTR) {
 			break
 		}
 	}
