@@ -50,7 +50,34 @@ func (c *conditional) Value(ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
 	return v, append(diags, more...)
 }
 
-// refineBody puts conditionals in the place of HCL's in all of a body.
+// index is HCL's C[K] with two differences: the marks of K reach the result,
+// which HCL drops for objects; and while K is unknown the result may be any
+// element, so that it carries the marks of them all.
+type index struct{ *hclsyntax.IndexExpr }
+
+var _ hclsyntax.Expression = (*index)(nil)
+
+func (x *index) Value(ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
+	collection, diags := x.Collection.Value(ctx)
+	key, more := x.Key.Value(ctx)
+	diags = append(diags, more...)
+	if diags.HasErrors() {
+		return cty.DynamicVal, diags
+	}
+	v, more := hcl.Index(collection, key, &x.BracketRange)
+	if more.HasErrors() {
+		return v, append(diags, more...)
+	}
+	bare, keyMarks := key.Unmark()
+	v = v.WithMarks(keyMarks)
+	if !bare.IsKnown() {
+		_, all := collection.UnmarkDeep()
+		v = v.WithMarks(all)
+	}
+	return v, diags
+}
+
+// refineBody puts these in the place of HCL's in all of a body.
 func refineBody(b *hclsyntax.Body) {
 	for _, a := range b.Attributes {
 		a.Expr = refine(a.Expr)
@@ -93,6 +120,7 @@ func refine(e hclsyntax.Expression) hclsyntax.Expression {
 		e.Source, e.Each = refine(e.Source), refine(e.Each)
 	case *hclsyntax.IndexExpr:
 		e.Collection, e.Key = refine(e.Collection), refine(e.Key)
+		return &index{e}
 	case *hclsyntax.RelativeTraversalExpr:
 		e.Source = refine(e.Source)
 	case *hclsyntax.TemplateExpr:
