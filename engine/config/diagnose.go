@@ -331,16 +331,21 @@ func explainStep(v cty.Value, name string, isAttr bool, text, owner string) (sum
 		}
 		return fmt.Sprintf("%s has no %q", owner, name), detail
 	case isInstances(v) && v.LengthInt() > 0:
-		var names []string
+		var keys, names []string
 		for it := v.ElementIterator(); it.Next(); {
 			k, _ := it.Element()
+			keys = append(keys, literalText(k))
 			names = append(names, fmt.Sprintf("%s[%s]", text, literal(k)))
 		}
 		if isAttr {
 			return fmt.Sprintf("%s stands for several stages", text),
 				fmt.Sprintf("The block has for_each or count. Name one of its instances: %s.", list(names, 5))
 		}
-		return fmt.Sprintf("%s has no instance %q", text, name), fmt.Sprintf("There is %s.%s", list(names, 8), guess(fmt.Sprintf("%s[%q]", text, name), names))
+		detail = fmt.Sprintf("There is %s.", list(names, 8))
+		if s := closest(name, keys); s != "" {
+			detail += fmt.Sprintf(" Did you mean %s?", names[slices.Index(keys, s)])
+		}
+		return fmt.Sprintf("%s has no instance %q", text, name), detail
 	case owner != "" && strings.HasSuffix(text, ".metrics") && v.Type().IsObjectType():
 		return fmt.Sprintf("%s has no metric %q", owner, name), fmt.Sprintf("Its last run gave these metrics: %s.%s", list(mapKeys(v.Type().AttributeTypes()), 20), guess(name, mapKeys(v.Type().AttributeTypes())))
 	case v.Type().IsObjectType():

@@ -58,7 +58,7 @@ func (p *projectFiles) load(clean string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot read %s: %w", clean, pathless(err))
 	}
-	defer f.Close() //nolint:errcheck // read only
+	defer f.Close()
 	info, err := f.Stat()
 	switch {
 	case err != nil:
@@ -135,7 +135,7 @@ func (p *projectFiles) exists(name string) (bool, error) {
 	if err != nil {
 		return false, nil //nolint:nilerr // what cannot be opened is not there to be used
 	}
-	defer f.Close() //nolint:errcheck // read only
+	defer f.Close()
 	info, err := f.Stat()
 	return err == nil && info.Mode().IsRegular(), nil
 }
@@ -152,7 +152,7 @@ func (p *projectFiles) set(dir, pattern string) (cty.Value, error) {
 	if err != nil {
 		return cty.NilVal, pathless(err)
 	}
-	defer root.Close() //nolint:errcheck // read only
+	defer root.Close()
 	sub, err := fs.Sub(root.FS(), clean)
 	if err != nil {
 		return cty.NilVal, pathless(err)

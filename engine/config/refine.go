@@ -65,16 +65,44 @@ func (x *index) Value(ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
 		return cty.DynamicVal, diags
 	}
 	v, more := hcl.Index(collection, key, &x.BracketRange)
+	bare, keyMarks := key.Unmark()
 	if more.HasErrors() {
+		if _, secret := keyMarks[sensitiveMark{}]; !secret {
+			x.explain(collection, bare, more)
+		}
 		return v, append(diags, more...)
 	}
-	bare, keyMarks := key.Unmark()
 	v = v.WithMarks(keyMarks)
 	if !bare.IsKnown() {
 		_, all := collection.UnmarkDeep()
 		v = v.WithMarks(all)
 	}
 	return v, diags
+}
+
+// explain says which keys there are.
+func (x *index) explain(collection, key cty.Value, diags hcl.Diagnostics) {
+	t, more := hcl.AbsTraversalForExpr(x.Collection)
+	if more.HasErrors() || key.IsNull() || !key.IsKnown() || !key.Type().IsPrimitiveType() {
+		return
+	}
+	collection, _ = collection.Unmark()
+	text := t.RootName()
+	for _, s := range t[1:] {
+		switch s := s.(type) {
+		case hcl.TraverseAttr:
+			text += "." + s.Name
+		case hcl.TraverseIndex:
+			text += "[" + literal(s.Key) + "]"
+		}
+	}
+	owner := ""
+	if isStage(collection) {
+		owner = addressOf(collection)
+	}
+	if summary, detail := explainStep(collection, literalText(key), false, text, owner); summary != "" {
+		diags[0].Summary, diags[0].Detail = summary, detail
+	}
 }
 
 // refineBody puts these in the place of HCL's in all of a body.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -154,7 +155,8 @@ func convertTo(v cty.Value, want cty.Type, rng hcl.Range) (cty.Value, hcl.Diagno
 
 // explainConversion is cty's reason, with the place within the value.
 func explainConversion(err error) string {
-	if p, ok := err.(cty.PathError); ok && len(p.Path) > 0 {
+	var p cty.PathError
+	if errors.As(err, &p) && len(p.Path) > 0 {
 		var b strings.Builder
 		for _, s := range p.Path {
 			switch s := s.(type) {
