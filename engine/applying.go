@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
+	"sync"
 
 	"github.com/flow-pipelines/flow/engine/apply"
 	"github.com/flow-pipelines/flow/engine/event"
@@ -28,6 +29,16 @@ func (p *Project) Apply(ctx context.Context, o ApplyOptions) (*Report, error) {
 		sink = func(event.Event) {}
 	}
 	start := p.opts.Clock()
+	var sinking sync.Mutex // events come one at a time, from whoever
+	raw := sink
+	sink = func(e event.Event) {
+		sinking.Lock()
+		defer sinking.Unlock()
+		raw(e)
+	}
+	defer p.warnWith(p.warnWith(func(text string) {
+		sink(event.Event{Time: p.opts.Clock(), Kind: event.Warning, Text: text})
+	}))
 	release, err := p.hold(ctx, func(holder string) {
 		sink(event.Event{Time: p.opts.Clock(), Kind: event.Waiting, Text: "another flow is at work in this project (" + holder + "); waiting until it has finished"})
 	})

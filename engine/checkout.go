@@ -77,12 +77,12 @@ func (p *Project) Checkout(ctx context.Context, o CheckoutOptions) (*CheckoutRep
 			continue
 		}
 		for _, r := range s.Results {
-			if err := c.result(ctx, s, r); err != nil {
+			if err := c.result(ctx, r); err != nil {
 				return c.rep, fmt.Errorf("%s: %w", s.Addr, err)
 			}
 		}
 	}
-	return c.rep, p.files.Flush(ctx)
+	return c.rep, p.flush(ctx)
 }
 
 type checkout struct {
@@ -92,7 +92,7 @@ type checkout struct {
 	rep     *CheckoutReport
 }
 
-func (c *checkout) result(ctx context.Context, s *lock.Stage, r lock.Result) error {
+func (c *checkout) result(ctx context.Context, r lock.Result) error {
 	o, ok := c.filters[r.Path]
 	if !ok {
 		o = stage.Output{Path: r.Path}
@@ -122,9 +122,6 @@ func (c *checkout) result(ctx context.Context, s *lock.Stage, r lock.Result) err
 	var damaged *cas.DamagedError
 	if errors.As(err, &damaged) {
 		c.rep.Missing = append(c.rep.Missing, r.Path)
-		if c.opts.Sink != nil {
-			c.opts.Sink(event.Event{Time: c.p.opts.Clock(), Kind: event.Warning, Addr: s.Addr, Text: fmt.Sprintf("the cache is damaged: %v", damaged)})
-		}
 		return nil
 	}
 	if err == nil {

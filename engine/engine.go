@@ -39,6 +39,9 @@ type Options struct {
 	Executor executor.Executor
 	// Version is flow's own, for run records.
 	Version string
+	// Warn is told of what went wrong and was survived, such as a damaged
+	// cache; may be nil. During an apply, events tell it instead.
+	Warn func(text string)
 	// Clock is time.Now if nil.
 	Clock func() time.Time
 }

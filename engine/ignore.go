@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/flow-pipelines/flow/engine/worktree"
 )
 
 const (
@@ -56,7 +58,7 @@ func (p *Project) ignore(ctx context.Context) error {
 // ignoredPaths are the lines that should stand in .gitignore, sorted.
 func (p *Project) ignoredPaths() []string {
 	out := "/" + p.pipeline.Settings().OutputDir + "/"
-	lines := []string{"/" + Dir + "/", out}
+	lines := []string{"/" + Dir + "/", out, worktree.TempPattern}
 	for _, s := range p.lock.Stages() {
 		for _, r := range s.Results {
 			if line := "/" + escapeIgnore(r.Path); !strings.HasPrefix(line, out) {

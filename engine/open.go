@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
 
+	"github.com/flow-pipelines/flow/engine/cas"
 	"github.com/flow-pipelines/flow/engine/cas/disk"
 	"github.com/flow-pipelines/flow/engine/config"
 	"github.com/flow-pipelines/flow/engine/lock"
@@ -28,6 +30,9 @@ type Project struct {
 	db       *state.DB
 	store    *disk.Store
 	files    *worktree.Worktree
+
+	mu   sync.Mutex // guards warn; the cache reports from many goroutines
+	warn func(text string)
 }
 
 // NoPipelineError says that a directory holds no pipeline.
@@ -54,7 +59,7 @@ func Open(opts Options) (*Project, error) {
 	if found, err := filepath.Glob(filepath.Join(root, "*.hcl")); err != nil || len(found) == 0 {
 		return nil, errors.Join(&NoPipelineError{root}, err)
 	}
-	p := &Project{opts: opts, root: root}
+	p := &Project{opts: opts, root: root, warn: opts.Warn}
 	var diags hcl.Diagnostics
 	p.pipeline, diags = config.Load(config.Options{
 		Dir: root, Types: opts.Types, Version: opts.Version, Vars: opts.Vars, VarFiles: opts.VarFiles, Environ: opts.Environ,
@@ -95,10 +100,37 @@ func (p *Project) wire() error {
 		cache = filepath.Join(p.root, cache)
 	}
 	var err error
-	if p.store, err = disk.Open(cache, disk.Options{}); err != nil {
+	if p.store, err = disk.Open(cache, disk.Options{OnDamage: func(d *cas.DamagedError) { p.warning("the cache is damaged: " + d.Error()) }}); err != nil {
 		return fmt.Errorf("open the cache: %w", err)
 	}
 	p.files, err = worktree.New(p.root, p.store, p.db, worktree.Options{})
+	return err
+}
+
+// warning tells of something that went wrong and was survived.
+func (p *Project) warning(text string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.warn != nil {
+		p.warn(text)
+	}
+}
+
+// warnWith has warnings told by tell until it is called with what it returns.
+func (p *Project) warnWith(tell func(text string)) (before func(text string)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	before, p.warn = p.warn, tell
+	return before
+}
+
+// flush writes what was learnt about files, and tells of a state database that
+// had to be put aside.
+func (p *Project) flush(ctx context.Context) error {
+	err := p.files.Flush(ctx)
+	for _, w := range p.db.Warnings() {
+		p.warning(w.String())
+	}
 	return err
 }
 
@@ -163,5 +195,5 @@ func (p *Project) Plan(ctx context.Context, sel Selection) (*plan.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	return pl, p.files.Flush(ctx)
+	return pl, p.flush(ctx)
 }

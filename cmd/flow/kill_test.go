@@ -98,8 +98,8 @@ func TestKilledAppliesLeaveNothingBroken(t *testing.T) {
 	if kills < 10 {
 		t.Fatalf("only %d applies could be killed", kills)
 	}
-	run(t, dir, flow, "apply", "--yes")
-	run(t, dir, flow, "plan", "--detailed-exitcode")
+	must(t, dir, flow, "apply", "--yes")
+	must(t, dir, flow, "plan", "--detailed-exitcode")
 	raw, err := os.ReadFile(filepath.Join(dir, "raw.txt"))
 	if err != nil {
 		t.Fatal(err)
@@ -117,7 +117,7 @@ func TestKilledAppliesLeaveNothingBroken(t *testing.T) {
 	}
 }
 
-func run(t *testing.T, dir, name string, args ...string) {
+func must(t *testing.T, dir, name string, args ...string) {
 	t.Helper()
 	c := exec.Command(name, args...)
 	c.Dir = dir

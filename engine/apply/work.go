@@ -109,7 +109,6 @@ func (a *apply) act(ctx context.Context, r *result, before *lock.Stage, outcomes
 		if errors.As(err, &damaged) && !step.Given() {
 			// Found before it was linked out. The stage is decided again,
 			// now that the cache does not have the object any more.
-			a.warn(step.Addr, "the cache is damaged: %v; the stage runs again", damaged)
 			if r.step, err = a.decide(ctx, step, outcomes); err != nil {
 				return err
 			}

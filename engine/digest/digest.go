@@ -4,7 +4,7 @@
 //
 // The package computes and prints digests and encodes directories as trees of
 // digests. It reads no files and keeps nothing: who hashes the user's files is
-// engine/state (through the stat cache), who keeps bytes is engine/cas.
+// engine/worktree (through the stat cache), who keeps bytes is engine/cas.
 //
 // A digest is BLAKE3-256. Its text form names the algorithm,
 //

@@ -17,6 +17,9 @@ import (
 // killed process leaves is removed by a later Checkout.
 const tempPrefix = ".flow-tmp-"
 
+// TempPattern matches these names, for a .gitignore.
+const TempPattern = tempPrefix + "*"
+
 // tempAge is how old an unfinished file must be to be nobody's.
 const tempAge = time.Hour
 
