@@ -175,6 +175,7 @@ func (o *ApplyOptions) finish(p *engine.Project, progress view.Progress, rep *en
 	case rep.Run == "":
 		o.Shell.out().NothingToDo(rep.Plan)
 	default:
+		o.Shell.err().Printf("\n")
 		o.Shell.out().Report(rep, outs)
 	}
 	if rep.Interrupted && !o.JSON {

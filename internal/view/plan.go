@@ -60,10 +60,10 @@ func (p *Printer) Plan(pl *plan.Plan, verbose bool) {
 		column = max(column, min(textWidth(g.title()), widestCell*2/3))
 	}
 	for _, g := range groups {
-		p.group(g, column)
+		p.entry(g.sign, pad(p.paint(bold, g.title()), column), g.expectation(), groupReasons(g))
 	}
 	for _, a := range pl.Removed {
-		p.wrapped("  "+p.paint(red, signGone.mark)+" "+pad(a.String(), column)+"  ", "      ", "no longer in the pipeline; flow.lock forgets it, its files stay")
+		p.entry(signGone, pad(p.paint(bold, a.String()), column), "", []reason{{text: "no longer in the pipeline; its files stay"}})
 	}
 	if pl.Empty() {
 		p.Printf("\n")
@@ -115,7 +115,7 @@ func (p *Printer) PlanSummary(pl *plan.Plan) {
 		if c.what == "to restore" && pl.Forecast.RestoreBytes > 0 {
 			part += " (" + plan.Bytes(pl.Forecast.RestoreBytes) + ")"
 		}
-		parts = append(parts, part)
+		parts = append(parts, strings.ReplaceAll(part, " ", noBreak))
 	}
 	p.wrapped(p.paint(bold, "Plan:")+" ", "      ", strings.Join(parts, ", ")+".")
 	if t := forecastText(pl); t != "" {
@@ -233,15 +233,10 @@ func (g group) expectation() string {
 	return "usually " + Duration(usual)
 }
 
-// group writes one entry. A single short reason stands beside the address.
-func (p *Printer) group(g group, column int) {
-	head := "  " + p.paint(g.sign.style, g.sign.mark) + " " + p.paint(bold, pad(g.title(), column))
-	reasons := groupReasons(g)
-	expect := g.expectation()
-	if len(reasons) == 0 {
-		p.row(head + note(expect))
-		return
-	}
+// entry writes what is done with a stage or a group. A single short reason
+// stands beside the address.
+func (p *Printer) entry(s sign, title, expect string, reasons []reason) {
+	head := "  " + p.paint(s.style, s.mark) + " " + title
 	if len(reasons) == 1 && len(reasons[0].files) == 0 {
 		line := head + "  " + reasons[0].text
 		if expect != "" {

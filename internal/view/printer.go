@@ -56,13 +56,19 @@ func (p *Printer) paint(style, s string) string {
 	return "\x1b[" + style + "m" + s + "\x1b[0m"
 }
 
+// noBreak is a space at which wrapped breaks no line.
+const noBreak = "\u00a0"
+
 // wrapped writes a text whose first line begins with first and the others with
 // rest, broken at spaces so that it fits.
 func (p *Printer) wrapped(first, rest, s string) {
-	lines := wrap(s, p.width-textWidth(rest))
-	for i, l := range lines {
+	// What first is wider than rest stands in the first line, so it is wrapped
+	// with a stand-in of that width.
+	standIn := strings.Repeat("x", max(0, textWidth(first)-textWidth(rest)))
+	for i, l := range wrap(standIn+s, p.width-textWidth(rest)) {
+		l = strings.ReplaceAll(l, noBreak, " ")
 		if i == 0 {
-			p.Printf("%s%s\n", first, l)
+			p.Printf("%s%s\n", first, strings.TrimPrefix(l, standIn))
 		} else {
 			p.Printf("%s%s\n", rest, l)
 		}

@@ -87,6 +87,8 @@ func NewProgress(o ProgressOptions) (Progress, error) {
 // failure writes a stage that failed: what its program said last, how it ended,
 // and what can be done.
 func (p *Printer) failure(e event.Event, files map[string]*hcl.File) {
+	p.Printf("\n")
+	defer p.Printf("\n")
 	head := fmt.Sprintf("%s failed", e.Addr)
 	if e.Elapsed > 0 {
 		head += " after " + Duration(seconds(e.Elapsed))
@@ -108,17 +110,20 @@ func (p *Printer) failure(e event.Event, files map[string]*hcl.File) {
 		p.Printf("  log: %s\n", e.LogPath)
 	}
 	for _, h := range e.Hints {
-		p.Hint(h)
+		p.hint("  ", h)
 	}
-	p.Printf("  run it again: flow apply --target %s\n", ShellQuote(e.Addr.String()))
+	p.hint("  ", "run it again: flow apply --target "+ShellQuote(e.Addr.String()))
 }
 
 // Hint writes a next step.
-func (p *Printer) Hint(s string) {
+func (p *Printer) Hint(s string) { p.hint("", s) }
+
+func (p *Printer) hint(indent, s string) {
 	lines := strings.Split(s, "\n")
-	p.wrapped(p.paint(cyan, "hint:")+" ", "      ", lines[0])
+	rest := indent + "      "
+	p.wrapped(indent+p.paint(cyan, "hint:")+" ", rest, lines[0])
 	for _, l := range lines[1:] {
-		p.Printf("      %s\n", l)
+		p.Printf("%s%s\n", rest, l)
 	}
 }
 

@@ -52,9 +52,13 @@ func newStream(w io.Writer, o ProgressOptions) *stream {
 }
 
 func (s *stream) write(level, message, typ string, fields map[string]any) {
+	s.writeAt(s.clock(), level, message, typ, fields)
+}
+
+func (s *stream) writeAt(at time.Time, level, message, typ string, fields map[string]any) {
 	line := map[string]any{
 		"@level": level, "@message": message, "@module": "flow.ui",
-		"@timestamp": s.clock().UTC().Format("2006-01-02T15:04:05.000000Z07:00"), "type": typ,
+		"@timestamp": at.UTC().Format("2006-01-02T15:04:05.000000Z07:00"), "type": typ,
 	}
 	for k, v := range fields {
 		line[k] = v
@@ -105,55 +109,55 @@ func (s *stream) Event(e event.Event) {
 	fields := map[string]any{"hook": hook}
 	switch e.Kind {
 	case event.RunStarted:
-		s.write("info", "run "+e.Run, "run_start", map[string]any{"run": e.Run})
+		s.writeAt(e.Time, "info", "run "+e.Run, "run_start", map[string]any{"run": e.Run})
 	case event.Waiting:
-		s.write("info", e.Text, "waiting", nil)
+		s.writeAt(e.Time, "info", e.Text, "waiting", nil)
 	case event.Started:
 		s.began[e.Addr] = e.Time
 		hook["action"] = e.Action
 		setPositive(hook, "usual_seconds", e.Usual)
-		s.write("info", name+": "+startText(e), "apply_start", fields)
+		s.writeAt(e.Time, "info", name+": "+startText(e), "apply_start", fields)
 	case event.Progress:
 		hook["elapsed_seconds"] = e.Time.Sub(s.began[e.Addr]).Seconds()
 		hook["step"], hook["total"], hook["unit"], hook["metrics"], hook["message"] = e.Step, e.Total, e.Unit, e.Metrics, e.Text
-		s.write("info", name+": "+stepText(e), "apply_progress", fields)
+		s.writeAt(e.Time, "info", name+": "+stepText(e), "apply_progress", fields)
 	case event.Log:
 		fields["line"] = e.Text
-		s.write("info", name+"> "+e.Text, "stage_log", fields)
+		s.writeAt(e.Time, "info", name+"> "+e.Text, "stage_log", fields)
 	case event.Retrying:
 		hook["attempt"], hook["reason"] = e.Attempt, e.Text
-		s.write("warn", name+": "+retryText(e), "apply_retry", fields)
+		s.writeAt(e.Time, "warn", name+": "+retryText(e), "apply_retry", fields)
 	case event.Done:
 		hook["action"], hook["elapsed_seconds"], hook["metrics"] = e.Action, e.Elapsed, e.Metrics
-		s.write("info", name+": "+doneText(e), "apply_complete", fields)
+		s.writeAt(e.Time, "info", name+": "+doneText(e), "apply_complete", fields)
 	case event.Failed:
 		s.failed(e, hook, fields)
 	case event.Skipped:
 		hook["reason"] = e.Text
-		s.write("info", name+": not run: "+e.Text, "apply_skipped", fields)
+		s.writeAt(e.Time, "info", name+": not run: "+e.Text, "apply_skipped", fields)
 	case event.Warning:
 		d := diagnosticJSON{Severity: "warning", Summary: e.Text}
 		if !e.Addr.IsZero() {
 			d.Address = name
 		}
-		s.write("warn", "warning: "+e.Text, "diagnostic", map[string]any{"diagnostic": d})
+		s.writeAt(e.Time, "warn", "warning: "+e.Text, "diagnostic", map[string]any{"diagnostic": d})
 	case event.RunFinished:
 		changes := map[string]any{"operation": "apply", "status": e.Text}
 		for _, n := range countNames() {
 			changes[n] = e.Counts[n]
 		}
-		s.write("info", "run "+e.Text, "change_summary", map[string]any{"changes": changes, "elapsed_seconds": e.Elapsed})
+		s.writeAt(e.Time, "info", "run "+e.Text, "change_summary", map[string]any{"changes": changes, "elapsed_seconds": e.Elapsed})
 	}
 }
 
 func (s *stream) failed(e event.Event, hook, fields map[string]any) {
 	hook["elapsed_seconds"], hook["reason"], hook["exit"] = e.Elapsed, e.Text, e.Exit
 	hook["log_path"], hook["log_tail"], hook["hints"] = e.LogPath, list(e.LogTail), list(e.Hints)
-	s.write("error", e.Addr.String()+": failed: "+e.Text, "apply_errored", fields)
+	s.writeAt(e.Time, "error", e.Addr.String()+": failed: "+e.Text, "apply_errored", fields)
 	for _, d := range e.Diags {
 		j := diagnosticToJSON(d, s.files)
 		j.Address = e.Addr.String()
-		s.write("error", j.Severity+": "+j.Summary, "diagnostic", map[string]any{"diagnostic": j})
+		s.writeAt(e.Time, "error", j.Severity+": "+j.Summary, "diagnostic", map[string]any{"diagnostic": j})
 	}
 }
 

@@ -146,7 +146,7 @@ func (v *tty) lines(now time.Time, columns, lines int) []string {
 	out := []string{cut(v.header(p, now), columns-1)}
 	column := 0
 	for _, r := range v.board.running {
-		column = max(column, min(textWidth(r.addr.String()), columns/3))
+		column = max(column, min(textWidth(r.addr.String()), columns/2))
 	}
 	for i, r := range v.board.running {
 		if lines > 0 && len(out) >= lines-2 {
@@ -196,7 +196,7 @@ func (v *tty) header(p *Printer, now time.Time) string {
 	}
 	s := strings.Join(parts, " · ")
 	if v.stopping {
-		s = p.paint(yellow, "stopping, Ctrl-C kills") + " · " + s
+		s = p.paint(yellow, "stopping, Ctrl-C again kills") + " · " + s
 	}
 	return s
 }

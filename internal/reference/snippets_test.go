@@ -1,0 +1,211 @@
+package reference_test
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+
+	"github.com/flow-pipelines/flow/engine/config"
+	"github.com/flow-pipelines/flow/stages/builtin"
+)
+
+func TestExamplesOfSchemasAreLoaded(t *testing.T) {
+	for _, s := range schemas() {
+		t.Run(s.Name, func(t *testing.T) { load(t, s.Example) })
+	}
+}
+
+// A snippet that is marked as HCL is HCL. One that consists of blocks is loaded
+// too: what it refers to and does not declare is put beside it. One of
+// arguments alone is a part of a block, and only parsed.
+func TestSnippetsInDocsAreRight(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, file := range append(files, filepath.Join(root, "README.md")) {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range snippets(string(text)) {
+			n++
+			t.Run(fmt.Sprintf("%s:%d", filepath.Base(file), s.line), func(t *testing.T) { load(t, s.text) })
+		}
+	}
+	if n < 20 {
+		t.Errorf("got %d snippets: are they marked as hcl?", n)
+	}
+}
+
+type snippet struct {
+	line int // of its first line
+	text string
+}
+
+// snippets returns what stands between ```hcl and ```.
+func snippets(text string) []snippet {
+	var all []snippet
+	var open *snippet
+	for i, line := range strings.Split(text, "\n") {
+		switch {
+		case open == nil && strings.TrimSpace(line) == "```hcl":
+			open = &snippet{line: i + 2}
+		case open != nil && strings.TrimSpace(line) == "```":
+			all = append(all, *open)
+			open = nil
+		case open != nil:
+			open.text += line + "\n"
+		}
+	}
+	return all
+}
+
+// load parses the text and, if it consists of blocks, loads it as a pipeline.
+func load(t *testing.T, text string) {
+	f, diags := hclsyntax.ParseConfig([]byte(text), "snippet.hcl", hcl.InitialPos)
+	if diags.HasErrors() {
+		t.Fatalf("%v\n%s", diags, text)
+	}
+	body := f.Body.(*hclsyntax.Body)
+	if len(body.Attributes) > 0 {
+		return
+	}
+	dir := t.TempDir()
+	beside := surroundings(body)
+	for name, content := range map[string]string{"snippet.hcl": text, "beside.hcl": beside} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p, diags := config.Load(config.Options{Dir: dir, Types: builtin.Types(), Version: "0.1.0", Vars: values(body)})
+	if !diags.HasErrors() {
+		_, diags = p.Stages(config.NoResults{})
+	}
+	if diags.HasErrors() {
+		var b bytes.Buffer
+		_ = hcl.NewDiagnosticTextWriter(&b, p.Files(), 100, false).WriteDiagnostics(diags)
+		t.Errorf("%s\nwith\n%s", b.String(), beside)
+	}
+}
+
+// values gives the variables without a default a value.
+func values(body *hclsyntax.Body) map[string]string {
+	vars := map[string]string{}
+	for _, b := range body.Blocks {
+		if b.Type == "variable" && b.Body.Attributes["default"] == nil {
+			vars[b.Labels[0]] = "1"
+		}
+	}
+	return vars
+}
+
+// surroundings declares what the body refers to and does not declare.
+func surroundings(body *hclsyntax.Body) string {
+	declared := map[string]bool{}
+	for _, b := range body.Blocks {
+		switch {
+		case b.Type == "locals":
+			for name := range b.Body.Attributes {
+				declared["local."+name] = true
+			}
+		case b.Type == "variable":
+			declared["var."+b.Labels[0]] = true
+		case len(b.Labels) > 0:
+			declared[b.Type+"."+b.Labels[0]] = true
+		}
+	}
+	// By address, the outputs that are named.
+	missing := map[string]map[string]bool{}
+	for _, t := range traversals(body) {
+		words := names(t)
+		if len(words) < 2 || declared[words[0]+"."+words[1]] || slices.Contains([]string{"each", "count", "self", "row"}, words[0]) {
+			continue
+		}
+		a := words[0] + "." + words[1]
+		if missing[a] == nil {
+			missing[a] = map[string]bool{}
+		}
+		if i := slices.Index(words, "outputs"); i == 2 && len(words) > 3 {
+			missing[a][words[3]] = true
+		} else if len(words) > 2 && words[2] != "path" && words[2] != "metrics" {
+			missing[a][words[2]] = true
+		}
+	}
+	var b strings.Builder
+	for _, a := range slices.Sorted(maps.Keys(missing)) {
+		typ, name, _ := strings.Cut(a, ".")
+		b.WriteString(standIn(typ, name, slices.Sorted(maps.Keys(missing[a]))))
+	}
+	return b.String()
+}
+
+// standIn is a block of a type with the given outputs.
+func standIn(typ, name string, outputs []string) string {
+	head := fmt.Sprintf("%s %q ", typ, name)
+	data := fmt.Sprintf(`"data/%s_%s.csv"`, typ, name)
+	model := fmt.Sprintf(`"models/%s_%s/"`, typ, name)
+	switch typ {
+	case "var":
+		return fmt.Sprintf("variable %q { default = 1 }\n", name)
+	case "local":
+		return fmt.Sprintf("locals { %s = 1 }\n", name)
+	case "dataset":
+		return head + "{ path = " + data + " }\n"
+	case "exec":
+		var o strings.Builder
+		for _, out := range append(outputs, "other") {
+			fmt.Fprintf(&o, "%s = \"reports/%s/%s.csv\"\n", out, name, out)
+		}
+		return head + "{\n command = [\"true\"]\n outputs = {\n" + o.String() + "}\n}\n"
+	case "preprocess":
+		return head + "{ input = " + data + " }\n"
+	case "split":
+		var parts []string
+		for _, out := range append(outputs, "other") {
+			parts = append(parts, fmt.Sprintf("%s = %g", out, 1/float64(len(outputs)+1)))
+		}
+		return head + "{\n input = " + data + "\n parts = { " + strings.Join(parts, ", ") + " }\n}\n"
+	case "train":
+		return head + "{\n data = " + data + "\n target = \"y\"\n model \"mlp\" {}\n}\n"
+	case "select":
+		return head + "{\n candidates = [train." + name + "_candidate]\n metric = \"f1\"\n}\n" + standIn("train", name+"_candidate", nil)
+	case "evaluate":
+		return head + "{\n model = " + model + "\n data = " + data + "\n}\n"
+	}
+	return ""
+}
+
+func names(t hcl.Traversal) []string {
+	var words []string
+	for _, step := range t {
+		switch step := step.(type) {
+		case hcl.TraverseRoot:
+			words = append(words, step.Name)
+		case hcl.TraverseAttr:
+			words = append(words, step.Name)
+		default: // an index: which instance does not matter
+		}
+	}
+	return words
+}
+
+func traversals(b *hclsyntax.Body) []hcl.Traversal {
+	var ts []hcl.Traversal
+	for _, a := range b.Attributes {
+		ts = append(ts, a.Expr.Variables()...)
+	}
+	for _, blk := range b.Blocks {
+		ts = append(ts, traversals(blk.Body)...)
+	}
+	return ts
+}
