@@ -80,7 +80,11 @@ func newScheduler(a *apply, pl *plan.Plan) *scheduler {
 		for _, d := range n.dependents {
 			n.remaining = max(n.remaining, d.remaining)
 		}
-		if n.step.Action != plan.Keep {
+		switch {
+		case n.step.Action == plan.Keep:
+		case n.step.Usual == 0:
+			n.remaining += time.Second // unknown: then the longest chain counts
+		default:
 			n.remaining += n.step.Usual
 		}
 	}

@@ -93,6 +93,11 @@ func (m *Manifest) addArguments(s Subject) error {
 		if i := strings.IndexAny(top, ".["); i > 0 {
 			top = top[:i]
 		}
+		// An artifact stands in Args as {"input": ROLE}. Where the role is the
+		// argument's own path, the input of that name says it all.
+		if role, ok := strings.CutSuffix(l.Path, ".input"); ok && l.Value == encode(role) {
+			continue
+		}
 		*m = append(*m, Fact{Kind: Argument, Name: l.Path, Value: l.Value, Sensitive: slices.Contains(s.Sensitive, top)})
 	}
 	return nil
