@@ -110,7 +110,6 @@ type RollbackOptions struct {
 	Shell *Shell
 	Variables
 	Addr, To string
-	Yes      bool
 }
 
 func newRollback(sh *Shell, run func(context.Context, *RollbackOptions) error) *cobra.Command {
@@ -130,7 +129,6 @@ func newRollback(sh *Shell, run func(context.Context, *RollbackOptions) error) *
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.To, "to", "", "the `VERSION`, or a beginning of it; default: the one before the current")
-	f.BoolVarP(&o.Yes, "yes", "y", false, "do not ask")
 	addVariables(f, &o.Variables)
 	return cmd
 }
@@ -144,23 +142,6 @@ func runRollback(ctx context.Context, o *RollbackOptions) error {
 	p, err := sh.open(o.Variables)
 	if err != nil {
 		return err
-	}
-	if !o.Yes {
-		to := o.To
-		if to == "" {
-			to = "the version before"
-		}
-		if !sh.Streams.InTTY || !sh.Streams.ErrTTY {
-			return &hinted{fmt.Errorf("%s acts outside of the project, and there is no terminal to ask on; nothing was done", as[0]), "add --yes"}
-		}
-		ok, err := sh.ask(ctx, fmt.Sprintf("Take %s back to %s?", as[0], to))
-		if err != nil {
-			return err
-		}
-		if !ok {
-			sh.err().Printf("Nothing was done.\n")
-			return exitError
-		}
 	}
 	version, err := p.Rollback(ctx, as[0], o.To)
 	if err != nil {

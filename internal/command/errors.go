@@ -86,11 +86,12 @@ func (sh *Shell) report(cmd *cobra.Command, err error) int {
 	return int(exitError)
 }
 
-// closest returns the name that was probably meant, "" if none is near.
+// closest returns the name that was probably meant, "" if none is near: one
+// slip of the finger for a short name, one in three letters for a long one.
 func closest(given string, names []string) string {
-	best, distance := "", 1+len(given)/3
+	best, distance := "", max(1, (len(given)+1)/3)+1
 	for _, n := range names {
-		if d := levenshtein.Distance(strings.ToLower(given), strings.ToLower(n), nil); d < distance || d == distance && best == "" {
+		if d := levenshtein.Distance(strings.ToLower(given), strings.ToLower(n), nil); d < distance {
 			best, distance = n, d
 		}
 	}

@@ -14,6 +14,7 @@ import (
 
 // Types writes a line for each stage type.
 func (p *Printer) Types(schemas []*stage.Schema) {
+	p = p.prose()
 	column := 0
 	for _, s := range schemas {
 		column = max(column, textWidth(s.Name))
@@ -25,6 +26,7 @@ func (p *Printer) Types(schemas []*stage.Schema) {
 
 // Schema explains a stage type: what its block may contain, what comes out.
 func (p *Printer) Schema(s *stage.Schema, common stage.Body) {
+	p = p.prose()
 	p.wrapped(p.paint(bold, s.Name)+"  ", strings.Repeat(" ", textWidth(s.Name)+2), s.Summary)
 	if s.Doc != "" {
 		p.Printf("\n")
@@ -105,6 +107,7 @@ func (p *Printer) Body(b stage.Body, indent string) {
 
 // Attribute explains an argument.
 func (p *Printer) Attribute(a stage.Attribute, indent string) {
+	p = p.prose()
 	head := indent + p.paint(bold, a.Name) + "  " + p.paint(dim, attributeText(a))
 	p.wrapped("", indent+"    ", head)
 	if a.Doc != "" {
@@ -136,6 +139,7 @@ func attributeText(a stage.Attribute) string {
 
 // Block explains a nested block and what it holds.
 func (p *Printer) Block(b stage.Block, indent string) {
+	p = p.prose()
 	if b.Kind == stage.Steps {
 		p.wrapped(indent, indent, blockDoc(b))
 		for _, v := range b.Variants {

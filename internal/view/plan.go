@@ -49,7 +49,7 @@ func signOf(s *plan.Step) sign {
 // Plan writes every stage that is not kept, with its reasons, and what it comes
 // to. If verbose, kept stages too, and each instance of a block by itself.
 func (p *Printer) Plan(pl *plan.Plan, verbose bool) {
-	if pl.Empty() && pl.Count(plan.Blocked) == 0 && !verbose {
+	if pl.Empty() && !verbose {
 		p.NothingToDo(pl)
 		return
 	}
@@ -65,17 +65,24 @@ func (p *Printer) Plan(pl *plan.Plan, verbose bool) {
 	for _, a := range pl.Removed {
 		p.entry(signGone, pad(p.paint(bold, a.String()), column), "", []reason{{text: "no longer in the pipeline; its files stay"}})
 	}
+	p.Printf("\n")
 	if pl.Empty() {
-		p.Printf("\n")
-		p.NothingToDo(pl)
+		p.upToDate(pl)
 		return
 	}
-	p.Printf("\n")
 	p.PlanSummary(pl)
 }
 
-// NothingToDo says so in one line.
+// NothingToDo says so, and names what is blocked.
 func (p *Printer) NothingToDo(pl *plan.Plan) {
+	p.upToDate(pl)
+	for _, g := range groupSteps(pl, false) {
+		p.entry(g.sign, p.paint(bold, g.title()), "", groupReasons(g))
+	}
+}
+
+// upToDate says in one line that there is nothing to do.
+func (p *Printer) upToDate(pl *plan.Plan) {
 	n := pl.Count(plan.Keep)
 	s := "Nothing to do: "
 	switch {

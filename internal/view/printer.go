@@ -12,24 +12,30 @@ import (
 type Printer struct {
 	w     io.Writer
 	color bool
-	width int  // at which prose is wrapped
-	cuts  bool // rows of tables end there, too
+	width int
 }
 
 const (
 	// narrowest is the width below which lines are not wrapped any further.
 	narrowest = 20
-	// proseWidth is for output whose width is not known.
+	// unlimited is the width of what goes to no terminal.
+	unlimited = 1 << 20
+	// proseWidth is how wide long texts are at most, wherever they go.
 	proseWidth = 80
 )
 
-// NewPrinter returns a Printer to w. width 0 is for a file or a pipe: prose is
-// wrapped as in a small terminal, and rows are as long as they are.
+// NewPrinter returns a Printer to w. width 0 is for a file or a pipe: lines are
+// as long as they are, so that they can be searched.
 func NewPrinter(w io.Writer, color bool, width int) *Printer {
 	if width <= 0 {
-		return &Printer{w: w, color: color, width: proseWidth}
+		width = unlimited
 	}
-	return &Printer{w: w, color: color, width: max(width, narrowest), cuts: true}
+	return &Printer{w: w, color: color, width: max(width, narrowest)}
+}
+
+// prose returns p for long texts, which nobody reads in very long lines.
+func (p *Printer) prose() *Printer {
+	return &Printer{w: p.w, color: p.color, width: min(p.width, proseWidth)}
 }
 
 // Printf writes as it is. A failing stream shows when it is flushed or closed,
@@ -83,10 +89,7 @@ func cut(s string, columns int) string { return ansi.Truncate(s, max(columns, 1)
 
 // row writes one line of a table.
 func (p *Printer) row(s string) {
-	if p.cuts {
-		s = cut(s, p.width)
-	}
-	p.Printf("%s\n", strings.TrimRight(s, " "))
+	p.Printf("%s\n", strings.TrimRight(cut(s, p.width), " "))
 }
 
 // pad fills s up to so many columns.

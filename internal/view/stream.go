@@ -66,15 +66,43 @@ func (s *stream) writeAt(at time.Time, level, message, typ string, fields map[st
 	_ = s.enc.Encode(line) // nobody reads any more; nothing could tell them
 }
 
-func resource(a addr.Address) map[string]any {
-	r := map[string]any{"addr": a.String(), "resource": a.String(), "resource_type": a.Type, "resource_name": a.Name, "resource_key": nil}
+type resourceJSON struct {
+	Addr     string `json:"addr"`
+	Resource string `json:"resource"`
+	Type     string `json:"resource_type"`
+	Name     string `json:"resource_name"`
+	// Key is a text, a number, or null.
+	Key any `json:"resource_key"`
+}
+
+func resource(a addr.Address) *resourceJSON {
+	r := &resourceJSON{Addr: a.String(), Resource: a.String(), Type: a.Type, Name: a.Name}
 	switch {
 	case a.Key.IsInt():
-		r["resource_key"] = a.Key.Index()
+		r.Key = a.Key.Index()
 	case !a.Key.IsZero():
-		r["resource_key"] = a.Key.Text()
+		r.Key = a.Key.Text()
 	}
 	return r
+}
+
+// hookJSON is what an event says of a stage; what does not apply is left out.
+type hookJSON struct {
+	Resource *resourceJSON      `json:"resource"`
+	Action   string             `json:"action,omitempty"`
+	Usual    float64            `json:"usual_seconds,omitempty"`
+	Elapsed  float64            `json:"elapsed_seconds,omitempty"`
+	Step     int64              `json:"step,omitempty"`
+	Total    int64              `json:"total,omitempty"`
+	Unit     string             `json:"unit,omitempty"`
+	Metrics  map[string]float64 `json:"metrics,omitempty"`
+	Message  string             `json:"message,omitempty"`
+	Attempt  int                `json:"attempt,omitempty"`
+	Reason   string             `json:"reason,omitempty"`
+	Exit     int                `json:"exit,omitempty"`
+	LogPath  string             `json:"log_path,omitempty"`
+	LogTail  []string           `json:"log_tail,omitempty"`
+	Hints    []string           `json:"hints,omitempty"`
 }
 
 // Plan implements Progress.
@@ -105,43 +133,51 @@ func (s *stream) Event(e event.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	name := e.Addr.String()
-	hook := map[string]any{"resource": resource(e.Addr)}
-	fields := map[string]any{"hook": hook}
+	hook := hookJSON{Resource: resource(e.Addr)}
+	write := func(level, message, typ string) {
+		s.writeAt(e.Time, level, message, typ, map[string]any{"hook": hook})
+	}
+	switch e.Kind {
+	case event.Started:
+		s.began[e.Addr] = e.Time
+		hook.Action, hook.Usual = e.Action, e.Usual
+		write("info", name+": "+startText(e), "apply_start")
+	case event.Progress:
+		hook.Elapsed = e.Time.Sub(s.began[e.Addr]).Seconds()
+		hook.Step, hook.Total, hook.Unit, hook.Metrics, hook.Message = e.Step, e.Total, e.Unit, e.Metrics, e.Text
+		write("info", name+": "+stepText(e), "apply_progress")
+	case event.Log:
+		s.writeAt(e.Time, "info", name+"> "+e.Text, "stage_log", map[string]any{"hook": hook, "line": e.Text})
+	case event.Retrying:
+		hook.Attempt, hook.Reason = e.Attempt, e.Text
+		write("warn", name+": "+retryText(e), "apply_retry")
+	case event.Done:
+		hook.Action, hook.Elapsed, hook.Metrics = e.Action, e.Elapsed, e.Metrics
+		write("info", name+": "+doneText(e), "apply_complete")
+	case event.Failed:
+		hook.Elapsed, hook.Reason, hook.Exit, hook.LogPath, hook.LogTail, hook.Hints = e.Elapsed, e.Text, e.Exit, e.LogPath, e.LogTail, e.Hints
+		write("error", name+": failed: "+e.Text, "apply_errored")
+		for _, d := range e.Diags {
+			s.diagnostic(e.Time, e.Addr, diagnosticToJSON(d, s.files))
+		}
+	case event.Skipped:
+		hook.Reason = e.Text
+		write("info", name+": not run: "+e.Text, "apply_skipped")
+	case event.Warning:
+		s.diagnostic(e.Time, e.Addr, diagnosticJSON{Severity: "warning", Summary: e.Text})
+	case event.RunStarted, event.Waiting, event.RunFinished:
+		s.runEvent(e)
+	}
+}
+
+// runEvent writes what is about the run as a whole.
+func (s *stream) runEvent(e event.Event) {
 	switch e.Kind {
 	case event.RunStarted:
 		s.writeAt(e.Time, "info", "run "+e.Run, "run_start", map[string]any{"run": e.Run})
 	case event.Waiting:
 		s.writeAt(e.Time, "info", e.Text, "waiting", nil)
-	case event.Started:
-		s.began[e.Addr] = e.Time
-		hook["action"] = e.Action
-		setPositive(hook, "usual_seconds", e.Usual)
-		s.writeAt(e.Time, "info", name+": "+startText(e), "apply_start", fields)
-	case event.Progress:
-		hook["elapsed_seconds"] = e.Time.Sub(s.began[e.Addr]).Seconds()
-		hook["step"], hook["total"], hook["unit"], hook["metrics"], hook["message"] = e.Step, e.Total, e.Unit, e.Metrics, e.Text
-		s.writeAt(e.Time, "info", name+": "+stepText(e), "apply_progress", fields)
-	case event.Log:
-		fields["line"] = e.Text
-		s.writeAt(e.Time, "info", name+"> "+e.Text, "stage_log", fields)
-	case event.Retrying:
-		hook["attempt"], hook["reason"] = e.Attempt, e.Text
-		s.writeAt(e.Time, "warn", name+": "+retryText(e), "apply_retry", fields)
-	case event.Done:
-		hook["action"], hook["elapsed_seconds"], hook["metrics"] = e.Action, e.Elapsed, e.Metrics
-		s.writeAt(e.Time, "info", name+": "+doneText(e), "apply_complete", fields)
-	case event.Failed:
-		s.failed(e, hook, fields)
-	case event.Skipped:
-		hook["reason"] = e.Text
-		s.writeAt(e.Time, "info", name+": not run: "+e.Text, "apply_skipped", fields)
-	case event.Warning:
-		d := diagnosticJSON{Severity: "warning", Summary: e.Text}
-		if !e.Addr.IsZero() {
-			d.Address = name
-		}
-		s.writeAt(e.Time, "warn", "warning: "+e.Text, "diagnostic", map[string]any{"diagnostic": d})
-	case event.RunFinished:
+	default:
 		changes := map[string]any{"operation": "apply", "status": e.Text}
 		for _, n := range countNames() {
 			changes[n] = e.Counts[n]
@@ -150,21 +186,15 @@ func (s *stream) Event(e event.Event) {
 	}
 }
 
-func (s *stream) failed(e event.Event, hook, fields map[string]any) {
-	hook["elapsed_seconds"], hook["reason"], hook["exit"] = e.Elapsed, e.Text, e.Exit
-	hook["log_path"], hook["log_tail"], hook["hints"] = e.LogPath, list(e.LogTail), list(e.Hints)
-	s.writeAt(e.Time, "error", e.Addr.String()+": failed: "+e.Text, "apply_errored", fields)
-	for _, d := range e.Diags {
-		j := diagnosticToJSON(d, s.files)
-		j.Address = e.Addr.String()
-		s.writeAt(e.Time, "error", j.Severity+": "+j.Summary, "diagnostic", map[string]any{"diagnostic": j})
+func (s *stream) diagnostic(when time.Time, a addr.Address, d diagnosticJSON) {
+	if !a.IsZero() {
+		d.Address = a.String()
 	}
-}
-
-func setPositive(m map[string]any, key string, v float64) {
-	if v > 0 {
-		m[key] = v
+	level := "error"
+	if d.Severity == "warning" {
+		level = "warn"
 	}
+	s.writeAt(when, level, d.Severity+": "+d.Summary, "diagnostic", map[string]any{"diagnostic": d})
 }
 
 // Interrupting implements Progress.
@@ -191,11 +221,6 @@ func StreamOutputs(p Progress, outs []config.Output) {
 func StreamDiagnostics(w io.Writer, o ProgressOptions, diags hcl.Diagnostics) {
 	s := newStream(w, o)
 	for _, d := range diags {
-		j := diagnosticToJSON(d, o.Files)
-		level := "error"
-		if j.Severity == "warning" {
-			level = "warn"
-		}
-		s.write(level, j.Severity+": "+j.Summary, "diagnostic", map[string]any{"diagnostic": j})
+		s.diagnostic(o.Clock(), addr.Address{}, diagnosticToJSON(d, o.Files))
 	}
 }
