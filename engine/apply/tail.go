@@ -3,6 +3,7 @@ package apply
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"io"
 	"os"
 	"time"
@@ -67,7 +68,7 @@ func lines(r io.Reader, part []byte, line func(string)) []byte {
 		} else if len(part) > longestLine {
 			part = part[:longestLine]
 		}
-		if err != nil && err != bufio.ErrBufferFull {
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
 			return part
 		}
 	}

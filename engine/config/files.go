@@ -133,7 +133,7 @@ func (p *projectFiles) exists(name string) (bool, error) {
 	}
 	f, err := os.OpenInRoot(p.dir, clean)
 	if err != nil {
-		return false, nil //nolint:nilerr // what cannot be opened is not there to be used
+		return false, nil // what cannot be opened is not there to be used
 	}
 	defer f.Close()
 	info, err := f.Stat()

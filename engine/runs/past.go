@@ -204,7 +204,7 @@ func remove(dir, id string) error {
 func sweep(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil
+		return nil //nolint:nilerr // no directory, no runs
 	}
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())

@@ -57,7 +57,7 @@ func Create(dir string, rec Record, clock func() time.Time) (*Run, error) {
 		return nil, fmt.Errorf("create run: %w", err)
 	}
 	if err := r.prepare(dir, tmp); err != nil {
-		r.close()
+		_ = r.close()
 		_ = os.RemoveAll(tmp)
 		return nil, fmt.Errorf("create run: %w", err)
 	}

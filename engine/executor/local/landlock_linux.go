@@ -67,14 +67,14 @@ func unconfined() string { return shortcoming(abi()) }
 
 func shortcoming(abi int) string {
 	const without = "this kernel cannot keep a stage from reading undeclared files of the project by their absolute paths: "
-	switch {
-	case abi == 0:
+	switch abi {
+	case 0:
 		return without + "it has no Landlock (Linux 5.13 and newer, enabled at boot)"
-	case abi == 1:
+	case 1:
 		// It forbids every rename between two directories, and with that
 		// breaks too many programs.
 		return without + "its Landlock is of the first version (Linux 5.19 and newer have the second)"
-	case abi == 2:
+	case 2:
 		return "this kernel cannot keep a stage from truncating undeclared files of the project (Linux 6.2 and newer can)"
 	}
 	return ""
@@ -169,7 +169,7 @@ func (r *rules) allowAllBut(dir *os.File, step string) (*os.File, error) {
 			rights &= fileRights
 		}
 		err = r.add(fd, rights)
-		unix.Close(fd)
+		_ = unix.Close(fd)
 		if err != nil {
 			return nil, fmt.Errorf("allow %s: %w", filepath.Join(dir.Name(), e.Name()), err)
 		}
@@ -261,7 +261,7 @@ func within(path, root string) bool {
 
 func (r *rules) close() {
 	if r.fd >= 0 {
-		unix.Close(r.fd)
+		_ = unix.Close(r.fd)
 		r.fd = -1
 	}
 }
