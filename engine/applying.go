@@ -36,10 +36,10 @@ func (p *Project) Apply(ctx context.Context, o ApplyOptions) (*Report, error) {
 		defer sinking.Unlock()
 		raw(e)
 	}
-	before := p.warnWith(func(text string) {
+	p.warnWith(func(text string) {
 		sink(event.Event{Time: p.opts.Clock(), Kind: event.Warning, Text: text})
 	})
-	defer p.warnWith(before)
+	defer p.warnWith(p.opts.Warn)
 	release, err := p.hold(ctx, func(holder string) {
 		sink(event.Event{Time: p.opts.Clock(), Kind: event.Waiting, Text: "another flow is at work in this project (" + holder + "); waiting until it has finished"})
 	})

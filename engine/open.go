@@ -116,12 +116,11 @@ func (p *Project) warning(text string) {
 	}
 }
 
-// warnWith has warnings told by tell until it is called with what it returns.
-func (p *Project) warnWith(tell func(text string)) (before func(text string)) {
+// warnWith has warnings told by tell from now on.
+func (p *Project) warnWith(tell func(text string)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	before, p.warn = p.warn, tell
-	return before
+	p.warn = tell
 }
 
 // flush writes what was learnt about files, and tells of a state database that

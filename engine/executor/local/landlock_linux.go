@@ -200,7 +200,7 @@ func (r *rules) allow(path string, rights uint64) error {
 	if err != nil {
 		return fmt.Errorf("allow %s: %w", path, err)
 	}
-	defer unix.Close(fd)
+	defer func() { _ = unix.Close(fd) }()
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
 		return fmt.Errorf("allow %s: %w", path, err)
