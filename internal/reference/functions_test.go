@@ -15,11 +15,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// The functions are an unexported table of engine/config, so they are read from
-// its text: the names in composite literals of maps, by the type of the values.
-func functionNames(t *testing.T) (there, refused []string) {
-	for _, name := range []string{"functions.go", "files.go"} {
-		f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, "engine", "config", name), nil, 0)
+// The functions are unexported tables, so they are read from the text of their
+// files: the names in map[string]TYPE{…}, sorted.
+func mapNames(t *testing.T, typ string, least int, files ...string) []string {
+	var names []string
+	for _, name := range files {
+		f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, name), nil, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -29,21 +30,7 @@ func functionNames(t *testing.T) (there, refused []string) {
 				return true
 			}
 			m, ok := lit.Type.(*ast.MapType)
-			if !ok {
-				return true
-			}
-			var to *[]string
-			switch v := m.Value.(type) {
-			case *ast.SelectorExpr: // function.Function
-				if v.Sel.Name == "Function" {
-					to = &there
-				}
-			case *ast.Ident: // name → why there is none
-				if v.Name == "string" {
-					to = &refused
-				}
-			}
-			if to == nil {
+			if !ok || typeText(m.Value) != typ {
 				return true
 			}
 			for _, e := range lit.Elts {
@@ -53,19 +40,28 @@ func functionNames(t *testing.T) (there, refused []string) {
 						if err != nil {
 							t.Fatal(err)
 						}
-						*to = append(*to, s)
+						names = append(names, s)
 					}
 				}
 			}
 			return true
 		})
 	}
-	slices.Sort(there)
-	slices.Sort(refused)
-	if len(there) < 50 || len(refused) < 5 {
-		t.Fatalf("got %d functions and %d refused: has engine/config another form?", len(there), len(refused))
+	slices.Sort(names)
+	if len(names) < least {
+		t.Fatalf("got %d names in map[string]%s of %v: do they have another form?", len(names), typ, files)
 	}
-	return there, refused
+	return names
+}
+
+func typeText(e ast.Expr) string {
+	switch e := e.(type) {
+	case *ast.Ident:
+		return e.Name
+	case *ast.SelectorExpr:
+		return typeText(e.X) + "." + e.Sel.Name
+	}
+	return ""
 }
 
 var quotedName = regexp.MustCompile("`([a-z0-9]+)`")
@@ -100,11 +96,17 @@ func listed(t *testing.T, part string, firstColumn bool) []string {
 }
 
 func TestFunctionsInLanguageAreThoseThereAre(t *testing.T) {
-	there, refused := functionNames(t)
-	if d := cmp.Diff(there, listed(t, "functions", true)); d != "" {
-		t.Errorf("functions: -engine/config +docs/language.md\n%s", d)
-	}
-	if d := cmp.Diff(refused, listed(t, "refused", false)); d != "" {
-		t.Errorf("refused functions: -engine/config +docs/language.md\n%s", d)
+	for _, list := range []struct {
+		part        string
+		firstColumn bool
+		want        []string
+	}{
+		{"functions", true, mapNames(t, "function.Function", 50, "engine/config/functions.go", "engine/config/files.go")},
+		{"refused", false, mapNames(t, "string", 5, "engine/config/functions.go")},
+		{"row functions", true, mapNames(t, "function", 20, "stages/table/formula/functions.go")},
+	} {
+		if d := cmp.Diff(list.want, listed(t, list.part, list.firstColumn)); d != "" {
+			t.Errorf("%s: -code +docs/language.md\n%s", list.part, d)
+		}
 	}
 }
