@@ -5,12 +5,14 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/flow-pipelines/flow/engine"
 	"github.com/flow-pipelines/flow/engine/config"
+	"github.com/flow-pipelines/flow/engine/event"
 	"github.com/flow-pipelines/flow/engine/lock"
 	"github.com/flow-pipelines/flow/engine/plan"
 	"github.com/flow-pipelines/flow/internal/view"
@@ -92,8 +94,15 @@ func runApply(ctx context.Context, o *ApplyOptions) error {
 		return usage("%v", err)
 	}
 	calm := context.AfterFunc(ctx, progress.Interrupting)
+	var took float64 // without the time that a question waited for its answer
+	sink := func(e event.Event) {
+		if e.Kind == event.RunFinished {
+			took = e.Elapsed
+		}
+		progress.Event(e)
+	}
 	rep, err := p.Apply(ctx, engine.ApplyOptions{
-		Selection: sel, Jobs: o.Jobs, KeepGoing: o.KeepGoing, Sink: progress.Event, Command: o.Command,
+		Selection: sel, Jobs: o.Jobs, KeepGoing: o.KeepGoing, Sink: sink, Command: o.Command,
 		Confirm: func(pl *plan.Plan) (bool, error) { return o.confirm(ctx, progress, pl) },
 	})
 	calm()
@@ -101,6 +110,7 @@ func runApply(ctx context.Context, o *ApplyOptions) error {
 	if err != nil {
 		return o.fail(err)
 	}
+	rep.Elapsed = time.Duration(took * float64(time.Second))
 	return o.finish(p, progress, rep)
 }
 

@@ -1,9 +1,7 @@
 package command
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/flow-pipelines/flow/engine/addr"
-	"github.com/flow-pipelines/flow/engine/event"
 	"github.com/flow-pipelines/flow/engine/runs"
 	"github.com/flow-pipelines/flow/internal/view"
 )
@@ -158,15 +155,8 @@ func (o *LogsOptions) events(ctx context.Context) error {
 		err := o.copy(ctx, r, r.Events(), end)
 		copied <- errors.Join(err, end.Close())
 	}()
-	sc := bufio.NewScanner(lines)
-	sc.Buffer(nil, 16<<20)
-	for sc.Scan() {
-		var e event.Event
-		if json.Unmarshal(sc.Bytes(), &e) == nil {
-			progress.Event(e)
-		}
-	}
+	err = eachEvent(lines, progress.Event)
 	// A reader that gave up lets the writer go on.
-	_ = lines.CloseWithError(sc.Err())
-	return errors.Join(<-copied, sc.Err())
+	_ = lines.CloseWithError(err)
+	return errors.Join(<-copied, err)
 }

@@ -1,14 +1,20 @@
 package command
 
 import (
+	"bufio"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
 	"github.com/flow-pipelines/flow/engine"
+	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/event"
 	"github.com/flow-pipelines/flow/engine/lock"
 	"github.com/flow-pipelines/flow/engine/runs"
+	"github.com/flow-pipelines/flow/internal/view"
 )
 
 // Commands that look at what is recorded read flow.lock and the records of runs
@@ -74,17 +80,51 @@ func (sh *Shell) run(ref string) (*runs.Past, error) {
 	return r, err
 }
 
-// running returns the runs that are going on.
-func (sh *Shell) running() []*runs.Past {
+// live finds the applies that are going on. It is a courtesy: what cannot be
+// read is left out, since what was asked for can be answered without.
+func (sh *Shell) live() view.Live {
+	live := view.Live{Stages: map[addr.Address]bool{}}
 	all, err := runs.List(sh.runsDir())
 	if err != nil {
-		return nil // a courtesy; what was asked for can be answered without
+		return live
 	}
-	var live []*runs.Past
 	for _, r := range all {
-		if r.Status == runs.Running {
-			live = append(live, r)
+		if r.Status != runs.Running {
+			continue
 		}
+		live.Runs = append(live.Runs, r)
+		f, err := os.Open(r.Events())
+		if err != nil {
+			continue
+		}
+		_ = eachEvent(f, func(e event.Event) {
+			switch e.Kind {
+			case event.Started:
+				live.Stages[e.Addr] = true
+			case event.Done, event.Failed, event.Skipped:
+				delete(live.Stages, e.Addr)
+			default:
+			}
+		})
+		_ = f.Close()
 	}
 	return live
+}
+
+// longestEvent bounds a line of a run's events: a failure carries forty lines
+// of a log, each of any length.
+const longestEvent = 16 << 20
+
+// eachEvent reads the events of a run. Lines that are not an event, such as a
+// last one that is only half written, are left out.
+func eachEvent(r io.Reader, do func(event.Event)) error {
+	sc := bufio.NewScanner(r)
+	sc.Buffer(nil, longestEvent)
+	for sc.Scan() {
+		var e event.Event
+		if json.Unmarshal(sc.Bytes(), &e) == nil {
+			do(e)
+		}
+	}
+	return sc.Err()
 }

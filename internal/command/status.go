@@ -42,9 +42,9 @@ func runStatus(ctx context.Context, o *StatusOptions) error {
 		return sh.fail(o.JSON, err)
 	}
 	if o.JSON {
-		return view.StatusJSON(sh.Streams.Out, pl, p.Lock(), sh.running())
+		return view.StatusJSON(sh.Streams.Out, pl, p.Lock(), sh.live())
 	}
-	sh.out().Status(pl, p.Lock(), sh.running())
+	sh.out().Status(pl, p.Lock(), sh.live())
 	return nil
 }
 

@@ -3,7 +3,6 @@ package view
 import (
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
@@ -173,23 +172,6 @@ func doneText(e event.Event) string {
 		s += ": " + m
 	}
 	return s
-}
-
-// numbersLine writes the first few of some numbers, by name.
-func numbersLine(m map[string]float64, most int) string {
-	names := make([]string, 0, len(m))
-	for n := range m {
-		names = append(names, n)
-	}
-	slices.Sort(names)
-	parts := make([]string, 0, most)
-	for _, n := range names {
-		if len(parts) == most {
-			break
-		}
-		parts = append(parts, n+" "+number(m[n]))
-	}
-	return strings.Join(parts, ", ")
 }
 
 // stepText writes how far a stage is: "epoch 12/60, loss 0.12".

@@ -150,7 +150,7 @@ func TestPlainProgressSaysThatAStageStillRuns(t *testing.T) {
 	v.stillRunning(began.Add(50 * time.Second))
 	v.mu.Unlock()
 	v.Close()
-	want := "train.mlp[\"wide\"]> still running, 40s of usually 12s, epoch 3/60, loss 0.34567, validation.f1 0.9\nexec.bad> still running, 40s\n"
+	want := "train.mlp[\"wide\"]> still running, 40s of usually 12s, epoch 3/60, validation.f1 0.9, loss 0.34567\nexec.bad> still running, 40s\n"
 	if b.String() != want {
 		t.Errorf("got %s, want %s", b.String(), want)
 	}

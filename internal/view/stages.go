@@ -3,7 +3,6 @@ package view
 import (
 	"encoding/json"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/flow-pipelines/flow/engine"
@@ -15,15 +14,24 @@ import (
 	"github.com/flow-pipelines/flow/engine/stage"
 )
 
+// Live is the applies that are going on in other processes, and the stages that
+// they have at work.
+type Live struct {
+	Runs   []*runs.Past
+	Stages map[addr.Address]bool
+}
+
 // Status writes a line a stage: its state, and the metrics that flow.lock has.
-func (p *Printer) Status(pl *plan.Plan, locked *lock.Lock, running []*runs.Past) {
-	p.running(running)
+func (p *Printer) Status(pl *plan.Plan, locked *lock.Lock, live Live) {
+	p.live(live.Runs)
 	var t table
 	for _, s := range pl.Steps {
 		sg := signOf(s)
-		state := stateOf(s)
+		state := stateOf(s, live)
 		text := ""
-		if len(s.Reasons) > 0 && s.Action != plan.Keep {
+		if state == stateRunning {
+			sg = sign{mark: "▸", style: cyan}
+		} else if len(s.Reasons) > 0 && s.Action != plan.Keep {
 			text = s.Reasons[0].Text
 		} else if ls := locked.Get(s.Addr); ls != nil {
 			text = metricsLine(ls.Metrics, 4)
@@ -36,7 +44,12 @@ func (p *Printer) Status(pl *plan.Plan, locked *lock.Lock, running []*runs.Past)
 	t.print(p)
 }
 
-func stateOf(s *plan.Step) string {
+const stateRunning = "running"
+
+func stateOf(s *plan.Step, live Live) string {
+	if live.Stages[s.Addr] {
+		return stateRunning
+	}
 	switch signOf(s) {
 	case signKept:
 		return "ok"
@@ -52,7 +65,7 @@ func stateOf(s *plan.Step) string {
 	return "changed"
 }
 
-func (p *Printer) running(rs []*runs.Past) {
+func (p *Printer) live(rs []*runs.Past) {
 	for _, r := range rs {
 		p.wrapped("", "  ", p.paint(bold, "An apply is running")+": "+r.ID+", process "+itoa(r.PID)+", since "+r.Started.Local().Format("15:04:05")+". Its lines: flow logs -f")
 	}
@@ -62,7 +75,7 @@ func (p *Printer) running(rs []*runs.Past) {
 }
 
 // StatusJSON writes the same for programs.
-func StatusJSON(w io.Writer, pl *plan.Plan, locked *lock.Lock, running []*runs.Past) error {
+func StatusJSON(w io.Writer, pl *plan.Plan, locked *lock.Lock, live Live) error {
 	type stageJSON struct {
 		Address addr.Address  `json:"address"`
 		State   string        `json:"state"`
@@ -76,11 +89,11 @@ func StatusJSON(w io.Writer, pl *plan.Plan, locked *lock.Lock, running []*runs.P
 		Stages        []stageJSON    `json:"stages"`
 		Removed       []addr.Address `json:"removed"`
 	}{FormatVersion, []string{}, []stageJSON{}, list(pl.Removed)}
-	for _, r := range running {
+	for _, r := range live.Runs {
 		doc.Running = append(doc.Running, r.ID)
 	}
 	for _, s := range pl.Steps {
-		j := stageJSON{Address: s.Addr, State: stateOf(s), Action: s.Action, Reasons: []string{}}
+		j := stageJSON{Address: s.Addr, State: stateOf(s, live), Action: s.Action, Reasons: []string{}}
 		for _, r := range s.Reasons {
 			j.Reasons = append(j.Reasons, r.Text)
 		}
@@ -90,26 +103,6 @@ func StatusJSON(w io.Writer, pl *plan.Plan, locked *lock.Lock, running []*runs.P
 		doc.Stages = append(doc.Stages, j)
 	}
 	return writeJSON(w, doc)
-}
-
-// metricsLine writes the first few numbers of metrics, those at the top first.
-func metricsLine(m stage.Metrics, most int) string {
-	leaves, err := lock.Flatten(m)
-	if err != nil {
-		return ""
-	}
-	leaves = slices.DeleteFunc(leaves, func(l key.Leaf) bool { return strings.HasPrefix(l.Value, "[") || strings.HasPrefix(l.Value, "{") })
-	slices.SortStableFunc(leaves, func(a, b key.Leaf) int {
-		return strings.Count(a.Path, ".") + strings.Count(a.Path, "[") - strings.Count(b.Path, ".") - strings.Count(b.Path, "[")
-	})
-	var parts []string
-	for _, l := range leaves {
-		if len(parts) == most {
-			break
-		}
-		parts = append(parts, l.Path+" "+leafText(l.Value))
-	}
-	return strings.Join(parts, ", ")
 }
 
 // Recorded writes one line for each stage in flow.lock.
@@ -156,7 +149,7 @@ func (p *Printer) facts(title string, m key.Manifest, want func(key.Kind) bool) 
 		if !want(f.Kind) {
 			continue
 		}
-		value := f.Value
+		value := plan.Shorten(f.Value)
 		switch f.Kind {
 		case key.Input:
 			n := inputNode(f.Value)
