@@ -117,7 +117,7 @@ func (p *project) wantClean(versions int) {
 	for _, e := range entries {
 		have = append(have, e.Name())
 	}
-	if diff := cmp.Diff([]string{".lock", "current", "deployment.json", "versions"}, have); diff != "" {
+	if diff := cmp.Diff([]string{".gitignore", ".lock", "current", "deployment.json", "versions"}, have); diff != "" {
 		p.t.Errorf("want then got:\n%s", diff)
 	}
 	record, err := Read(p.root())

@@ -26,6 +26,7 @@ const (
 	versionsName = "versions"
 	recordName   = "deployment.json"
 	lockName     = ".lock"
+	ignoreName   = ".gitignore"
 	pending      = ".flow-"
 )
 
@@ -97,9 +98,30 @@ func (t *target) deploy(ctx context.Context, model, by string, keep int) (Versio
 	return version, t.remove(doomed)
 }
 
+// ignore keeps a target that lies in a project out of git: what was deployed
+// comes from the cache, by flow.lock, and not from a commit.
+func (t *target) ignore() error {
+	f, err := os.OpenFile(filepath.Join(t.root, ignoreName), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("prepare %s: %w", t.name, err)
+	}
+	_, err = f.WriteString("# written by flow deploy\n*\n")
+	if err := errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("prepare %s: %w", t.name, err)
+	}
+	t.did("write %s", ignoreName)
+	return nil
+}
+
 // prepare makes the target, takes its lock and removes leftovers.
 func (t *target) prepare(ctx context.Context) (unlock func(), err error) {
 	if err := t.make(t.versions()); err != nil {
+		return nil, err
+	}
+	if err := t.ignore(); err != nil {
 		return nil, err
 	}
 	unlock, err = lock(ctx, filepath.Join(t.root, lockName))
