@@ -82,7 +82,7 @@ func load(t *testing.T, text string) {
 	}
 	dir := t.TempDir()
 	beside := surroundings(body)
-	for name, content := range map[string]string{"snippet.hcl": text, "beside.hcl": beside} {
+	for name, content := range map[string]string{"snippet.hcl": text, "beside.hcl": beside, "params.yaml": "epochs: 5\n"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
 			t.Fatal(err)
 		}
