@@ -6,7 +6,8 @@ import "math"
 // e_log.c, and Go's math.Pow) with every product rounded before it is added to
 // anything. The standard library's own differ in the last bit between machines:
 // some have assembly, and on others the compiler fuses a multiplication and an
-// addition. Both errors are below 1 ulp.
+// addition. The errors of exp and log are below 1 ulp; that of pow with a
+// fraction in the exponent grows with the result's magnitude, as math.Pow's.
 
 const (
 	ln2Hi = 6.93147180369123816490e-01
@@ -98,6 +99,12 @@ func pow(x, y float64) float64 {
 	// them reaches the code that differs between machines.
 	if y == 0 || x == 0 || x == 1 || y == 1 || math.IsNaN(x) || math.IsNaN(y) || math.IsInf(x, 0) || math.IsInf(y, 0) {
 		return math.Pow(x, y)
+	}
+	switch y {
+	case 0.5:
+		return math.Sqrt(x)
+	case -0.5:
+		return 1 / math.Sqrt(x)
 	}
 	yi, yf := math.Modf(math.Abs(y))
 	if yf != 0 && x < 0 {
