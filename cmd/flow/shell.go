@@ -4,6 +4,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/flow-pipelines/flow/engine/executor/local/guard"
@@ -14,6 +15,10 @@ import (
 
 // release is the version that this code becomes, or was.
 const release = "0.1.0"
+
+// version is what `git describe` said when this was built. The linker sets it
+// (see the Makefile), and nothing else does.
+var version string
 
 // newShell is the process's surroundings.
 func newShell() (*command.Shell, error) {
@@ -33,13 +38,19 @@ func newShell() (*command.Shell, error) {
 		Self:    []string{self},
 		Types:   builtin.Types,
 		Clock:   time.Now,
-		Version: version(),
+		Version: thisVersion(),
 		Guard:   guard.Main,
 	}, nil
 }
 
-func version() command.Version {
+func thisVersion() command.Version {
 	v := command.Version{Version: release, Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}
+	// Without a tag, git describe says the commit alone.
+	if strings.Count(version, ".") >= 2 {
+		v.Version = strings.TrimPrefix(version, "v")
+	} else {
+		v.Commit = version
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return v

@@ -152,7 +152,7 @@ func endMark(action string) (mark, style string) {
 	switch action {
 	case "restored":
 		return signRestore.mark, cyan
-	case "unchanged", "kept":
+	case "unchanged":
 		return signKept.mark, dim
 	}
 	return "✓", green
@@ -164,8 +164,8 @@ func doneText(e event.Event) string {
 	switch e.Action {
 	case "", "ran":
 		word = "done"
-	case "unchanged":
-		word = "unchanged"
+	case "kept":
+		return "kept: what it needs came out unchanged"
 	}
 	s := word + " in " + Duration(seconds(e.Elapsed))
 	if m := numbersLine(e.Metrics, 4); m != "" {

@@ -216,6 +216,9 @@ func (v *tty) Event(e event.Event) {
 	p := v.printer()
 	switch e.Kind {
 	case event.Done:
+		if e.Action == "kept" {
+			return // what it needs came out unchanged; the header counts it
+		}
 		mark, style := endMark(e.Action)
 		p.row(p.paint(style, mark) + " " + p.paint(bold, e.Addr.String()) + "  " + doneText(e))
 	case event.Failed:
