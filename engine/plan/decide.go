@@ -477,9 +477,7 @@ func (d *decision) restoreOrRun(ctx context.Context) error {
 			}
 		}
 		if missing > 0 {
-			d.step.Action, d.step.Known, d.step.Results, d.step.Metrics = Run, false, nil, nil
-			d.step.Reasons = slices.DeleteFunc(d.step.Reasons, func(r Reason) bool { return r.Kind == KnownResult })
-			d.because(Reason{Kind: NotCached, Text: "the cache does not hold " + r.Path})
+			d.runAgain(r.Path)
 			return nil
 		}
 		d.step.RestoreBytes += r.Node.Size
@@ -489,6 +487,26 @@ func (d *decision) restoreOrRun(ctx context.Context) error {
 		d.step.Action, d.step.Known = Run, false
 	}
 	return nil
+}
+
+// runAgain settles a stage whose result is known but lost. It will come to the
+// same, so what depends on it is decided as if it were there; should it not,
+// apply decides again.
+func (d *decision) runAgain(lost string) {
+	d.step.Action, d.step.RestoreBytes = Run, 0
+	gone := 0
+	d.step.Reasons = slices.DeleteFunc(d.step.Reasons, func(r Reason) bool {
+		if r.Kind == MissingOutput {
+			gone++
+		}
+		return r.Kind == KnownResult
+	})
+	if gone > 0 && gone == len(d.step.Reasons) && gone == len(d.step.Results) {
+		// A fresh clone: nothing was lost that had been here.
+		d.step.Reasons = []Reason{{Kind: NotCached, Text: "its results are not on this machine"}}
+		return
+	}
+	d.because(Reason{Kind: NotCached, Text: "the cache does not hold " + lost})
 }
 
 // DecodeMetrics reads metrics with their numbers as they were written.

@@ -92,7 +92,8 @@ type Step struct {
 	Manifest key.Manifest
 	Inputs   []Content
 	// Results and Metrics are what the stage will come to, if known: for
-	// Keep, Restore, and the user's own files.
+	// Keep, Restore, the user's own files, and a result that was lost and is
+	// made again.
 	Results []lock.Result
 	Metrics stage.Metrics
 	// Known says that Results and Metrics are.
