@@ -44,6 +44,9 @@ func runStatus(ctx context.Context, o *StatusOptions) error {
 	if o.JSON {
 		return view.StatusJSON(sh.Streams.Out, pl, p.Lock(), sh.live())
 	}
+	if len(pl.Steps)+len(pl.Removed) == 0 {
+		sh.err().Printf("The pipeline has no stages.\n")
+	}
 	sh.out().Status(pl, p.Lock(), sh.live())
 	return nil
 }
