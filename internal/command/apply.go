@@ -185,7 +185,9 @@ func (o *ApplyOptions) finish(p *engine.Project, progress view.Progress, rep *en
 	case rep.Run == "":
 		o.Shell.out().NothingToDo(rep.Plan)
 	default:
-		o.Shell.err().Printf("\n")
+		if len(rep.Failed) == 0 { // a failure has put a blank line below itself
+			o.Shell.err().Printf("\n")
+		}
 		o.Shell.out().Report(rep, outs)
 	}
 	if rep.Interrupted && !o.JSON {

@@ -98,15 +98,18 @@ func (p *Printer) failure(e event.Event, files map[string]*hcl.File) {
 	} else {
 		p.wrapped(p.paint(red, "✗")+" ", "  ", p.paint(bold, head)+": "+e.Text)
 	}
-	if len(e.LogTail) > 0 {
+	switch {
+	case len(e.LogTail) > 0:
 		if e.LogPath != "" {
 			p.Printf("  the end of its log, %s:\n", e.LogPath)
 		}
 		for _, l := range e.LogTail {
 			p.Printf("  %s %s\n", p.paint(dim, "│"), clean(l))
 		}
-	} else if e.LogPath != "" {
+	case len(e.Diags) > 0 && e.LogPath != "":
 		p.Printf("  log: %s\n", e.LogPath)
+	case e.LogPath != "":
+		p.Printf("  it printed nothing\n")
 	}
 	for _, h := range e.Hints {
 		p.hint("  ", h)
