@@ -63,7 +63,10 @@ func newCSVReader(name string, stream *stream, options Options) (*csvReader, err
 		r.cols[i] = Column{Name: n, Type: Text}
 	}
 	if err := checkNames(r.cols); err != nil {
-		return nil, fmt.Errorf("%s: header: %w", name, err)
+		if len(options.Names) == 0 {
+			return nil, fmt.Errorf("%s:%d: header: %w; if this line is data, the columns need names: preprocess's header block gives them", name, r.start, err)
+		}
+		return nil, fmt.Errorf("%s: names: %w", name, err)
 	}
 	return r, nil
 }

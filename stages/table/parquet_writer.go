@@ -17,8 +17,8 @@ const (
 )
 
 // parquetEncoder writes optional columns, plainly encoded and compressed with
-// zstd: klauspost's encoder gives the same bytes with and without its assembly,
-// which its snappy does not.
+// zstd, whose encoder gives the same bytes with and without its assembly; a
+// test pins them.
 type parquetEncoder struct {
 	out   *parquet.GenericWriter[any]
 	row   parquet.Row
