@@ -35,6 +35,7 @@ func openParquet(name string, file *os.File, want []Column) (_ *parquetReader, e
 			_ = file.Close()
 		}
 	}()
+	defer damaged(name, &err)
 	info, err := file.Stat()
 	if err != nil {
 		return nil, fmt.Errorf("open table: %w", err)
@@ -43,7 +44,12 @@ func openParquet(name string, file *os.File, want []Column) (_ *parquetReader, e
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	r := &parquetReader{name: name, file: file, groups: p.RowGroups(), batch: make([]parquet.Row, 256)}
+	r := &parquetReader{name: name, file: file, batch: make([]parquet.Row, 256)}
+	for _, g := range p.RowGroups() {
+		if g.NumRows() > 0 { // Arrow writes an empty group for an empty table, without pages to read
+			r.groups = append(r.groups, g)
+		}
+	}
 	for _, field := range p.Schema().Fields() {
 		t, decode, err := parquetColumn(field)
 		if err != nil {
@@ -62,6 +68,14 @@ func openParquet(name string, file *os.File, want []Column) (_ *parquetReader, e
 		}
 	}
 	return r, nil
+}
+
+// damaged makes an error of a panic, which is how parquet-go answers some files
+// that are cut off or overwritten.
+func damaged(name string, err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("%s: damaged: %v", name, p)
+	}
 }
 
 func (r *parquetReader) columns() []Column { return r.cols }
@@ -85,8 +99,10 @@ func (r *parquetReader) read(row []Value) error {
 	cells := r.batch[r.at]
 	r.at++
 	r.n++
-	for _, cell := range cells {
-		i := cell.Column()
+	if len(cells) != len(r.cols) {
+		return fmt.Errorf("%s: damaged: row %d has %d cells, want %d", r.name, r.n, len(cells), len(r.cols))
+	}
+	for i, cell := range cells {
 		if cell.IsNull() {
 			row[i] = Value{}
 			continue
@@ -104,7 +120,8 @@ func (r *parquetReader) read(row []Value) error {
 }
 
 // fill reads the next batch of rows, from the next row group when one ends.
-func (r *parquetReader) fill() error {
+func (r *parquetReader) fill() (err error) {
+	defer damaged(r.name, &err)
 	for {
 		if r.rows == nil {
 			if len(r.groups) == 0 {
@@ -147,6 +164,8 @@ func parquetColumn(f parquet.Field) (Type, func(parquet.Value) (Value, bool), er
 			if !l.IsSigned {
 				return Int, decodeUnsigned(f.Type().Kind()), nil
 			}
+		case *format.NullType:
+			return String, func(parquet.Value) (Value, bool) { return Value{}, true }, nil
 		case *format.JsonType:
 			return JSON, func(v parquet.Value) (Value, bool) { return JSONValue(string(v.ByteArray())), true }, nil
 		}

@@ -120,11 +120,12 @@ func readSpooled(in *bufio.Reader) (Value, error) {
 		}
 		v.text = string(text)
 	case Int, Float, Bool:
-		var bits [8]byte
-		if _, err := io.ReadFull(in, bits[:]); err != nil {
+		bits, err := in.Peek(8)
+		if err != nil {
 			return Value{}, err
 		}
-		v.bits = binary.LittleEndian.Uint64(bits[:])
+		v.bits = binary.LittleEndian.Uint64(bits)
+		_, _ = in.Discard(len(bits))
 	case Missing:
 	}
 	return v, nil

@@ -463,3 +463,43 @@ func TestBytesAreTheSameEverywhere(t *testing.T) {
 		}
 	}
 }
+
+func TestReadsWhatArrowWrites(t *testing.T) {
+	want := "z:int f:float d:string ts:string tz:string dec:float u:int b:bool s:string dict:string bin:string u8:int d9:float ns:string \n" +
+		"int:1 float:1.5 string:2020-02-29 string:2020-01-02T03:04:05.006000 string:2020-01-02T03:04:05.000Z float:1.25 int:1 bool:true string:a string:x string:q int:255 float:1.5 string:2020-01-02T03:04:05.000000001 \n" +
+		"int:2 - - - - float:-0.01 int:2 - string: string:y - int:0 float:-2.5 - \n" +
+		"- - string:1969-12-31 string:1960-01-01T00:00:00.000000 string:2020-01-01T00:00:00.000Z - int:3 bool:false - string:x string:r - - string:1970-01-01T00:00:00.000000000 "
+	if diff := cmp.Diff(contents(t, "testdata/pyarrow.parquet", Options{}), want); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(contents(t, "testdata/pyarrow-no-rows.parquet", Options{}), "z:int "); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// A file that was cut off or overwritten is an error or other cells, never a
+// panic.
+func TestDamagedParquetDoesNotPanic(t *testing.T) {
+	whole, err := os.ReadFile("testdata/pyarrow.parquet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "t.parquet")
+	failed := 0
+	for i := 0; i < len(whole); i += 29 {
+		b := bytes.Clone(whole)
+		b[i] ^= 0xff
+		if i%2 == 0 {
+			b = b[:i]
+		}
+		if err := os.WriteFile(path, b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if openError(path, Options{}) != nil {
+			failed++
+		}
+	}
+	if failed == 0 {
+		t.Error("no damage was noticed")
+	}
+}
