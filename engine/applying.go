@@ -28,7 +28,6 @@ func (p *Project) Apply(ctx context.Context, o ApplyOptions) (*Report, error) {
 	if sink == nil {
 		sink = func(event.Event) {}
 	}
-	start := p.opts.Clock()
 	var sinking sync.Mutex // events come one at a time, from whoever
 	raw := sink
 	sink = func(e event.Event) {
@@ -66,6 +65,7 @@ func (p *Project) Apply(ctx context.Context, o ApplyOptions) (*Report, error) {
 	if pl.Empty() {
 		return rep, p.ignore(ctx)
 	}
+	start := p.opts.Clock()
 	err = p.carryOut(ctx, o, pl, rep, sink)
 	rep.Elapsed = p.opts.Clock().Sub(start)
 	return rep, err

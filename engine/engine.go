@@ -85,5 +85,6 @@ type Report struct {
 	// Declined says that Confirm said no; Interrupted, that the context was
 	// cancelled.
 	Declined, Interrupted bool
-	Elapsed               time.Duration
+	// Elapsed is the time since the answer to Confirm.
+	Elapsed time.Duration
 }

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -164,6 +165,18 @@ func (m *model) edit(t *rapid.T, n int) string {
 		m.stages = append(m.stages, modelStage{text: fmt.Sprintf("new %d", n), needs: []int{rapid.IntRange(0, len(m.stages)-1).Draw(t, "needs")}})
 		return "new stage"
 	}
+}
+
+// TestMain makes do with fewer random pipelines than rapid's hundred: each is
+// written, applied and edited on a real file system.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue {
+		if err := f.Value.Set("25"); err != nil {
+			panic("BUG: " + err.Error())
+		}
+	}
+	os.Exit(m.Run())
 }
 
 type bench struct {

@@ -31,6 +31,9 @@ type Project struct {
 	store    *disk.Store
 	files    *worktree.Worktree
 
+	// warnings are diagnostics of the HCL that are no errors.
+	warnings hcl.Diagnostics
+
 	mu   sync.Mutex // guards warn; the cache reports from many goroutines
 	warn func(text string)
 }
@@ -64,6 +67,7 @@ func Open(opts Options) (*Project, error) {
 	p.pipeline, diags = config.Load(config.Options{
 		Dir: root, Types: opts.Types, Version: opts.Version, Vars: opts.Vars, VarFiles: opts.VarFiles, Environ: opts.Environ,
 	})
+	p.warnings = diags
 	if diags.HasErrors() {
 		m := &plan.Mistakes{Diags: diags}
 		if p.pipeline != nil {
@@ -146,6 +150,9 @@ func (p *Project) Pipeline() *config.Pipeline { return p.pipeline }
 
 // Files are the parsed HCL files, for snippets in diagnostics.
 func (p *Project) Files() map[string]*hcl.File { return p.pipeline.Files() }
+
+// Warnings are diagnostics about the pipeline that are no errors.
+func (p *Project) Warnings() hcl.Diagnostics { return p.warnings }
 
 // Lock is what flow.lock says. The caller does not change it.
 func (p *Project) Lock() *lock.Lock { return p.lock }

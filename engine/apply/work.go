@@ -101,6 +101,9 @@ func (a *apply) act(ctx context.Context, r *result, before *lock.Stage, outcomes
 		return nil
 	case plan.Keep:
 		r.count = Kept
+		if r.node.step.Action != plan.Keep { // it was not sure before
+			a.emit(event.Event{Kind: event.Done, Addr: step.Addr, Action: Kept, Metrics: numbers(step.Metrics)})
+		}
 		return nil
 	case plan.Restore:
 		a.emit(event.Event{Kind: event.Started, Addr: step.Addr, Action: string(plan.Restore)})

@@ -2,7 +2,6 @@ package plan
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"time"
 
@@ -149,8 +148,3 @@ func (p *Plan) forecast(ctx context.Context, w World) error {
 	return nil
 }
 
-// IsMistake reports whether err is about the user's pipeline.
-func IsMistake(err error) bool {
-	var m *Mistakes
-	return errors.As(err, &m)
-}

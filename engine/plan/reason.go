@@ -2,7 +2,9 @@ package plan
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/flow-pipelines/flow/engine/addr"
@@ -14,11 +16,31 @@ import (
 func changes(before, after key.Manifest, skip func(key.Fact) bool) []Reason {
 	var rs []Reason
 	for _, c := range key.Diff(before, after, skip) {
+		if words := commandChanges(c); words != nil {
+			rs = append(rs, words...)
+			continue
+		}
 		r := Reason{Kind: Changed, Text: changeText(c), Change: &c}
 		if c.Kind == key.TypeFact {
 			r.Kind = TypeVersion
 		}
 		rs = append(rs, r)
+	}
+	return rs
+}
+
+// commandChanges explains a changed command word by word, if there are as many
+// words as before.
+func commandChanges(c key.Change) []Reason {
+	var before, after []string
+	if c.Kind != key.Command || json.Unmarshal([]byte(c.Old), &before) != nil || json.Unmarshal([]byte(c.New), &after) != nil || len(before) != len(after) {
+		return nil
+	}
+	var rs []Reason
+	for i := range before {
+		if before[i] != after[i] {
+			rs = append(rs, Reason{Kind: Changed, Change: &c, Text: fmt.Sprintf("command[%d]: %s → %s", i, Shorten(strconv.Quote(before[i])), Shorten(strconv.Quote(after[i])))})
+		}
 	}
 	return rs
 }

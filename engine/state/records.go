@@ -216,9 +216,14 @@ const (
 	lastDurations = 5
 )
 
-// AddDuration records how long a stage took, under its address and its type.
+// AddDuration records how long a stage took, under its address and its block.
 func (tx *Tx) AddDuration(a addr.Address, d time.Duration) error {
-	for _, key := range [][]byte{[]byte(a.String()), []byte(a.Type)} {
+	keys := []string{a.String()}
+	if block := a.Block(); block != a {
+		keys = append(keys, block.String())
+	}
+	for _, k := range keys {
+		key := []byte(k)
 		b, err := tx.get(bucketDurations, durationVersion, key)
 		if err != nil {
 			return err
@@ -236,9 +241,9 @@ func (tx *Tx) AddDuration(a addr.Address, d time.Duration) error {
 }
 
 // Duration returns the usual time of a stage, the median of its last runs, or
-// else that of its type.
+// else that of the other instances of its block.
 func (tx *Tx) Duration(a addr.Address) (d time.Duration, known bool) {
-	for _, key := range []string{a.String(), a.Type} {
+	for _, key := range []string{a.String(), a.Block().String()} {
 		b, err := tx.get(bucketDurations, durationVersion, []byte(key))
 		if ds := decodeDurations(b); err == nil && len(ds) > 0 {
 			slices.Sort(ds)

@@ -52,7 +52,7 @@ func newDB(t *testing.T) *DB {
 
 func checkPages(t *testing.T, db *DB) {
 	t.Helper()
-	if _, err := os.Stat(db.path); errors.Is(err, fs.ErrNotExist) {
+	if info, err := os.Stat(db.path); errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
 		return
 	}
 	b, err := bolt.Open(db.path, 0o600, &bolt.Options{Timeout: 5 * time.Second, ReadOnly: true, PreLoadFreelist: true})
@@ -181,9 +181,9 @@ func TestDirectories(t *testing.T) {
 	})
 }
 
-func TestUsualDurationIsTheMedianOfTheLastOrElseTheTypes(t *testing.T) {
+func TestUsualDurationIsTheMedianOfTheLastOrElseTheBlocks(t *testing.T) {
 	db := newDB(t)
-	a, b := addr.Address{Type: "train", Name: "a"}, addr.Address{Type: "train", Name: "b"}
+	a, b := addr.Address{Type: "train", Name: "a", Key: addr.StringKey("x")}, addr.Address{Type: "train", Name: "a", Key: addr.StringKey("y")}
 	for _, s := range []int{100, 100, 3, 1, 2, 50, 2} {
 		update(t, db, func(tx *Tx) error { return tx.AddDuration(a, time.Duration(s)*time.Second) })
 	}
@@ -192,10 +192,10 @@ func TestUsualDurationIsTheMedianOfTheLastOrElseTheTypes(t *testing.T) {
 			t.Errorf("a: got %v, %v, want 2s", d, ok)
 		}
 		if d, ok := tx.Duration(b); d != 2*time.Second || !ok {
-			t.Errorf("b: got %v, %v, want its type's 2s", d, ok)
+			t.Errorf("b: got %v, %v, want its block's 2s", d, ok)
 		}
-		if d, ok := tx.Duration(addr.Address{Type: "exec", Name: "a"}); ok {
-			t.Errorf("exec.a: got %v", d)
+		if d, ok := tx.Duration(addr.Address{Type: "train", Name: "b"}); ok {
+			t.Errorf("train.b: got %v", d)
 		}
 		return nil
 	})
@@ -353,6 +353,21 @@ func TestConcurrentTransactions(t *testing.T) {
 	_ = db.View(ctx, func(tx *Tx) error { return tx.EachResult(func(Key, Result) error { n++; return nil }) })
 	if n != 80 {
 		t.Errorf("got %d results, want 80", n)
+	}
+}
+
+// A process was killed after it had made the file and before it had written.
+func TestAnEmptyFileIsNoDatabaseYet(t *testing.T) {
+	db := newDB(t)
+	if err := os.WriteFile(db.path, nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok, err := db.Result(ctx, Key{1}); ok || err != nil {
+		t.Errorf("got %v, %v, want nothing", ok, err)
+	}
+	update(t, db, func(tx *Tx) error { return tx.PutResult(Key{1}, sample(1)) })
+	if _, ok, err := db.Result(ctx, Key{1}); !ok || err != nil {
+		t.Errorf("got %v, %v, want a result", ok, err)
 	}
 }
 

@@ -144,15 +144,18 @@ func (db *DB) tryOpen(writable bool) (*handle, error) {
 	if err == nil {
 		return h, nil
 	}
-	// What the system says (no permission, no space) is not damage. A reader
-	// of an empty file came while another process was making it.
+	// A reader of an empty file came while another process was making it, or
+	// after one was killed there: bbolt then tries to write to it, and fails.
+	// Either way nothing is known yet.
+	if size == 0 && !writable && h.info != nil {
+		return &handle{}, nil
+	}
+	// What the system says (no permission, no space) is not damage.
 	var pathErr *fs.PathError
 	var sysErr interface{ Timeout() bool } // syscall.Errno
 	switch {
 	case errors.As(err, &pathErr), errors.Is(err, bolterrors.ErrTimeout):
 	case errors.As(err, &sysErr):
-	case size == 0 && !writable:
-		err = bolterrors.ErrTimeout
 	case !errors.Is(err, errDamaged):
 		err = fmt.Errorf("%w: %w", errDamaged, err)
 	}

@@ -287,12 +287,14 @@ func TestStatCacheKnowsWhatIsThere(t *testing.T) {
 func TestRacilyCleanFilesAreReadAgain(t *testing.T) {
 	p := newProject(t)
 	for i := range 50 {
+		start := time.Now()
 		p.write("f", "a"+string(rune('a'+i%2)))
 		got := p.hash("f")
 		if want := digest.OfBytes([]byte(p.read("f"))); got.Digest != want {
 			t.Fatalf("round %d: got %s, want %s", i, got.Digest, want)
 		}
-		if _, ok := p.cache.files("").Find("f"); ok {
+		// On a machine that is busy enough the file is no longer racy.
+		if _, ok := p.cache.files("").Find("f"); ok && time.Since(start) < racyMargin {
 			t.Fatal("a racily clean file is trusted")
 		}
 	}
