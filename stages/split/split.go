@@ -158,12 +158,12 @@ type splitting struct {
 }
 
 // count finds the class of each row; without stratify all have one.
-func (s *splitting) count(ctx context.Context) error {
+func (s *splitting) count(ctx context.Context) (err error) {
 	r, err := table.Open(string(s.cfg.Input))
 	if err != nil {
 		return problem(err)
 	}
-	defer r.Close()
+	defer func() { err = errors.Join(err, r.Close()) }()
 	column := -1
 	if s.cfg.Stratify != "" {
 		if column, err = table.Index(r.Columns(), s.cfg.Stratify); err != nil {
@@ -201,7 +201,11 @@ func (s *splitting) write(ctx context.Context) (err error) {
 	if err != nil {
 		return problem(err)
 	}
-	defer r.Close()
+	defer func() { err = errors.Join(err, r.Close()) }()
+	columns, err := s.columns(ctx, r.Columns())
+	if err != nil {
+		return err
+	}
 	var writers []*table.Writer
 	defer func() {
 		if err != nil {
@@ -211,7 +215,7 @@ func (s *splitting) write(ctx context.Context) (err error) {
 		}
 	}()
 	for _, name := range s.parts {
-		w, err := table.Create(s.run.Output(name), r.Columns())
+		w, err := table.Create(s.run.Output(name), columns)
 		if err != nil {
 			return err
 		}
@@ -236,6 +240,25 @@ func (s *splitting) write(ctx context.Context) (err error) {
 	}
 	writers = nil
 	return nil
+}
+
+// columns are the parts'. Where CSV becomes a format with types, these are taken
+// from the whole table: one part alone may lack the 2.5 that makes a column of
+// whole numbers one of floats.
+func (s *splitting) columns(ctx context.Context, columns []table.Column) ([]table.Column, error) {
+	format, err := table.FormatOf(s.run.Output(s.parts[0]))
+	if err != nil {
+		return nil, err
+	}
+	text := func(c table.Column) bool { return c.Type == table.Text }
+	if (format != table.JSONLines && format != table.Parquet) || !slices.ContainsFunc(columns, text) {
+		return columns, nil
+	}
+	summary, err := table.Describe(ctx, string(s.cfg.Input))
+	if err != nil {
+		return nil, problem(err)
+	}
+	return summary.Columns, nil
 }
 
 func (s *splitting) metrics() stage.Metrics {

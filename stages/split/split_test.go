@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/flow-pipelines/flow/engine/stage"
+	"github.com/flow-pipelines/flow/stages/table"
 )
 
 // Every row is in one part; no part is a whole row away from its share, in all
@@ -187,6 +188,36 @@ func TestWhatCannotBeSplitSaysSo(t *testing.T) {
 		var p *stage.Problem
 		if !errors.As(err, &p) || p.Path != tt.path || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: got %v, want a problem at %s with %q", name, err, tt.path, tt.want)
+		}
+	}
+}
+
+// A part alone may not show a column's type; the parts have that of the whole.
+func TestPartsOfCSVHaveTheTypesOfTheWholeTable(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("in.csv", []byte("x,class\n1,a\n2,a\n2.5,a\n4,a\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	outputs := map[string]string{}
+	parts := []string{"p", "q", "r", "s"}
+	for _, name := range parts {
+		outputs[name] = name + ".parquet"
+	}
+	args := `{"input":"in.csv","parts":{"p":0.25,"q":0.25,"r":0.25,"s":0.25}}`
+	if _, err := (Type{}).Run(t.Context(), &stage.Run{Spec: stage.Spec{Type: "split", Args: json.RawMessage(args), Outputs: outputs}}); err != nil {
+		t.Fatal(err)
+	}
+	want := []table.Column{{Name: "x", Type: table.Float}, {Name: "class", Type: table.String}}
+	for _, name := range parts {
+		r, err := table.Open(outputs[name])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(r.Columns(), want); d != "" {
+			t.Errorf("part %s: %s", name, d)
+		}
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

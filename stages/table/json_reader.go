@@ -267,11 +267,10 @@ func (p *jsonLine) number() (Value, error) {
 		}
 		return JSONValue(string(text)), nil
 	}
-	f, err := strconv.ParseFloat(s, 64)
-	if err != nil {
-		return JSONValue(string(text)), nil
+	if f, err := strconv.ParseFloat(s, 64); err == nil {
+		return FloatValue(f), nil
 	}
-	return FloatValue(f), nil
+	return JSONValue(string(text)), nil
 }
 
 // nested reads an array or an object as source text.
@@ -412,5 +411,7 @@ func hex4(s []byte) (rune, bool) {
 	return r, true
 }
 
-var _ source = (*jsonReader)(nil)
-var _ source = (*csvReader)(nil)
+var (
+	_ source = (*jsonReader)(nil)
+	_ source = (*csvReader)(nil)
+)

@@ -5,7 +5,6 @@ import (
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
-
 	"errors"
 	"fmt"
 	"io"

@@ -14,17 +14,27 @@ import (
 )
 
 var columns = []table.Column{
-	{Name: "t", Type: table.Text}, {Name: "none", Type: table.Text}, {Name: "word", Type: table.Text},
-	{Name: "s", Type: table.String}, {Name: "i", Type: table.Int}, {Name: "f", Type: table.Float},
-	{Name: "b", Type: table.Bool}, {Name: "class names", Type: table.Text}, {Name: "yes", Type: table.Text},
-	{Name: "inone", Type: table.Int}, {Name: "date", Type: table.Text},
+	{Name: "t", Type: table.Text},
+	{Name: "none", Type: table.Text},
+	{Name: "word", Type: table.Text},
+	{Name: "s", Type: table.String},
+	{Name: "i", Type: table.Int},
+	{Name: "f", Type: table.Float},
+	{Name: "b", Type: table.Bool},
+	{Name: "class names", Type: table.Text},
+	{Name: "yes", Type: table.Text},
+	{Name: "inone", Type: table.Int},
+	{Name: "date", Type: table.Text},
 }
 
 var row = []table.Value{
-	table.TextValue("41.0"), {}, table.TextValue("NEAR BAY"),
+	table.TextValue("41.0"),
+	{},
+	table.TextValue("NEAR BAY"),
 	table.StringValue("Ünit 7"), table.IntValue(7), table.FloatValue(2.5),
 	table.BoolValue(true), table.TextValue("x"), table.TextValue("True"),
-	{}, table.TextValue("2024-05-01"),
+	{},
+	table.TextValue("2024-05-01"),
 }
 
 var constants = map[string]any{
