@@ -190,7 +190,11 @@ func filter(s *Filter, at string, in rows, dropped *int64) (rows, error) {
 
 // wrong is the problem of an expression that does not compile.
 func wrong(err error, at string) *stage.Problem {
-	return stage.Problemf(at, "The expression does not fit the rows", "%v.", err)
+	detail := err.Error()
+	if !strings.HasSuffix(detail, "?") {
+		detail += "."
+	}
+	return stage.Problemf(at, "The expression does not fit the rows", "%s", detail)
 }
 
 // failed is the problem of an expression that fails for one row.

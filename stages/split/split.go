@@ -167,7 +167,7 @@ func (s *splitting) count(ctx context.Context) (err error) {
 	column := -1
 	if s.cfg.Stratify != "" {
 		if column, err = table.Index(r.Columns(), s.cfg.Stratify); err != nil {
-			return stage.Problemf("stratify", fmt.Sprintf("No column %q", s.cfg.Stratify), "%v.", err)
+			return noColumn(s.cfg.Stratify, table.Names(r.Columns()))
 		}
 	} else {
 		s.names = []string{""}
@@ -304,6 +304,14 @@ func eachRow(ctx context.Context, r *table.Reader, f func([]table.Value) error) 
 			return err
 		}
 	}
+}
+
+func noColumn(name string, have []string) *stage.Problem {
+	summary := fmt.Sprintf("No column %q", name)
+	if s := table.Suggest(name, have); s != "" {
+		return stage.Problemf("stratify", summary, "Did you mean %q?", s)
+	}
+	return stage.Problemf("stratify", summary, "The columns are %s.", strings.Join(have, ", "))
 }
 
 // problem makes the user's mistake of a table that cannot be read.

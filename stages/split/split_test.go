@@ -181,7 +181,7 @@ func TestWhatCannotBeSplitSaysSo(t *testing.T) {
 	parts := `"parts":{"train":0.8,"test":0.2}`
 	for name, tt := range map[string]struct{ table, args, path, want string }{
 		"no rows":   {"a\n", `{"input":"in.csv",` + parts + `}`, "input", "no rows"},
-		"no column": {"class\n1\n", `{"input":"in.csv","stratify":"clas",` + parts + `}`, "stratify", `did you mean "class"`},
+		"no column": {"class\n1\n", `{"input":"in.csv","stratify":"clas",` + parts + `}`, "stratify", `Did you mean "class"`},
 		"ragged":    {"a,b\n1,2\n3\n", `{"input":"in.csv",` + parts + `}`, "input", "in.csv:3"},
 	} {
 		_, _, err := runSplit(t, tt.table, tt.args)
