@@ -10,9 +10,10 @@ import (
 )
 
 // Leaf is one value of a JSON document with the path that leads to it:
-// `model.mlp.hidden` and `[16]`. Lists are values; objects are gone into, so
-// that a document in flow.lock has a line a value and a difference names just
-// what changed.
+// `model.mlp.hidden` and `[16]`. Objects are gone into, and lists of objects,
+// such as steps, by number: `steps[2].filter.where`. So a document in flow.lock
+// has a line a value, and a difference names just what changed. Other lists are
+// values.
 type Leaf struct {
 	Path  string
 	Value string // canonical JSON
@@ -38,18 +39,39 @@ func Flatten(doc []byte) ([]Leaf, error) {
 }
 
 func flatten(leaves []Leaf, path string, v any) []Leaf {
-	if obj, ok := v.(map[string]any); ok && len(obj) > 0 {
-		for k, v := range obj {
-			leaves = flatten(leaves, step(path, k), v)
+	switch v := v.(type) {
+	case map[string]any:
+		if len(v) == 0 {
+			break
+		}
+		for k, e := range v {
+			leaves = flatten(leaves, step(path, k), e)
+		}
+		return leaves
+	case []any:
+		if !ofObjects(v) {
+			break
+		}
+		for i, e := range v {
+			leaves = flatten(leaves, fmt.Sprintf("%s[%d]", path, i), e)
 		}
 		return leaves
 	}
 	return append(leaves, Leaf{path, encode(v)})
 }
 
+func ofObjects(list []any) bool {
+	for _, e := range list {
+		if obj, ok := e.(map[string]any); !ok || len(obj) == 0 {
+			return false
+		}
+	}
+	return len(list) > 0
+}
+
 // Unflatten is the inverse of Flatten.
 func Unflatten(leaves []Leaf) (map[string]any, error) {
-	root := map[string]any{}
+	root := &branch{}
 	for _, l := range leaves {
 		names, err := split(l.Path)
 		if err != nil {
@@ -59,21 +81,87 @@ func Unflatten(leaves []Leaf) (map[string]any, error) {
 		if err != nil {
 			return nil, fmt.Errorf("value of %s: %w", l.Path, err)
 		}
-		at := root
-		for _, n := range names[:len(names)-1] {
-			next, ok := at[n].(map[string]any)
-			if !ok {
-				if at[n] != nil {
-					return nil, fmt.Errorf("%s lies inside a plain value", l.Path)
-				}
-				next = map[string]any{}
-				at[n] = next
-			}
-			at = next
+		if !root.put(names, v) {
+			return nil, fmt.Errorf("%s does not fit what stands before it", l.Path)
 		}
-		at[names[len(names)-1]] = v
 	}
-	return root, nil
+	if len(leaves) == 0 {
+		return map[string]any{}, nil
+	}
+	obj, ok := root.value().(map[string]any)
+	if !ok {
+		return nil, fmt.Errorf("not an object")
+	}
+	return obj, nil
+}
+
+// branch is a document that is being put together: a value, or members by
+// name, or elements by number.
+type branch struct {
+	leaf    any
+	isLeaf  bool
+	members map[string]*branch
+	list    map[int]*branch
+}
+
+// name is one step of a path: a member's name or an element's number.
+type name struct {
+	text   string
+	number int
+	isList bool
+}
+
+func (b *branch) put(path []name, v any) bool {
+	if len(path) == 0 {
+		ok := !b.isLeaf && b.members == nil && b.list == nil
+		b.leaf, b.isLeaf = v, true
+		return ok
+	}
+	n := path[0]
+	if b.isLeaf || n.isList && b.members != nil || !n.isList && b.list != nil {
+		return false
+	}
+	var next *branch
+	if n.isList {
+		if b.list == nil {
+			b.list = map[int]*branch{}
+		}
+		if next = b.list[n.number]; next == nil {
+			next = &branch{}
+			b.list[n.number] = next
+		}
+		return next.put(path[1:], v)
+	}
+	if b.members == nil {
+		b.members = map[string]*branch{}
+	}
+	if next = b.members[n.text]; next == nil {
+		next = &branch{}
+		b.members[n.text] = next
+	}
+	return next.put(path[1:], v)
+}
+
+func (b *branch) value() any {
+	switch {
+	case b.isLeaf:
+		return b.leaf
+	case b.list != nil:
+		list := make([]any, 0, len(b.list))
+		for i := range len(b.list) {
+			e := b.list[i]
+			if e == nil {
+				return nil // a number is missing
+			}
+			list = append(list, e.value())
+		}
+		return list
+	}
+	obj := make(map[string]any, len(b.members))
+	for k, e := range b.members {
+		obj[k] = e.value()
+	}
+	return obj
 }
 
 // step appends the name of an object's member to a path.
@@ -103,13 +191,23 @@ func quote(s string) string {
 	return strings.NewReplacer(" ", `\x20`, "[", `\x5b`, "]", `\x5d`).Replace(q)
 }
 
-func split(path string) ([]string, error) {
-	var names []string
+func split(path string) ([]name, error) {
+	var names []name
 	for rest := path; rest != ""; {
 		if strings.HasPrefix(rest, "[") {
 			q, after, ok := strings.Cut(rest[1:], "]")
-			n, err := strconv.Unquote(q)
-			if !ok || err != nil {
+			if !ok {
+				return nil, fmt.Errorf("bad path %q", path)
+			}
+			n := name{}
+			var err error
+			if strings.HasPrefix(q, `"`) {
+				n.text, err = strconv.Unquote(q)
+			} else {
+				n.isList = true
+				n.number, err = strconv.Atoi(q)
+			}
+			if err != nil || n.number < 0 {
 				return nil, fmt.Errorf("bad path %q", path)
 			}
 			names, rest = append(names, n), after
@@ -123,9 +221,9 @@ func split(path string) ([]string, error) {
 		if i == 0 {
 			return nil, fmt.Errorf("bad path %q", path)
 		}
-		names, rest = append(names, rest[:i]), rest[i:]
+		names, rest = append(names, name{text: rest[:i]}), rest[i:]
 	}
-	if len(names) == 0 {
+	if len(names) == 0 || names[0].isList {
 		return nil, fmt.Errorf("bad path %q", path)
 	}
 	return names, nil

@@ -188,7 +188,8 @@ func document(depth int) *rapid.Generator[any] {
 	if depth == 0 {
 		return leaf
 	}
-	return rapid.OneOf(leaf, rapid.MapOfN(rapid.String(), document(depth-1), 0, 4).AsAny())
+	return rapid.OneOf(leaf, rapid.MapOfN(rapid.String(), document(depth-1), 0, 4).AsAny(),
+		rapid.SliceOfN(document(depth-1), 0, 3).AsAny())
 }
 
 func TestUnflattenIsTheInverseOfFlatten(t *testing.T) {
