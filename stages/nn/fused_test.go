@@ -17,7 +17,7 @@ func TestNothingIsFusedOnARM64(t *testing.T) {
 	if os.Getenv("CI") == "" {
 		t.Skip("builds for another architecture, which takes a while: set CI=1 to run it")
 	}
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-gcflags=-S", ".", "./kernel")
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-gcflags=-S", ".", "./kernel", "../portable")
 	cmd.Env = append(os.Environ(), "GOARCH=arm64", "CGO_ENABLED=0")
 	out, err := cmd.CombinedOutput()
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	G "gorgonia.org/gorgonia"
 
 	"github.com/flow-pipelines/flow/stages/nn/kernel"
+	"github.com/flow-pipelines/flow/stages/portable"
 )
 
 // Loss is what training makes small: a mean over the rows of a batch, each
@@ -72,7 +73,7 @@ func softmaxLoss(out Matrix, in []Matrix) {
 	for i := range p.Rows {
 		row := p.Row(i)
 		top, terms := kernel.SoftmaxTerms(row)
-		loss := kernel.Log(terms) - (float64(row[int(y.Data[i])]) - float64(top))
+		loss := portable.Log(terms) - (float64(row[int(y.Data[i])]) - float64(top))
 		sum += float64(float64(w.Data[i]) * loss)
 	}
 	out.Data[0] = mean(sum, totalWeight(w))

@@ -59,34 +59,6 @@ func TestProductsAreTheDefinitionToTheBitWithAnyThreads(t *testing.T) {
 	}
 }
 
-func ulps(a, b float64) float64 {
-	if a == b || math.IsNaN(a) && math.IsNaN(b) {
-		return 0
-	}
-	return math.Abs(a-b) / (math.Nextafter(math.Abs(b), math.Inf(1)) - math.Abs(b))
-}
-
-func TestExpAndLogAreWithinOneUlp(t *testing.T) {
-	for x := -740.0; x < 712; x += 0.37 {
-		if got, want := kernel.Exp(x), math.Exp(x); ulps(got, want) > 1 {
-			t.Fatalf("Exp(%v) = %v, want %v", x, got, want)
-		}
-	}
-	for x := 1e-300; x < 1e300; x *= 1.7 {
-		if got, want := kernel.Log(x), math.Log(x); ulps(got, want) > 1 {
-			t.Fatalf("Log(%v) = %v, want %v", x, got, want)
-		}
-	}
-	for _, x := range []float64{0, 1, -1, 1e-9, math.Inf(1), math.Inf(-1), math.NaN()} {
-		if got, want := kernel.Exp(x), math.Exp(x); ulps(got, want) > 1 {
-			t.Errorf("Exp(%v) = %v, want %v", x, got, want)
-		}
-		if got, want := kernel.Log(x), math.Log(x); ulps(got, want) > 1 {
-			t.Errorf("Log(%v) = %v, want %v", x, got, want)
-		}
-	}
-}
-
 func TestTanhAndSigmoidFollowMath(t *testing.T) {
 	for x := float32(-30); x < 30; x += 0.0131 {
 		if got, want := kernel.Tanh(x), float32(math.Tanh(float64(x))); math.Abs(float64(got-want)) > 1e-7*math.Abs(float64(want)) {

@@ -276,34 +276,6 @@ func exactly(op string, x, y int64) (int64, bool) {
 	return z.Int64(), z.IsInt64()
 }
 
-func TestFunctionsOfRealNumbersAreAccurate(t *testing.T) {
-	near := func(name string, got, want float64) {
-		t.Helper()
-		if got != want && math.Abs(got-want) > math.Abs(want)*4e-16 && !(math.IsNaN(got) && math.IsNaN(want)) {
-			t.Errorf("%s: got %v, want %v", name, got, want)
-		}
-	}
-	for _, x := range []float64{1e-300, 0.1, 0.5, 0.7071, 1, 1.5, 2, math.E, 10, 12345.678, 1e300, math.Inf(1), 0, -1} {
-		near("log", log(x), math.Log(x))
-		for _, y := range []float64{0.5, 2, 3, -1, -2.5, 1.0 / 3, 10} {
-			near("pow", pow(x, y), math.Pow(x, y))
-		}
-	}
-	for _, x := range []float64{-800, -700, -1, -1e-10, 0, 0.3, 1, 10, 700, 800} {
-		near("exp", exp(x), math.Exp(x))
-	}
-	// Bits that every machine must reproduce.
-	for name, c := range map[string]struct{ got, want uint64 }{
-		"log 3":       {math.Float64bits(log(3)), 0x3ff193ea7aad030a},
-		"exp 1":       {math.Float64bits(exp(1)), 0x4005bf0a8b145769},
-		"pow 1.1 2.7": {math.Float64bits(pow(1.1, 2.7)), 0x3ff4b219beec1968},
-	} {
-		if c.got != c.want {
-			t.Errorf("%s: got %#x, want %#x", name, c.got, c.want)
-		}
-	}
-}
-
 // FuzzCompile: no source makes the compiler or what it compiles panic, and the
 // result is of the type that was announced.
 func FuzzCompile(f *testing.F) {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/flow-pipelines/flow/stages/portable"
 	"github.com/flow-pipelines/flow/stages/table"
 )
 
@@ -25,11 +26,11 @@ var functions = map[string]function{
 	"floor":  numeric("floor(number)", math.Floor),
 	"round":  numeric("round(number), halves away from zero", math.Round),
 	"sqrt":   numeric("sqrt(number)", math.Sqrt),
-	"exp":    numeric("exp(number)", exp),
+	"exp":    numeric("exp(number)", portable.Exp),
 	"signum": numeric("signum(number): -1, 0 or 1", signum),
 	"log":    {1, 2, "log(number), the natural logarithm, or log(number, base)", compileLog},
 	"pow": {2, 2, "pow(number, exponent)", func(args []node) (node, error) {
-		return numbers(args, func(x []float64) float64 { return pow(x[0], x[1]) })
+		return numbers(args, func(x []float64) float64 { return portable.Pow(x[0], x[1]) })
 	}},
 	"min": {1, -1, "min(number, …)", func(args []node) (node, error) {
 		return numbers(args, func(x []float64) float64 { return fold(x, math.Min) })
@@ -112,7 +113,7 @@ func signum(x float64) float64 {
 
 func compileLog(args []node) (node, error) {
 	if len(args) == 1 {
-		return numbers(args, func(x []float64) float64 { return log(x[0]) })
+		return numbers(args, func(x []float64) float64 { return portable.Log(x[0]) })
 	}
 	return numbers(args, func(x []float64) float64 { return logBase(x[0], x[1]) })
 }
