@@ -2,6 +2,7 @@
 GO        ?= go
 GOLANGCI  := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOFUMPT   := mvdan.cc/gofumpt@v0.12.0
+DEADCODE  := golang.org/x/tools/cmd/deadcode@v0.52.0
 VERSION   := $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.1.0-dev)
 FUZZTIME  ?= 10s
 EXAMPLES  := breast-cancer housing scripts
@@ -39,11 +40,12 @@ race: ## run the tests under the race detector (needs a C compiler)
 lint: ## check style, layers and formatting
 	$(GO) vet ./...
 	$(GO) run $(GOLANGCI) run ./...
-	@test -z "$$($(GO) run $(GOFUMPT) -l engine stages internal cmd)" || { echo "run make fmt"; exit 1; }
+	@test -z "$$($(GO) run $(GOFUMPT) -l engine stages internal cmd bench bench)" || { echo "run make fmt"; exit 1; }
+	@dead=$$($(GO) run $(DEADCODE) -test ./...); test -z "$$dead" || { echo "dead code:"; echo "$$dead"; exit 1; }
 
 .PHONY: fmt
 fmt: ## format the code and the examples
-	$(GO) run $(GOFUMPT) -w engine stages internal cmd
+	$(GO) run $(GOFUMPT) -w engine stages internal cmd bench
 	$(GO) run ./cmd/flow fmt $(foreach e,$(EXAMPLES),examples/$(e)/pipeline.hcl)
 
 .PHONY: fuzz

@@ -147,4 +147,3 @@ func (p *Plan) forecast(ctx context.Context, w World) error {
 	}
 	return nil
 }
-

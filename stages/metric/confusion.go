@@ -43,12 +43,6 @@ func Confuse(classes int, truth, predicted []int) *Confusion {
 	return c
 }
 
-// Classes returns the number of classes.
-func (c *Confusion) Classes() int { return len(c.counts) }
-
-// Rows returns the number of predictions.
-func (c *Confusion) Rows() int { return c.rows }
-
 // Count returns how many rows of a true class were predicted as another.
 func (c *Confusion) Count(truth, predicted int) int { return c.counts[truth][predicted] }
 

@@ -117,12 +117,6 @@ func (p *Predictor) Positive() string { return p.about.Positive }
 // Family returns the family of the model: "mlp", "logistic" or "linear".
 func (p *Predictor) Family() string { return p.about.Family }
 
-// Parameters returns what training was told, as JSON has it.
-func (p *Predictor) Parameters() map[string]any { return p.about.Parameters }
-
-// Metrics returns what training measured, as JSON has it.
-func (p *Predictor) Metrics() map[string]any { return p.about.Metrics }
-
 // Columns returns the columns that the model reads.
 func (p *Predictor) Columns() []Column { return p.features.Columns() }
 

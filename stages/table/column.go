@@ -33,19 +33,6 @@ func Index(columns []Column, name string) (int, error) {
 	return -1, &MissingColumnError{Name: name, Have: Names(columns)}
 }
 
-// Indexes returns the positions of the named columns, in the order asked for.
-func Indexes(columns []Column, names []string) ([]int, error) {
-	out := make([]int, len(names))
-	for i, name := range names {
-		at, err := Index(columns, name)
-		if err != nil {
-			return nil, err
-		}
-		out[i] = at
-	}
-	return out, nil
-}
-
 // MissingColumnError says that a table has no column of that name.
 type MissingColumnError struct {
 	Name string

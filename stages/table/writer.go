@@ -74,10 +74,6 @@ func newEncoder(out *bufio.Writer, path string, format Format, columns []Column)
 	return newCSVEncoder(out, delimiter(format), columns), nil
 }
 
-// Columns returns the columns as given to Create. The caller must not change
-// them.
-func (w *Writer) Columns() []Column { return w.columns }
-
 // Rows returns how many rows were written so far.
 func (w *Writer) Rows() int64 { return w.rows }
 
