@@ -40,7 +40,7 @@ race: ## run the tests under the race detector (needs a C compiler)
 lint: ## check style, layers and formatting
 	$(GO) vet ./...
 	$(GO) run $(GOLANGCI) run ./...
-	@test -z "$$($(GO) run $(GOFUMPT) -l engine stages internal cmd bench bench)" || { echo "run make fmt"; exit 1; }
+	@test -z "$$($(GO) run $(GOFUMPT) -l engine stages internal cmd bench)" || { echo "run make fmt"; exit 1; }
 	@dead=$$($(GO) run $(DEADCODE) -test ./...); test -z "$$dead" || { echo "dead code:"; echo "$$dead"; exit 1; }
 
 .PHONY: fmt
