@@ -130,7 +130,30 @@ func (j *job) attempt(ctx context.Context) error {
 	if !res.OK() {
 		return j.failed(res, command)
 	}
-	return nil
+	return j.unnoticed(command)
+}
+
+// unnoticed fails a job that ended well though its log says that it did not
+// find a file of the project: a pipe or a try block hid the failure, and the
+// result is made from less than the program wanted.
+func (j *job) unnoticed(command []string) error {
+	if !j.confined() {
+		return nil
+	}
+	log := lastLines(j.log, 40)
+	wanted := slices.DeleteFunc(j.wanted(log, command), func(h executor.Hint) bool { return h.Line == "" })
+	hints := j.hints(wanted)
+	if len(hints) == 0 {
+		return nil
+	}
+	return &failure{event.Event{
+		Text: "it ended well, but did not find what it wanted to read", LogPath: j.rel(j.log), LogTail: log, Hints: hints,
+	}}
+}
+
+// confined reports whether the job is a program that sees its inputs only.
+func (j *job) confined() bool {
+	return len(j.step.Stage.Job.Command) > 0 && j.step.Stage.Job.Isolation == stage.Strict
 }
 
 // prepare fills the work directory with the declared inputs.
@@ -235,7 +258,7 @@ func (j *job) execute(ctx context.Context, command []string) (executor.Result, e
 		ID: st.Addr.String(), Dir: j.work, Command: command, Env: j.environment(events), Log: j.log,
 		Timeout: st.Timeout, Grace: grace, CPUs: st.Resources.CPUs, Memory: st.Resources.Memory,
 	}
-	if len(st.Job.Command) > 0 && st.Job.Isolation == stage.Strict {
+	if j.confined() {
 		t.Confine = &executor.Confinement{Project: j.Root, Allow: j.envs, Writable: []string{j.dir}}
 	}
 	stop := make(chan struct{})
@@ -311,39 +334,10 @@ func (j *job) failed(res executor.Result, command []string) error {
 	default:
 		e.Text = fmt.Sprintf("exit status %d", res.Exit)
 	}
-	if len(st.Job.Command) > 0 && st.Job.Isolation == stage.Strict {
-		e.Hints = j.hints(e.LogTail, command, res.Exit)
+	if j.confined() {
+		e.Hints = j.hints(j.wanted(e.LogTail, command))
 	}
 	return &failure{e}
-}
-
-// hints names the files of the project that the program wanted and was not
-// given, with the line to add.
-func (j *job) hints(log []string, command []string, exit int) []string {
-	st := j.step.Stage
-	f := executor.Failure{
-		Log: []byte(strings.Join(log, "\n")), Argv: command, Exit: exit, Project: j.Root, Dir: j.work,
-		Exists: func(rel string) bool {
-			_, err := os.Stat(filepath.Join(j.Root, filepath.FromSlash(rel)))
-			return err == nil
-		},
-	}
-	for _, in := range st.Job.Inputs {
-		f.Inputs = append(f.Inputs, in.Path)
-	}
-	for _, o := range st.Job.Outputs {
-		f.Outputs = append(f.Outputs, o.Path)
-	}
-	var hints []string
-	for _, h := range executor.Hints(f) {
-		switch {
-		case h.Input != "":
-			hints = append(hints, fmt.Sprintf("%s is in the project, but not declared as an input of %s. Add to its block:\n  inputs = [%q]", h.Path, st.Addr, h.Input))
-		case h.Absolute:
-			hints = append(hints, fmt.Sprintf("%s is an input of %s, but the program asked for it by its absolute path. Stages find their inputs relative to their working directory.", h.Path, st.Addr))
-		}
-	}
-	return hints
 }
 
 func (j *job) rel(abs string) string {

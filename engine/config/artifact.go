@@ -10,13 +10,28 @@ import (
 	"github.com/flow-pipelines/flow/engine/stage"
 )
 
+// noPath complains about a stage that has no output or several.
+func (e *encoder) noPath(v cty.Value, where string) {
+	a := addressOf(v)
+	names := v.GetAttr("outputs").Type().AttributeTypes()
+	if len(names) == 0 {
+		e.fail(where, "The stage has no outputs", fmt.Sprintf("%s makes no file that could be used here.", a))
+		return
+	}
+	var choices []string
+	for _, name := range mapKeys(names) {
+		choices = append(choices, fmt.Sprintf("%s.%s", a, name))
+	}
+	e.fail(where, "Several outputs, where one is needed", fmt.Sprintf("%s makes %d files; name one of them: %s.", a, len(names), strings.Join(choices, ", ")))
+}
+
 // artifact encodes a file: a stage, one of its outputs, or a path.
 func (e *encoder) artifact(v cty.Value, marks cty.ValueMarks, where string, around []role) (arg, hash any) {
 	switch {
 	case v.IsKnown() && !v.IsNull() && isStage(v):
 		e.note(marks, where, around)
 		if !v.Type().HasAttribute("path") {
-			e.fail(where, "The stage has no outputs", fmt.Sprintf("%s makes no file that could be used here.", addressOf(v)))
+			e.noPath(v, where)
 			return nil, nil
 		}
 		// The output's mark is on the path; the object's own marks only say

@@ -261,7 +261,9 @@ func (in *instance) attributes() map[string]cty.Value {
 	}
 	attrs["outputs"] = cty.ObjectVal(outputs)
 	attrs["address"] = cty.StringVal(in.stage.Addr.String())
-	if len(in.outputs) > 0 {
+	// Of several outputs none stands for the stage: a model trained on the part
+	// that sorts first, which is called test, would be a mistake without a word.
+	if len(in.outputs) == 1 {
 		attrs["path"] = outputs[in.outputs[0].output].GetAttr("path")
 	}
 	return attrs

@@ -47,7 +47,7 @@ func (ev *evaluation) instanceContext(b *block, a addr.Address, outputs []output
 		self := outputValues(outputs)
 		self["outputs"] = cty.ObjectVal(maps.Clone(self))
 		self["address"] = cty.StringVal(a.String())
-		if len(outputs) > 0 {
+		if len(outputs) == 1 {
 			self["path"] = cty.StringVal(outputs[0].path).Mark(outputs[0])
 		}
 		ctx.Variables["self"] = cty.ObjectVal(self)

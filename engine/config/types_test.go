@@ -160,7 +160,7 @@ func (train) Job(req *stage.Request) (*stage.Job, error) {
 	if c.Epochs < 1 && !req.IsUnknown("epochs") {
 		return nil, stage.Problemf("epochs", "No epochs", "Train for at least one epoch; got %d.", c.Epochs)
 	}
-	return req.Job(stage.Output{Name: "model", Path: "model", Dir: true}, stage.Output{Name: "curve", Path: "curve.csv"}), nil
+	return req.Job(stage.Output{Name: "model", Path: "model", Dir: true}), nil
 }
 
 type selectConfig struct {

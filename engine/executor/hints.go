@@ -14,7 +14,6 @@ type Failure struct {
 	// Log is the end of the task's log; a few KiB are enough.
 	Log  []byte
 	Argv []string
-	Exit int
 	// Project and Dir are the absolute paths of the project and of the
 	// task's directory, which looks like the project.
 	Project, Dir string
@@ -63,9 +62,6 @@ var moduleLine = regexp.MustCompile(`(?:No module named|Cannot find module|canno
 // an existing file that is named in an error message or in the command and that
 // the stage cannot see.
 func Hints(f Failure) []Hint {
-	if f.Exit == 0 {
-		return nil
-	}
 	h := hinter{Failure: f, seen: map[string]bool{}}
 	lines := bytes.Split(f.Log, []byte("\n"))
 	for i := len(lines) - 1; i >= 0; i-- {

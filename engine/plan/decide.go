@@ -184,7 +184,8 @@ func (d *decision) givenMissing(ctx context.Context, o stage.Output) error {
 	if d.locked != nil {
 		old, _ = d.locked.Result(o.Name)
 	}
-	if old.Node.IsZero() {
+	// What was recorded at another path is other data.
+	if old.Node.IsZero() || old.Path != o.Path {
 		return stage.Problemf("path", fmt.Sprintf("No file or directory %q", o.Path), "It is not in the project, and %s knows no earlier version of it. Put the data there, or correct the path; it is relative to the project directory.", lock.FileName)
 	}
 	missing, err := d.w.Missing(ctx, old.Node, false)

@@ -34,18 +34,34 @@ func (w *Worktree) Stage(ctx context.Context, path string, node digest.Node, dir
 	if err != nil {
 		return Summary{}, err
 	}
-	s := &staging{Worktree: w, top: p, stamps: map[string]stamp{}}
 	dst := filepath.Join(dir, filepath.FromSlash(p))
 	if err := os.MkdirAll(filepath.Dir(dst), 0o777); err != nil {
 		return Summary{}, wrap("lay out", path, err)
 	}
-	if err := s.node(ctx, dst, "", node); err != nil {
+	s, err := w.layOut(ctx, p, dst, node)
+	if isMiss(err) && node.Kind == digest.Dir {
+		// The store lacks a listing, as after somebody deleted it. The
+		// directory in the project has the same one, or is refused.
+		if err := w.StoreTrees(ctx, p, Filter{}, node); err != nil {
+			return s.summary(), wrap("lay out", path, err)
+		}
+		if err := os.RemoveAll(dst); err != nil {
+			return s.summary(), wrap("lay out", path, err)
+		}
+		s, err = w.layOut(ctx, p, dst, node)
+	}
+	if err != nil {
 		return s.summary(), wrap("lay out", path, err)
 	}
 	w.mu.Lock()
 	w.staged[dst] = s.stamps
 	w.mu.Unlock()
 	return s.summary(), nil
+}
+
+func (w *Worktree) layOut(ctx context.Context, p, dst string, node digest.Node) (*staging, error) {
+	s := &staging{Worktree: w, top: p, stamps: map[string]stamp{}}
+	return s, s.node(ctx, dst, "", node)
 }
 
 func (s *staging) node(ctx context.Context, dst, rel string, n digest.Node) error {

@@ -250,7 +250,7 @@ func TestHintsFromRealPrograms(t *testing.T) {
 			}
 			log, _ := os.ReadFile(p.log)
 			hints := executor.Hints(executor.Failure{
-				Log: log, Argv: task.Command, Exit: res.Exit, Project: p.root, Dir: p.dir,
+				Log: log, Argv: task.Command, Project: p.root, Dir: p.dir,
 				Inputs: []string{"in.csv"}, Exists: func(rel string) bool { _, err := os.Stat(filepath.Join(p.root, rel)); return err == nil },
 			})
 			if len(hints) == 0 || hints[0].Path != "data/secret.csv" || hints[0].Absolute != (file == secret) {
