@@ -14,7 +14,6 @@ import (
 	"github.com/flow-pipelines/flow/engine/event"
 	"github.com/flow-pipelines/flow/engine/executor"
 	"github.com/flow-pipelines/flow/engine/executor/local"
-	"github.com/flow-pipelines/flow/engine/lock"
 	"github.com/flow-pipelines/flow/engine/plan"
 	"github.com/flow-pipelines/flow/engine/runs"
 )
@@ -47,8 +46,8 @@ func (p *Project) Apply(ctx context.Context, o ApplyOptions) (*Report, error) {
 	}
 	defer release()
 	// The one we waited for may have written it.
-	if p.lock, err = lock.ReadFile(p.root); err != nil {
-		return nil, p.lockMistake(err)
+	if err := p.readLock(); err != nil {
+		return nil, err
 	}
 	pl, err := p.Plan(ctx, o.Selection)
 	if err != nil {

@@ -32,6 +32,9 @@ type Options struct {
 	Vars     map[string]string
 	VarFiles []string
 	Environ  []string
+	// Records says that only what is recorded is of interest: mistakes in the
+	// HCL and variables without values are passed over.
+	Records bool
 	// Self starts this program: the jobs of built-in stage types run as
 	// `Self stage-run SPEC`.
 	Self []string

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -32,7 +33,7 @@ type Project struct {
 	files    *worktree.Worktree
 
 	// warnings are diagnostics of the HCL that are no errors.
-	warnings hcl.Diagnostics
+	warnings, lockWarnings hcl.Diagnostics
 
 	mu   sync.Mutex // guards warn; the cache reports from many goroutines
 	warn func(text string)
@@ -69,16 +70,29 @@ func Open(opts Options) (*Project, error) {
 	})
 	p.warnings = diags
 	if diags.HasErrors() {
-		m := &plan.Mistakes{Diags: diags}
-		if p.pipeline != nil {
-			m.Files = p.pipeline.Files()
+		if !opts.Records {
+			return nil, &plan.Mistakes{Diags: diags, Files: p.pipeline.Files()}
 		}
-		return nil, m
+		p.warnings = nil
 	}
-	if p.lock, err = lock.ReadFile(root); err != nil {
-		return nil, p.lockMistake(err)
+	return p, p.readLock()
+}
+
+// readLock reads flow.lock, and warns of what it records and is not used.
+func (p *Project) readLock() (err error) {
+	if p.lock, err = lock.ReadFile(p.root); err != nil {
+		return p.lockMistake(err)
 	}
-	return p, nil
+	p.lockWarnings = nil
+	for _, d := range p.lock.Doubtful() {
+		p.lockWarnings = append(p.lockWarnings, &hcl.Diagnostic{
+			Severity: hcl.DiagWarning,
+			Summary:  fmt.Sprintf("What %s records of %s is not used", lock.FileName, d.Addr),
+			Detail:   "Its lines do not fit together, as after an edit or a merge that took some lines from one side and some from the other. The stage is decided anew, from the cache where it can be.",
+			Subject:  &hcl.Range{Filename: lock.FileName, Start: hcl.Pos{Line: d.Line, Column: 1}, End: hcl.Pos{Line: d.Line, Column: 1}},
+		})
+	}
+	return nil
 }
 
 // Close frees what the project holds; nothing that it said is affected.
@@ -152,7 +166,7 @@ func (p *Project) Pipeline() *config.Pipeline { return p.pipeline }
 func (p *Project) Files() map[string]*hcl.File { return p.pipeline.Files() }
 
 // Warnings are diagnostics about the pipeline that are no errors.
-func (p *Project) Warnings() hcl.Diagnostics { return p.warnings }
+func (p *Project) Warnings() hcl.Diagnostics { return slices.Concat(p.warnings, p.lockWarnings) }
 
 // Lock is what flow.lock says. The caller does not change it.
 func (p *Project) Lock() *lock.Lock { return p.lock }

@@ -1,10 +1,13 @@
 package lock
 
 import (
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/flow-pipelines/flow/engine/addr"
 	"github.com/flow-pipelines/flow/engine/key"
 )
 
@@ -51,11 +54,37 @@ metric validation.f1 0.97
 
 func parse(t *testing.T, s string) *Lock {
 	t.Helper()
-	l, err := Parse([]byte(s))
+	l, err := Parse([]byte(sealed(t, s)))
 	if err != nil {
 		t.Fatal(err)
 	}
+	if d := l.Doubtful(); len(d) > 0 {
+		t.Fatalf("doubtful: %v", d)
+	}
 	return l
+}
+
+// sealed adds the check lines.
+func sealed(t *testing.T, s string) string {
+	t.Helper()
+	stages := strings.Split(strings.TrimSuffix(s, "\n"), "\n\n")
+	for i, text := range stages {
+		lines := strings.Split(text, "\n")
+		address, ok := strings.CutPrefix(lines[0], "stage ")
+		if !ok {
+			continue
+		}
+		a, err := addr.Parse(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		k, err := key.Parse(strings.TrimPrefix(lines[1], "key "))
+		if err != nil {
+			t.Fatal(err)
+		}
+		stages[i] = strings.Join(slices.Insert(slices.Clone(lines), 2, "check "+checkOf(a, k, lines[2:])), "\n")
+	}
+	return strings.Join(stages, "\n\n") + "\n"
 }
 
 func TestDiffListsAddedRemovedAndChangedStages(t *testing.T) {

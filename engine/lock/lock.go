@@ -12,6 +12,7 @@
 //
 //	stage train.mlp["small"]
 //	key k1:5a0e…
+//	check 9f31c2a08be1d7e4
 //	type train 1
 //	argument epochs 60
 //	input data blake3:7be0… f 71234 1 .csv
@@ -24,9 +25,14 @@
 // flow restores but never cleans up. Sensitive values are written as
 // (sensitive).
 //
-// Reading is strict: a file that Write did not write, or that somebody merged
-// wrongly, is an error with its line. The package does not decide what to do
-// about it.
+// check is a hash of the stage's lines. Git merges by lines, so it could put
+// the result of one branch beside the manifest of another without a conflict;
+// with the check it always conflicts where both branches changed a stage, and
+// what an editor made of that is believed only if it is one of the two. A stage
+// whose lines do not fit together counts as not recorded: see Doubtful.
+//
+// Reading is strict: a file that Write did not write is an error with its line.
+// The package does not decide what to do about it.
 package lock
 
 import (
@@ -81,8 +87,19 @@ func (s *Stage) Result(name string) (Result, bool) {
 // Lock is the content of a flow.lock. The zero Lock is that of a project in
 // which nothing has run.
 type Lock struct {
-	stages map[addr.Address]*Stage
+	stages   map[addr.Address]*Stage
+	doubtful []Doubt
 }
+
+// Doubt is a stage whose lines do not fit together.
+type Doubt struct {
+	Addr addr.Address
+	Line int // of its beginning
+}
+
+// Doubtful returns the stages that Parse left out since their lines do not fit
+// together, as after a merge by hand.
+func (l *Lock) Doubtful() []Doubt { return l.doubtful }
 
 // Get returns what is recorded of a stage, nil if nothing is. The caller does
 // not change it.
@@ -193,7 +210,27 @@ func (l *Lock) Format() ([]byte, error) {
 }
 
 func (s *Stage) format(b *bytes.Buffer) error {
-	fmt.Fprintf(b, "\nstage %s\nkey %s\n", s.Addr, s.Key)
+	var facts bytes.Buffer
+	if err := s.formatFacts(&facts); err != nil {
+		return err
+	}
+	lines := strings.Split(strings.TrimSuffix(facts.String(), "\n"), "\n")
+	fmt.Fprintf(b, "\nstage %s\nkey %s\ncheck %s\n", s.Addr, s.Key, checkOf(s.Addr, s.Key, lines))
+	b.Write(facts.Bytes())
+	return nil
+}
+
+// checkOf hashes the lines of a stage. Eight bytes are plenty against accidents,
+// which is what it is there for.
+func checkOf(a addr.Address, k key.Key, lines []string) string {
+	h := digest.NewHasher()
+	for _, s := range append([]string{a.String(), k.String()}, lines...) {
+		_, _ = fmt.Fprintf(h, "%d %s\n", len(s), s)
+	}
+	return h.Sum().Hex()[:16]
+}
+
+func (s *Stage) formatFacts(b *bytes.Buffer) error {
 	for _, f := range s.Manifest.Redacted() {
 		fmt.Fprintf(b, "%s %s %s\n", f.Kind, word(f.Name), word2(f.Value))
 	}

@@ -111,11 +111,11 @@ func TestParseNamesTheLine(t *testing.T) {
 		"merge conflict": {strings.Replace(string(good), "key ", "<<<<<<< HEAD\nkey ", 1), 6, "unresolved merge conflict"},
 		"future":         {strings.Replace(string(good), "version 1", "version 7", 1), 3, "format version 7"},
 		"old":            {strings.Replace(string(good), "version 1", "version 0", 1), 3, "format version 0"},
-		"cut short":      {string(good[:len(good)/3]), 7, "result data"},
+		"cut short":      {string(good[:len(good)/3]), 8, "result data"},
 		"empty":          {"", 1, "no version line"},
 		"other file":     {"{}\n", 1, "want a version line"},
-		"bad digest":     {strings.Replace(string(good), "blake3:", "md5:", 1), 7, "unknown algorithm"},
-		"twice":          {string(good) + string(good[strings.Index(string(good), "\nstage dataset"):]), 19, "second time"},
+		"bad digest":     {strings.Replace(string(good), "blake3:", "md5:", 1), 8, "unknown algorithm"},
+		"twice":          {string(good) + string(good[strings.Index(string(good), "\nstage dataset"):]), 21, "second time"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := lock.Parse([]byte(tt.text))
@@ -130,6 +130,37 @@ func TestParseNamesTheLine(t *testing.T) {
 				t.Errorf("future %v, conflict %v", pe.Future, pe.Conflict)
 			}
 		})
+	}
+}
+
+// What git or a hand puts together from two results is not believed.
+func TestAStageWhoseLinesDoNotFitIsNotRecorded(t *testing.T) {
+	good, err := sample().Format()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, edit := range map[string][2]string{
+		"a metric":  {"f1 0.971", "f1 0.999"},
+		"a result":  {"21034 4 out", "21035 4 out"},
+		"a fact":    {"epochs 60", "epochs 61"},
+		"no check":  {"\ncheck ", "\n# check "},
+		"a line":    {"metric epochs_run 42\n", ""},
+		"other key": {"key k1:d", "key k1:e"},
+	} {
+		text := string(good)
+		i := strings.Index(text, "stage train")
+		text = text[:i] + strings.Replace(text[i:], edit[0], edit[1], 1)
+		if text == string(good) {
+			t.Fatalf("%s: nothing edited", name)
+		}
+		l, err := lock.Parse([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := l.Doubtful()
+		if len(d) != 1 || d[0].Addr.Type != "train" || d[0].Line != 10 || l.Len() != 1 {
+			t.Errorf("%s: doubtful %v, %d recorded", name, d, l.Len())
+		}
 	}
 }
 

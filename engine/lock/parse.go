@@ -27,7 +27,7 @@ func (e *ParseError) Unwrap() error { return e.Err }
 
 // Parse reads the text of a lock. All errors are *ParseError.
 func Parse(b []byte) (*Lock, error) {
-	p := parser{lock: &Lock{}}
+	p := parser{lock: &Lock{}, seen: map[addr.Address]bool{}}
 	for i, line := range strings.Split(string(b), "\n") {
 		if err := p.line(strings.TrimSuffix(line, "\r")); err != nil {
 			err.Line = i + 1
@@ -48,7 +48,10 @@ type parser struct {
 	lock      *Lock
 	versioned bool
 	at        *Stage
+	seen      map[addr.Address]bool
 	metrics   []key.Leaf
+	lines     []string // of the stage, without key and check
+	check     string
 	n, start  int
 }
 
@@ -71,6 +74,13 @@ func (p *parser) line(line string) *ParseError {
 	}
 	if p.at == nil {
 		return bad("%q before the first stage", verb)
+	}
+	if verb == "check" {
+		p.check = rest
+		return nil
+	}
+	if verb != "key" {
+		p.lines = append(p.lines, line)
 	}
 	if err := p.fact(verb, rest); err != nil {
 		return &ParseError{Err: err}
@@ -104,9 +114,10 @@ func (p *parser) stage(rest string) *ParseError {
 	if err != nil {
 		return &ParseError{Err: err}
 	}
-	if p.lock.Get(a) != nil {
+	if p.seen[a] {
 		return bad("%s stands here a second time", a)
 	}
+	p.seen[a] = true
 	p.at, p.start = &Stage{Addr: a}, p.n
 	return nil
 }
@@ -126,8 +137,17 @@ func (p *parser) end() *ParseError {
 		}
 		p.at.Metrics = stage.Metrics(m)
 	}
-	p.lock.Put(p.at)
-	p.at, p.metrics = nil, nil
+	// A stage without outputs, metrics and facts still has an empty body line.
+	lines := p.lines
+	if len(lines) == 0 {
+		lines = []string{""}
+	}
+	if checkOf(p.at.Addr, p.at.Key, lines) == p.check {
+		p.lock.Put(p.at)
+	} else {
+		p.lock.doubtful = append(p.lock.doubtful, Doubt{Addr: p.at.Addr, Line: p.start})
+	}
+	p.at, p.metrics, p.lines, p.check = nil, nil, nil, ""
 	return nil
 }
 

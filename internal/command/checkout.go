@@ -51,7 +51,7 @@ func runCheckout(ctx context.Context, o *CheckoutOptions) error {
 	if err != nil {
 		return err
 	}
-	p, err := sh.open(o.Variables)
+	p, err := sh.openRecords(o.Variables)
 	if err != nil {
 		return sh.fail(o.JSON, err)
 	}

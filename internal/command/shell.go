@@ -80,7 +80,13 @@ type Variables struct {
 }
 
 // open opens the project.
-func (sh *Shell) open(v Variables) (*engine.Project, error) {
+func (sh *Shell) open(v Variables) (*engine.Project, error) { return sh.openFor(v, false) }
+
+// openRecords opens the project for a command that needs what is recorded, and
+// the pipeline only as far as it is right.
+func (sh *Shell) openRecords(v Variables) (*engine.Project, error) { return sh.openFor(v, true) }
+
+func (sh *Shell) openFor(v Variables, records bool) (*engine.Project, error) {
 	vars := make(map[string]string, len(v.Vars))
 	for _, assignment := range v.Vars {
 		name, value, ok := strings.Cut(assignment, "=")
@@ -89,8 +95,17 @@ func (sh *Shell) open(v Variables) (*engine.Project, error) {
 		}
 		vars[name] = value
 	}
-	return engine.Open(engine.Options{
+	p, err := engine.Open(engine.Options{
 		Dir: sh.dir(), Types: sh.Types(), Vars: vars, VarFiles: v.VarFiles, Environ: sh.Environ,
 		Self: sh.Self, Version: sh.Version.Version, Clock: sh.Clock,
+		Records: records,
+		Warn:    func(text string) { sh.err().Warning(text) },
 	})
+	if err != nil {
+		return nil, err
+	}
+	if w := p.Warnings(); len(w) > 0 {
+		sh.err().Diagnostics(w, p.Files())
+	}
+	return p, nil
 }
