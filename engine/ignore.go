@@ -41,7 +41,8 @@ func (p *Project) ignore(ctx context.Context) error {
 		return nil //nolint:nilerr // not a repository, or no git
 	}
 	want = slices.DeleteFunc(want, func(line string) bool {
-		return slices.Contains(fresh, line) && p.tracked(ctx, line)
+		path := strings.ReplaceAll(strings.Trim(line, "/"), `\`, "")
+		return slices.Contains(fresh, line) && p.world(p.lock).Tracked(ctx, path)
 	})
 	var b strings.Builder
 	b.WriteString(before)
@@ -74,12 +75,6 @@ func (p *Project) ignoredPaths() []string {
 // doing so.
 func escapeIgnore(path string) string {
 	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`, " ", `\ `).Replace(path)
-}
-
-// tracked reports whether git has files at the path of a line.
-func (p *Project) tracked(ctx context.Context, line string) bool {
-	_, err := p.git(ctx, "ls-files", "--error-unmatch", "--", strings.NewReplacer(`\`, "").Replace(strings.Trim(line, "/")))
-	return err == nil
 }
 
 func splitIgnore(text string) (before string, managed []string, after string) {

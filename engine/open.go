@@ -171,6 +171,21 @@ func (p *Project) Warnings() hcl.Diagnostics { return slices.Concat(p.warnings, 
 // Lock is what flow.lock says. The caller does not change it.
 func (p *Project) Lock() *lock.Lock { return p.lock }
 
+// Outputs evaluates the pipeline's output blocks with the metrics that flow.lock
+// has. One that names a metric that turned out not to exist is a *plan.Mistakes;
+// the others are returned all the same.
+func (p *Project) Outputs() ([]config.Output, error) {
+	known := plan.Known{}
+	for _, s := range p.lock.Stages() {
+		known[s.Addr] = s.Metrics
+	}
+	outs, diags := p.pipeline.Outputs(known)
+	if diags.HasErrors() {
+		return outs, &plan.Mistakes{Diags: diags, Files: p.Files()}
+	}
+	return outs, nil
+}
+
 // RunsDir is where the records of runs are; see engine/runs.
 func (p *Project) RunsDir() string { return p.path("runs") }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/flow-pipelines/flow/engine"
 	"github.com/flow-pipelines/flow/engine/event"
 	"github.com/flow-pipelines/flow/engine/executor"
+	"github.com/flow-pipelines/flow/engine/plan"
 	"github.com/flow-pipelines/flow/engine/stage"
 	"github.com/flow-pipelines/flow/stages/dataset"
 	"github.com/flow-pipelines/flow/stages/exec"
@@ -177,8 +178,8 @@ exec "x" {
 
 func TestAnInterruptStopsGently(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	time.AfterFunc(15*time.Millisecond, cancel)
-	got := applyHCL(t, ctx, many, engine.ApplyOptions{Jobs: 1})
+	soon := func(*plan.Plan) (bool, error) { time.AfterFunc(15*time.Millisecond, cancel); return true, nil }
+	got := applyHCL(t, ctx, many, engine.ApplyOptions{Jobs: 1, Confirm: soon})
 	if !got.Interrupted || len(got.Failed) > 0 {
 		t.Errorf("interrupted %v, failed %v", got.Interrupted, got.Failed)
 	}

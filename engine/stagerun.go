@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -29,13 +28,7 @@ func StageRun(ctx context.Context, types []stage.Type, specPath string, stderr i
 		return 0
 	}
 	fmt.Fprintf(stderr, "error: %v\n", err)
-	var ps stage.Problems
-	if one := (*stage.Problem)(nil); errors.As(err, &one) {
-		ps = stage.Problems{one}
-	} else {
-		errors.As(err, &ps)
-	}
-	if len(ps) > 0 {
+	if ps := stage.ProblemsIn(err); len(ps) > 0 {
 		if werr := writeJSON(filepath.Join(filepath.Dir(specPath), stage.ProblemFile), ps); werr != nil {
 			fmt.Fprintf(stderr, "error: %v\n", werr)
 		}

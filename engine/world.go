@@ -86,6 +86,12 @@ func (w *world) Changes(ctx context.Context, before, after digest.Node) ([]plan.
 	return files, total - len(files), nil
 }
 
+// Tracked implements plan.World.
+func (w *world) Tracked(ctx context.Context, path string) bool {
+	_, err := w.p.git(ctx, "--literal-pathspecs", "ls-files", "--error-unmatch", "--", path)
+	return err == nil
+}
+
 // Usual implements plan.World.
 func (w *world) Usual(ctx context.Context, stages []addr.Address) (map[addr.Address]time.Duration, error) {
 	usual := make(map[addr.Address]time.Duration, len(stages))

@@ -153,10 +153,10 @@ func (j *job) metrics() (stage.Metrics, error) {
 	}
 	metrics, err := m.Measure(j.work, st.Job.MetricsFiles)
 	if err != nil {
-		if diags := j.Pipeline.Diagnose(st.Addr, err); diags != nil {
-			return nil, &failure{event.Event{Text: err.Error(), LogPath: j.rel(j.log), LogTail: lastLines(j.log, 40), Diags: diags}}
+		if len(stage.ProblemsIn(err)) == 0 {
+			return nil, err
 		}
-		return nil, err
+		return nil, &failure{event.Event{Text: err.Error(), LogPath: j.rel(j.log), LogTail: lastLines(j.log, 40), Diags: j.Pipeline.Diagnose(st.Addr, err)}}
 	}
 	return metrics, nil
 }

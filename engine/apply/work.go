@@ -67,8 +67,8 @@ func (a *apply) decide(ctx context.Context, step *plan.Step, outcomes map[addr.A
 		return plan.Outcome{State: plan.Ready}
 	}, opts)
 	if err != nil {
-		if diags := a.Pipeline.Diagnose(step.Addr, err); diags != nil {
-			return nil, mistake(diags)
+		if len(stage.ProblemsIn(err)) > 0 {
+			return nil, mistake(a.Pipeline.Diagnose(step.Addr, err))
 		}
 		return nil, err
 	}

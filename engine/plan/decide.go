@@ -38,6 +38,8 @@ type World interface {
 	Changes(ctx context.Context, before, after digest.Node) (files []FileChange, more int, err error)
 	// Usual returns how long stages took in earlier runs, where that is known.
 	Usual(ctx context.Context, stages []addr.Address) (map[addr.Address]time.Duration, error)
+	// Tracked reports whether git tracks files at a path.
+	Tracked(ctx context.Context, path string) bool
 	// Project is the absolute path of the project.
 	Project() string
 }
@@ -372,7 +374,40 @@ func (d *decision) action(ctx context.Context) error {
 		}
 		d.because(cs...)
 	}
-	return d.fromCache(ctx)
+	if err := d.fromCache(ctx); err != nil {
+		return err
+	}
+	return d.inTheWay(ctx)
+}
+
+// inTheWay looks at what lies where outputs will go for the first time. What
+// the cache has can be brought back; anything else is set aside, which the plan
+// says, unless git tracks it: then the path is a mistake.
+func (d *decision) inTheWay(ctx context.Context) error {
+	for _, o := range d.step.Stage.Job.Outputs {
+		if d.locked != nil {
+			if old, ok := d.locked.Result(o.Name); ok && old.Path == o.Path {
+				continue
+			}
+		}
+		n, err := d.w.Hash(ctx, o)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if missing, err := d.w.Missing(ctx, n, false); err != nil {
+			return err
+		} else if missing == 0 {
+			continue
+		}
+		if d.w.Tracked(ctx, o.Path) {
+			return stage.Problemf("outputs."+o.Name, fmt.Sprintf("%s is tracked by git", o.Path), "An output belongs to its stage, which would replace what is there. Choose another path, or, if the stage is to write this from now on, take it out of git: git rm -r --cached %s", o.Path)
+		}
+		d.because(Reason{Kind: InTheWay, Text: o.Path + " is there and not flow's; it will be kept in .flow/trash"})
+	}
+	return nil
 }
 
 // recorded decides about a stage that flow.lock has with the same key: its

@@ -47,11 +47,10 @@ func Make(ctx context.Context, w World, p *config.Pipeline, locked *lock.Lock, t
 		}
 		step, err := Decide(ctx, w, st, func(a addr.Address) Outcome { return outcomes[a] }, opts)
 		if err != nil {
-			more := p.Diagnose(st.Addr, err)
-			if more == nil {
+			if len(stage.ProblemsIn(err)) == 0 {
 				return nil, err
 			}
-			diags = append(diags, more...)
+			diags = append(diags, p.Diagnose(st.Addr, err)...)
 			continue
 		}
 		pl.Steps = append(pl.Steps, step)

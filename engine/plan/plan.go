@@ -58,6 +58,7 @@ const (
 	SecretChanged ReasonKind = "secret_changed" // a sensitive value differs
 	KnownResult   ReasonKind = "known_result"   // the cache has it from an earlier run
 	Moved         ReasonKind = "moved"          // same result, other place
+	InTheWay      ReasonKind = "in_the_way"     // something of the user's lies where an output goes
 )
 
 // Reason is one reason for an action.

@@ -40,6 +40,7 @@ package stage
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path"
 	"strings"
@@ -233,6 +234,17 @@ func (ps Problems) Error() string {
 		lines[i] = p.Error()
 	}
 	return strings.Join(lines, "\n")
+}
+
+// ProblemsIn returns the user's mistakes that an error is about, none if
+// something else went wrong.
+func ProblemsIn(err error) Problems {
+	var ps Problems
+	if one := (*Problem)(nil); errors.As(err, &one) {
+		return Problems{one}
+	}
+	errors.As(err, &ps)
+	return ps
 }
 
 // Err returns ps as an error, nil if there are none.

@@ -11,9 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/flow-pipelines/flow/engine"
-	"github.com/flow-pipelines/flow/engine/config"
 	"github.com/flow-pipelines/flow/engine/event"
-	"github.com/flow-pipelines/flow/engine/lock"
 	"github.com/flow-pipelines/flow/engine/plan"
 	"github.com/flow-pipelines/flow/internal/view"
 )
@@ -176,7 +174,7 @@ func (sh *Shell) ask(ctx context.Context, question string) (bool, error) {
 
 // finish writes how it went.
 func (o *ApplyOptions) finish(p *engine.Project, progress view.Progress, rep *engine.Report) error {
-	outs := recordedOutputs(p.Pipeline(), p.Lock())
+	outs, err := p.Outputs()
 	switch {
 	case o.JSON:
 		view.StreamOutputs(progress, outs)
@@ -193,21 +191,13 @@ func (o *ApplyOptions) finish(p *engine.Project, progress view.Progress, rep *en
 	if rep.Interrupted && !o.JSON {
 		o.Shell.err().Hint("what is finished is recorded; flow apply goes on from there")
 	}
-	if rep.Declined || rep.Interrupted || len(rep.Failed) > 0 {
+	switch {
+	case rep.Declined || rep.Interrupted || len(rep.Failed) > 0:
 		return exitError
+	case err != nil: // an output that has turned out to name nothing
+		return o.fail(err)
 	}
 	return nil
-}
-
-// recordedOutputs evaluates the pipeline's outputs with the metrics that
-// flow.lock has. What goes wrong with them was an error before.
-func recordedOutputs(pipeline *config.Pipeline, l *lock.Lock) []config.Output {
-	known := plan.Known{}
-	for _, s := range l.Stages() {
-		known[s.Addr] = s.Metrics
-	}
-	outs, _ := pipeline.Outputs(known)
-	return outs
 }
 
 // flagsSet writes the flags that were given, for the record of the run.

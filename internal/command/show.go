@@ -133,7 +133,10 @@ func runOutput(o *OutputOptions) error {
 	if err != nil {
 		return sh.fail(o.JSON, err)
 	}
-	outs := recordedOutputs(p.Pipeline(), p.Lock())
+	outs, err := p.Outputs()
+	if err != nil {
+		return sh.fail(o.JSON, err)
+	}
 	if o.Name == "" {
 		switch {
 		case o.JSON:
