@@ -89,7 +89,11 @@ func (p *Project) carryOut(ctx context.Context, o ApplyOptions, pl *plan.Plan, r
 	}
 	rep.Run = record.ID()
 	emit := func(e event.Event) {
-		_ = record.Event(e) // a full disk shows where results are written
+		// What stages print is in their logs already. A full disk shows where
+		// results are written.
+		if e.Kind != event.Log {
+			_ = record.Event(e)
+		}
 		sink(e)
 	}
 	exe, closeExe, err := p.executor(record.ID())

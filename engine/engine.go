@@ -81,7 +81,7 @@ type Report struct {
 	// Plan is what was planned beforehand.
 	Plan *plan.Plan
 	// Counts are the stages by how they ended: kept, restored, ran,
-	// unchanged (ran, with the same result as before), failed, skipped, blocked.
+	// recorded (the user's files), unchanged (ran, with the same result as before), failed, skipped, blocked.
 	Counts map[string]int
 	// Failed are the stages that failed, in the order they did.
 	Failed []addr.Address

@@ -71,6 +71,7 @@ const (
 	Kept      = "kept"
 	Restored  = "restored"
 	Ran       = "ran"       // with a new result
+	Recorded  = "recorded"  // the user's own files, with new content
 	Unchanged = "unchanged" // ran, and came to what it was before
 	Failed    = "failed"
 	Skipped   = "skipped" // not reached: something it needs failed, or the run ended

@@ -53,8 +53,7 @@ func tail(path string, from int64, stop <-chan struct{}, line func(string)) {
 }
 
 // longestLine bounds what is kept of a line: a program that prints megabytes
-// without a line break, such as a progress bar's carriage returns, must not
-// fill the memory.
+// without a line break must not fill the memory.
 const longestLine = 64 << 10
 
 func lines(r io.Reader, part []byte, line func(string)) []byte {
@@ -62,6 +61,11 @@ func lines(r io.Reader, part []byte, line func(string)) []byte {
 	for {
 		b, err := br.ReadSlice('\n')
 		part = append(part, b...)
+		// Progress bars overwrite their line by a carriage return; what counts
+		// is what was written last.
+		if i := bytes.LastIndexByte(bytes.TrimRight(part, "\r\n"), '\r'); i >= 0 {
+			part = append(part[:0], part[i+1:]...)
+		}
 		if bytes.HasSuffix(part, []byte("\n")) {
 			line(string(bytes.TrimRight(part, "\r\n")))
 			part = part[:0]

@@ -134,6 +134,9 @@ func (a *apply) act(ctx context.Context, r *result, before *lock.Stage, outcomes
 			return err
 		}
 		r.count = Ran
+		if step.Given() {
+			r.count = Recorded
+		}
 		if sameResults(before, step) {
 			r.count = Unchanged
 		}

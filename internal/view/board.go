@@ -93,7 +93,7 @@ func (b *board) end(a addr.Address, how string) {
 
 // done counts the stages that came to a result in this run.
 func (b *board) done() int {
-	return b.count["ran"] + b.count["unchanged"] + b.count["restored"]
+	return b.count["ran"] + b.count["recorded"] + b.count["unchanged"] + b.count["restored"]
 }
 
 // eta is how long the rest usually takes: the longest chain of what is left. It

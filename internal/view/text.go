@@ -73,7 +73,7 @@ func itoa(n int) string { return strconv.Itoa(n) }
 
 // countNames are the ways in which stages end, in the order of telling.
 func countNames() []string {
-	return []string{"ran", "unchanged", "restored", "failed", "skipped", "blocked", "kept"}
+	return []string{"ran", "recorded", "unchanged", "restored", "failed", "skipped", "blocked", "kept"}
 }
 
 // countsText writes how stages ended: "3 ran, 1 failed, 5 kept".
