@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/flow-pipelines/flow/engine/addr"
 	"github.com/flow-pipelines/flow/engine/apply"
 	"github.com/flow-pipelines/flow/engine/event"
 	"github.com/flow-pipelines/flow/engine/executor"
@@ -18,8 +19,13 @@ import (
 	"github.com/flow-pipelines/flow/engine/runs"
 )
 
-// keepRuns is how many run records are kept.
-const keepRuns = 200
+const (
+	// keepRuns is how many run records are kept.
+	keepRuns = 200
+	// recordedLines is how many lines of a stage's log become events of the
+	// record as well, so that `flow logs` can show all stages interleaved.
+	recordedLines = 1000
+)
 
 // Apply plans, asks Confirm, and carries the plan out.
 func (p *Project) Apply(ctx context.Context, o ApplyOptions) (*Report, error) {
@@ -88,10 +94,15 @@ func (p *Project) carryOut(ctx context.Context, o ApplyOptions, pl *plan.Plan, r
 		return err
 	}
 	rep.Run = record.ID()
+	printed := map[addr.Address]int{}
 	emit := func(e event.Event) {
-		// What stages print is in their logs already. A full disk shows where
-		// results are written.
-		if e.Kind != event.Log {
+		if e.Kind == event.Log {
+			printed[e.Addr]++
+		}
+		// What a stage prints is in its log; of a stage that prints a lot the
+		// events have the beginning. A full disk shows where results are
+		// written.
+		if e.Kind != event.Log || printed[e.Addr] <= recordedLines {
 			_ = record.Event(e)
 		}
 		sink(e)
