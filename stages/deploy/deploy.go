@@ -69,7 +69,7 @@ func (Type) Schema() *stage.Schema {
 		Summary: "Puts a model where it is served from, and can take it back",
 		Doc: `The new version is written beside the old, and then the link ` + "`current`" + ` is switched to it in one step. Serve from ` + "`PATH/current`" + `. The last ` + "`keep`" + ` versions stay.
 
-` + "`flow rollback deploy.NAME`" + ` goes back to the version before, ` + "`--to VERSION`" + ` to any that is kept. If the deployment is changed by other means, the next plan says so.
+` + "`flow rollback deploy.NAME`" + ` goes back to the version before, ` + "`--to VERSION`" + ` to any that is kept. If the link or a file of the current version is changed by other means, the next plan says so; after a rollback it leaves things as they are until there is another model.
 
 A deployment acts outside the project's outputs, so flow asks before it runs. A gate keeps a bad model out: ` + "`when = evaluate.final.metrics.f1 >= 0.95`" + `.`,
 		Example: `deploy "local" {
@@ -187,7 +187,13 @@ func (Type) Observe(project string, args json.RawMessage, metrics stage.Metrics)
 	switch {
 	case status.Problem != "":
 		return link + " " + status.Problem, nil
-	case status.Current == wanted, status.RolledBack:
+	case status.Current == wanted:
+		what, err := changed(cfg.Directory.place(project), wanted)
+		if what == "" || err != nil {
+			return "", err
+		}
+		return path.Join(link, what), nil
+	case status.RolledBack:
 		// Who rolled back meant it: the next apply, which may come from a
 		// timer, must not bring the bad version back. Another model, or
 		// --rerun, deploys again.

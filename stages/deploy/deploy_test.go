@@ -287,6 +287,71 @@ func TestChangesFromOutsideAreSeen(t *testing.T) {
 	}
 }
 
+func TestChangedFilesOfTheCurrentVersionAreSeen(t *testing.T) {
+	for want, do := range map[string]func(dir string) error{
+		"": func(string) error { return nil },
+		"serving/x/current/model.onnx was changed since it was deployed: it has 4 bytes, not 1": func(dir string) error {
+			return os.WriteFile(filepath.Join(dir, "model.onnx"), []byte("more"), 0o644)
+		},
+		"serving/x/current/sub/card.md was changed since it was deployed": func(dir string) error {
+			name := filepath.Join(dir, "sub", "card.md")
+			return errors.Join(os.WriteFile(name, []byte("x"), 0o644), os.Chtimes(name, time.Time{}, time.Now().Add(time.Second)))
+		},
+		"serving/x/current/model.onnx is gone": func(dir string) error { return os.Remove(filepath.Join(dir, "model.onnx")) },
+		"serving/x/current/extra.txt was added since it was deployed": func(dir string) error {
+			return os.WriteFile(filepath.Join(dir, "extra.txt"), nil, 0o644)
+		},
+		"serving/x/current/model.onnx is gone, and so on: 2 files are not as deployed": func(dir string) error {
+			return errors.Join(os.Remove(filepath.Join(dir, "model.onnx")), os.Remove(filepath.Join(dir, "sub", "card.md")))
+		},
+	} {
+		p := newProject(t)
+		model := p.model("a")
+		m, err := p.deploy(model, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := do(filepath.Join(p.root(), "current") + "/"); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := (Type{}).Observe(p.dir, p.args(model, 3), m); err != nil || got != want {
+			t.Errorf("got %q, %v, want %q", got, err, want)
+		}
+		again, err := p.deploy(model, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.wantServed("a")
+		if got, err := (Type{}).Observe(p.dir, p.args(model, 3), again); err != nil || got != "" {
+			t.Errorf("%s, deployed again: got %q, %v", want, got, err)
+		}
+	}
+}
+
+func TestARecordWithoutStatsIsReadable(t *testing.T) {
+	p := newProject(t)
+	model := p.model("a")
+	m, err := p.deploy(model, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	record, err := Read(p.root())
+	if err != nil {
+		t.Fatal(err)
+	}
+	record.Versions[0].Contents = nil
+	old := target{root: p.root(), name: "serving/x", now: p.now}
+	if err := old.writeRecord(record); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(p.root(), "current", "model.onnx"), []byte("more"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := (Type{}).Observe(p.dir, p.args(model, 3), m); err != nil || got != "" {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
 func TestADamagedVersionIsWrittenAgain(t *testing.T) {
 	p := newProject(t)
 	a := p.mustDeploy(p.model("a"), 3)

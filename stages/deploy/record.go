@@ -39,6 +39,9 @@ type Version struct {
 	Size     int64         `json:"size,omitempty"` // bytes
 	By       string        `json:"by,omitempty"`   // address of the stage
 	Deployed time.Time     `json:"deployed"`
+	// Contents are its files, sorted by path; records of older versions of
+	// flow have none.
+	Contents []Stat `json:"contents,omitempty"`
 }
 
 // Change is a change of what is current.

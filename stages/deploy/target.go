@@ -210,12 +210,12 @@ func (t *target) place(ctx context.Context, model string, node digest.Node) (ver
 		if v.Name != base && !strings.HasPrefix(v.Name, base+"-") {
 			continue
 		}
-		have, err := measure(filepath.Join(t.versions(), v.Name))
+		have, contents, err := measureVersion(filepath.Join(t.versions(), v.Name))
 		if err != nil {
 			return version, nil, err
 		}
 		if have == node {
-			version.Name = v.Name
+			version.Name, version.Contents = v.Name, contents
 			continue
 		}
 		t.logf("%s: version %s is damaged", t.name, v.Name)
@@ -228,28 +228,29 @@ func (t *target) place(ctx context.Context, model string, node digest.Node) (ver
 	for n := 2; slices.Contains(damaged, version.Name); n++ {
 		version.Name = fmt.Sprintf("%s-%d", base, n)
 	}
-	return version, damaged, t.write(ctx, model, node, version.Name)
+	version.Contents, err = t.write(ctx, model, node, version.Name)
+	return version, damaged, err
 }
 
 // write copies the model to a version that is not there yet.
-func (t *target) write(ctx context.Context, model string, node digest.Node, name string) error {
+func (t *target) write(ctx context.Context, model string, node digest.Node, name string) ([]Stat, error) {
 	temporary := filepath.Join(t.versions(), pending+name)
 	if err := t.copy(ctx, model, temporary); err != nil {
-		return err
+		return nil, err
 	}
 	// What was copied is what was measured, even if the model changed meanwhile.
-	have, err := measure(temporary)
+	have, contents, err := measureVersion(temporary)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if have != node {
-		return fmt.Errorf("%s changed while it was copied", model)
+		return nil, fmt.Errorf("%s changed while it was copied", model)
 	}
 	if err := os.Rename(temporary, filepath.Join(t.versions(), name)); err != nil {
-		return err
+		return nil, err
 	}
 	t.did("rename version %s", name)
-	return syncDir(t.versions())
+	return contents, syncDir(t.versions())
 }
 
 // point switches the link. A rename replaces a link in one step; removing and
