@@ -137,11 +137,11 @@ func (e *evaluation) setPositive(name string) error {
 	case name != "":
 		at := slices.Index(e.classes.Classes, name)
 		if at < 0 {
-			hint := ""
+			detail := fmt.Sprintf("The classes are %s.", table.List(e.classes.Classes))
 			if near := table.Suggest(name, e.classes.Classes); near != "" {
-				hint = fmt.Sprintf("Did you mean %q? ", near)
+				detail = fmt.Sprintf("Did you mean %q?", near)
 			}
-			return stage.Problemf("positive", fmt.Sprintf("No class %q", name), "%sThe classes are %s.", hint, listed(e.classes.Classes))
+			return &stage.Problem{Path: "positive", Summary: fmt.Sprintf("No class %q", name), Detail: detail}
 		}
 		e.classes.Positive = at
 	case len(e.classes.Classes) == 2:

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+
 	"github.com/flow-pipelines/flow/engine/stage"
 	"github.com/flow-pipelines/flow/stages/table"
 )
@@ -135,10 +137,17 @@ func (s *Step) name() string {
 // check finds what is wrong with a step whatever its rows are.
 func (s *Step) check(c *Config, at string) *stage.Problem {
 	switch {
+	case s.Rename != nil:
+		return checkNamed(s.Rename.Columns, at)
+	case s.Fill != nil:
+		return checkNamed(s.Fill.Columns, at)
 	case s.Cast != nil:
+		if p := checkNamed(s.Cast.Columns, at); p != nil {
+			return p
+		}
 		for _, column := range slices.Sorted(maps.Keys(s.Cast.Columns)) {
 			if _, ok := castTypes[s.Cast.Columns[column]]; !ok {
-				return stage.Problemf(at+".columns."+column, fmt.Sprintf("No type %q", s.Cast.Columns[column]), "The types are int, float, string and bool.")
+				return stage.Problemf(of(at+".columns", column), fmt.Sprintf("No type %q", s.Cast.Columns[column]), "The types are int, float, string and bool.")
 			}
 		}
 	case s.Concatenate != nil:
@@ -154,6 +163,22 @@ func (s *Step) check(c *Config, at string) *stage.Problem {
 		return c.checkInput(s.Join.Input, at)
 	}
 	return nil
+}
+
+// checkNamed refuses the empty name, which no column has.
+func checkNamed[V any](columns map[string]V, at string) *stage.Problem {
+	if _, ok := columns[""]; ok {
+		return stage.Problemf(at+".columns", "A column without a name", "A key of columns is the name of a column, and \"\" is none. A column without a heading gets a name by header { names = […] }.")
+	}
+	return nil
+}
+
+// of is the path of what the map at a path has for a key.
+func of(at, key string) string {
+	if hclsyntax.ValidIdentifier(key) {
+		return at + "." + key
+	}
+	return fmt.Sprintf("%s[%q]", at, key)
 }
 
 func (c *Config) checkInput(name, at string) *stage.Problem {

@@ -44,7 +44,7 @@ func (p *pipe) build() (rows, error) {
 	file := p.cfg.Input
 	if file == "" {
 		name = p.cfg.first()
-		at, file = "inputs."+name, p.cfg.Inputs[name]
+		at, file = of("inputs", name), p.cfg.Inputs[name]
 	}
 	in, err := p.open(string(file), name, at, p.cfg.Header.options())
 	if err != nil {
@@ -82,7 +82,7 @@ func (p *pipe) other(name, at string) (*input, error) {
 	if !ok {
 		return nil, p.cfg.checkInput(name, at)
 	}
-	return p.open(string(file), name, "inputs."+name, table.Options{})
+	return p.open(string(file), name, of("inputs", name), table.Options{})
 }
 
 // drops returns a new counter of dropped rows for a step.

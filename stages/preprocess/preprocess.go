@@ -176,10 +176,11 @@ func (c *Config) first() string {
 	return ""
 }
 
+// quoted lists the first few of many names.
 func quoted(names []string) string {
 	q := make([]string, len(names))
 	for i, n := range names {
 		q[i] = fmt.Sprintf("%q", n)
 	}
-	return strings.Join(q, ", ")
+	return table.List(q)
 }

@@ -145,6 +145,7 @@ func TestMistakesNameTheArgumentAndTheCause(t *testing.T) {
 		{"no such file", `{"input":"no.csv"}`, "input", "no such file"},
 		{"ragged", `{"input":"ragged.csv"}`, "input", "ragged.csv:3: 1 fields, want 2"},
 		{"unknown column", `{"input":"in.csv","steps":[{"drop":{"columns":["roms"]}}]}`, "steps[0].drop.columns[0]", `Did you mean "rooms"?`},
+		{"unknown column that is no word", `{"input":"in.csv","steps":[{"rename":{"columns":{"a b c":"x"}}}]}`, `steps[0].rename.columns["a b c"]`, "At this step, the rows have"},
 		{"pattern without a match", `{"input":"in.csv","steps":[{"drop":{"columns":["z*"]}}]}`, "steps[0].drop.columns[0]", `No column is like "z*"`},
 		{"no columns left", `{"input":"in.csv","steps":[{"drop":{"columns":["*"]}}]}`, "steps[0].drop.columns", "No columns are left"},
 		{"unknown column in an expression", `{"input":"in.csv","steps":[{"filter":{"where":{"source":"row.cty == \"x\""}}}]}`, "steps[0].filter.where", `did you mean "city"?`},
@@ -172,6 +173,7 @@ func TestJobFindsMistakesWithoutReading(t *testing.T) {
 		{"several inputs", `{"inputs":{"a":"a.csv","b":"b.csv"}}`, "Which table"},
 		{"unknown input", `{"input":"a.csv","inputs":{"right":"b.csv"},"steps":[{"join":{"input":"rigth","on":["k"]}}]}`, `Did you mean "right"?`},
 		{"type", `{"input":"a.csv","steps":[{"cast":{"columns":{"a":"integer"}}}]}`, `steps[0].cast.columns.a: No type "integer"`},
+		{"column without a name", `{"input":"a.csv","steps":[{"rename":{"columns":{"":"a"}}}]}`, "steps[0].rename.columns: A column without a name"},
 		{"delimiter", `{"input":"a.csv","header":{"delimiter":";;"}}`, "one character"},
 	} {
 		_, err := Type{}.Job(&stage.Request{Args: json.RawMessage(c.args)})

@@ -113,7 +113,7 @@ func dropColumns(s *Columns, at string, in rows) (rows, error) {
 func rename(s *Rename, at string, in rows) (rows, error) {
 	cols := slices.Clone(in.columns())
 	for _, old := range slices.Sorted(maps.Keys(s.Columns)) {
-		at, name := at+".columns."+old, s.Columns[old]
+		at, name := of(at+".columns", old), s.Columns[old]
 		i, err := index(in, old, at)
 		if err != nil {
 			return nil, err
@@ -138,7 +138,7 @@ func cast(s *Cast, at string, in rows) (rows, error) {
 	cols := slices.Clone(in.columns())
 	names := slices.Sorted(maps.Keys(s.Columns))
 	for _, name := range names {
-		i, err := index(in, name, at+"."+name)
+		i, err := index(in, name, of(at, name))
 		if err != nil {
 			return nil, err
 		}
@@ -154,7 +154,7 @@ func cast(s *Cast, at string, in rows) (rows, error) {
 		for _, i := range casts {
 			v, ok := row[i].Convert(cols[i].Type)
 			if !ok {
-				return nil, false, stage.Problemf(at+"."+cols[i].Name, fmt.Sprintf("A value of %q is no %s", cols[i].Name, cols[i].Type),
+				return nil, false, stage.Problemf(of(at, cols[i].Name), fmt.Sprintf("A value of %q is no %s", cols[i].Name, cols[i].Type),
 					"%s: %q. Filter such rows out first, or derive the column with tonumber(…), which makes them missing.", in.position(), shorten(row[i].Text()))
 			}
 			row[i] = v
@@ -282,7 +282,7 @@ func fill(s *Fill, at string, in rows) (rows, error) {
 	cols := slices.Clone(in.columns())
 	values := make([]table.Value, len(cols))
 	for _, name := range slices.Sorted(maps.Keys(s.Columns)) {
-		at := at + "." + name
+		at := of(at, name)
 		i, err := index(in, name, at)
 		if err != nil {
 			return nil, err

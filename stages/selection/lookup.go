@@ -12,8 +12,6 @@ import (
 	"strings"
 
 	"github.com/agext/levenshtein"
-
-	"github.com/flow-pipelines/flow/engine/stage"
 )
 
 // lookup finds a dotted path in nested metrics. A name may itself hold dots,
@@ -47,19 +45,6 @@ func numbers(prefix string, m map[string]any) []string {
 		}
 	}
 	return names
-}
-
-func missing(c stage.Reference, name string) *stage.Problem {
-	summary := fmt.Sprintf("%s has no metric %q", c.Address, name)
-	have := numbers("", c.Metrics)
-	if len(have) == 0 {
-		return stage.Problemf("", summary, "It reported no numbers at all. Give it metrics to report, or leave it out of the candidates.")
-	}
-	next := ""
-	if near := nearest(name, have); near != "" {
-		next = fmt.Sprintf("Did you mean %q? ", near)
-	}
-	return stage.Problemf("", summary, "%sIts metrics are %s.", next, quoted(have))
 }
 
 // nearest returns the most similar name, "" if none is similar. A name whose

@@ -10,10 +10,8 @@ package selection
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 
@@ -67,7 +65,11 @@ func (Type) Job(req *stage.Request) (*stage.Job, error) {
 	if !req.IsUnknown("metric") && strings.Trim(cfg.Metric, ".") == "" {
 		problems = append(problems, stage.Problemf("metric", "The metric has no name", "Name a metric of the candidates, such as \"validation.f1\"."))
 	}
-	if !req.IsUnknown("candidates") {
+	if req.IsUnknown("candidates") {
+		if !req.IsUnknown("output") {
+			problems = append(problems, checkOutputs(cfg.Output, outputsOf(req.Inputs))...)
+		}
+	} else {
 		problems = append(problems, checkCandidates(cfg, req.IsUnknown("output"))...)
 	}
 	if err := problems.Err(); err != nil {
@@ -81,24 +83,98 @@ func checkCandidates(cfg Config, anyOutput bool) stage.Problems {
 		return stage.Problems{stage.Problemf("candidates", "There are no candidates",
 			"The list is empty, or the stage's for_each or count makes no instance. Give at least one stage.")}
 	}
-	var problems stage.Problems
 	seen := map[string]bool{}
+	var all []offer
 	for i, c := range cfg.Candidates {
-		at := fmt.Sprintf("candidates[%d]", i)
 		if seen[c.Address] {
-			problems = append(problems, stage.Problemf(at, "A candidate is there twice", "Remove one of the two %s.", c.Address))
+			return stage.Problems{stage.Problemf(at(i), "A candidate is there twice", "Remove one of the two %s.", c.Address)}
 		}
 		seen[c.Address] = true
-		if _, ok := c.Outputs[cfg.Output]; !ok && !anyOutput {
-			have := slices.Sorted(maps.Keys(c.Outputs))
-			next := "It has no outputs, so there is nothing to choose."
-			if len(have) > 0 {
-				next = fmt.Sprintf("Its outputs are %s; say which is the model: output = %q.", strings.Join(have, ", "), have[0])
-			}
-			problems = append(problems, stage.Problemf(at, fmt.Sprintf("%s has no output %q", c.Address, cfg.Output), "%s", next))
-		}
+		all = append(all, offer{i, c.Address, slices.Sorted(maps.Keys(c.Outputs))})
 	}
-	return problems
+	if anyOutput {
+		return nil
+	}
+	return checkOutputs(cfg.Output, all)
+}
+
+// at is the path of a candidate.
+func at(i int) string { return fmt.Sprintf("candidates[%d]", i) }
+
+// offer is a candidate with the names of its outputs, sorted.
+type offer struct {
+	index   int
+	address string
+	outputs []string
+}
+
+// outputsOf finds the candidates in the inputs, whose roles are such as
+// candidates[0].outputs.model. They are known before the metrics are, without
+// which the argument is not. A candidate without any output is not among them.
+func outputsOf(inputs []stage.Input) []offer {
+	var all []offer
+	for _, in := range inputs {
+		var index int
+		var name string
+		if n, _ := fmt.Sscanf(in.Role, "candidates[%d].outputs.%s", &index, &name); n < 2 || in.From == nil {
+			continue
+		}
+		if len(all) == 0 || all[len(all)-1].index != index {
+			all = append(all, offer{index: index, address: in.From.Address})
+		}
+		last := &all[len(all)-1]
+		last.outputs = append(last.outputs, in.From.Output)
+	}
+	for _, o := range all {
+		slices.Sort(o.outputs)
+	}
+	return all
+}
+
+// checkOutputs complains once of all candidates without the output.
+func checkOutputs(name string, all []offer) stage.Problems {
+	var without []offer
+	var common []string // what all have
+	for i, o := range all {
+		if !slices.Contains(o.outputs, name) {
+			without = append(without, o)
+		}
+		if i == 0 {
+			common = slices.Clone(o.outputs)
+		}
+		common = slices.DeleteFunc(common, func(n string) bool { return !slices.Contains(o.outputs, n) })
+	}
+	if len(without) == 0 {
+		return nil
+	}
+	first := without[0]
+	var next string
+	switch {
+	case len(without) == 1 && len(first.outputs) == 0:
+		next = "It has no outputs, so there is nothing to choose."
+	case len(first.outputs) == 0:
+		next = fmt.Sprintf("%s has no outputs at all, so there is nothing to choose.", first.address)
+	case len(common) > 0 && len(without) == 1:
+		next = fmt.Sprintf("Its outputs are %s; say which is the model: output = %q.", strings.Join(first.outputs, ", "), common[0])
+	case len(common) > 0:
+		next = fmt.Sprintf("The outputs of all candidates are %s; say which is the model: output = %q.", strings.Join(common, ", "), common[0])
+	default:
+		next = fmt.Sprintf("The outputs of %s are %s. Give the model the same name in all candidates, or leave out those without one.", first.address, strings.Join(first.outputs, ", "))
+	}
+	where := "candidates"
+	if len(without) == 1 {
+		where = at(first.index)
+	}
+	return stage.Problems{stage.Problemf(where, fmt.Sprintf("%s no output %q", have(first.address, len(without)), name), "%s", next)}
+}
+
+// have is the beginning of a sentence about a candidate, or several of which
+// it is the first.
+func have(first string, n int) string {
+	if n == 1 {
+		return first + " has"
+	}
+	return fmt.Sprintf("%d candidates, among them %s, have", n, first)
 }
 
 // entry is a candidate with the value it is compared by.
@@ -150,24 +226,19 @@ func report(cfg Config, direction metric.Direction, ranking []entry) stage.Metri
 }
 
 func rank(cfg Config, direction metric.Direction) ([]entry, error) {
-	var problems stage.Problems
+	flawed := map[flaw][]int{}
 	var all []entry
 	for i, c := range cfg.Candidates {
-		score, problem := scoreOf(c, cfg.Metric)
-		if problem != nil {
-			problem.Path = fmt.Sprintf("candidates[%d]", i)
-			// The name is what is wrong if nobody has it.
-			if len(cfg.Candidates) == 1 {
-				problem.Path = "metric"
-			}
-			problems = append(problems, problem)
+		score, flaw := scoreOf(c, cfg.Metric)
+		if flaw != sound {
+			flawed[flaw] = append(flawed[flaw], i)
 			continue
 		}
 		all = append(all, entry{c, score})
 	}
-	if len(problems) == len(cfg.Candidates) && len(problems) > 1 {
-		problems[0].Path = "metric"
-		problems = problems[:1]
+	var problems stage.Problems
+	for _, f := range slices.Sorted(maps.Keys(flawed)) {
+		problems = append(problems, f.problem(cfg, flawed[f]))
 	}
 	if err := problems.Err(); err != nil {
 		return nil, err
@@ -192,36 +263,4 @@ func compareAddresses(a, b string) int {
 		return strings.Compare(a, b)
 	}
 	return addr.Compare(x, y)
-}
-
-func scoreOf(c stage.Reference, name string) (float64, *stage.Problem) {
-	value, ok := lookup(c.Metrics, name)
-	if !ok {
-		return 0, missing(c, name)
-	}
-	var score float64
-	switch v := value.(type) {
-	case json.Number:
-		f, err := v.Float64()
-		if err != nil {
-			return 0, stage.Problemf("", fmt.Sprintf("The metric %q of %s is too large", name, c.Address), "Its value is %s.", v)
-		}
-		score = f
-	case float64:
-		score = v
-	case int64:
-		score = float64(v)
-	case int:
-		score = float64(v)
-	default:
-		next := "Choose a metric that is a number."
-		if m, ok := value.(map[string]any); ok {
-			next = fmt.Sprintf("It holds %s; name one: \"%s.NAME\".", quoted(numbers("", m)), name)
-		}
-		return 0, stage.Problemf("", fmt.Sprintf("The metric %q of %s is not a number", name, c.Address), "%s", next)
-	}
-	if math.IsNaN(score) {
-		return 0, stage.Problemf("", fmt.Sprintf("The metric %q of %s is not a number", name, c.Address), "Its value is NaN.")
-	}
-	return score, nil
 }

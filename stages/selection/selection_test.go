@@ -146,7 +146,7 @@ func TestMistakesAreExplained(t *testing.T) {
 		{"validation.recal", "", []stage.Reference{a}, `metric: train.a has no metric "validation.recal": Did you mean "validation.recall"? Its metrics are "validation.f1", "validation.recall".`},
 		{"f1", "", []stage.Reference{a}, `Did you mean "validation.f1"?`},
 		{"validation.f1", "", []stage.Reference{a, b}, `candidates[1]: train.b has no metric "validation.f1": Its metrics are "rows".`},
-		{"validation.f1", "", []stage.Reference{b, c}, `metric: train.b has no metric "validation.f1"`},
+		{"validation.f1", "", []stage.Reference{b, c}, `metric: 2 candidates, among them train.b, have no metric "validation.f1": The metrics of train.b are "rows".`},
 		{"validation.f1", "", []stage.Reference{c}, `It reported no numbers at all.`},
 		{"validation", "", []stage.Reference{a}, `The metric "validation" of train.a is not a number: It holds "f1", "recall"; name one: "validation.NAME".`},
 		{"note", "", []stage.Reference{a}, `The metric "note" of train.a is not a number`},
@@ -154,6 +154,8 @@ func TestMistakesAreExplained(t *testing.T) {
 		{"f1", "", nil, `candidates: There are no candidates`},
 		{"f1", "", []stage.Reference{a, a}, `candidates[1]: A candidate is there twice`},
 		{"f1", "weights", []stage.Reference{a}, `candidates[0]: train.a has no output "weights": Its outputs are model; say which is the model: output = "model".`},
+		{"f1", "weights", []stage.Reference{a, b, c}, `candidates: 3 candidates, among them train.a, have no output "weights": The outputs of all candidates are model; say which is the model: output = "model".`},
+		{"validation.f1", "", []stage.Reference{a, b, c}, `candidates: 2 candidates, among them train.b, have no metric "validation.f1": The metrics of train.b are "rows".`},
 	} {
 		_, _, err := run(t, selection.Config{Candidates: row.candidates, Metric: row.metric, Output: row.output})
 		var problems stage.Problems
@@ -163,6 +165,34 @@ func TestMistakesAreExplained(t *testing.T) {
 		}
 		if got := problems.Error(); !strings.Contains(got, row.want) {
 			t.Errorf("got  %s\nwant %s", got, row.want)
+		}
+	}
+}
+
+func TestAMissingOutputIsSeenBeforeTheMetricsAreKnown(t *testing.T) {
+	var inputs []stage.Input
+	for i := range 300 {
+		for _, name := range []string{"plots", "weights"} {
+			inputs = append(inputs, stage.Input{
+				Role: fmt.Sprintf("candidates[%d].outputs.%s", i, name),
+				From: &stage.Source{Address: fmt.Sprintf("exec.e[%d]", i), Output: name},
+			})
+		}
+	}
+	for output, want := range map[string]string{
+		"model":   `candidates: 300 candidates, among them exec.e[0], have no output "model": The outputs of all candidates are plots, weights; say which is the model: output = "plots".`,
+		"weights": "",
+	} {
+		_, err := selection.Type{}.Job(&stage.Request{
+			Args:    json.RawMessage(fmt.Sprintf(`{"metric": "f1", "output": %q}`, output)),
+			Unknown: []string{"candidates"}, Inputs: inputs, Dir: "out/select/best",
+		})
+		got := ""
+		if err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%s: got  %s\nwant %s", output, got, want)
 		}
 	}
 }

@@ -307,11 +307,7 @@ func eachRow(ctx context.Context, r *table.Reader, f func([]table.Value) error) 
 }
 
 func noColumn(name string, have []string) *stage.Problem {
-	summary := fmt.Sprintf("No column %q", name)
-	if s := table.Suggest(name, have); s != "" {
-		return stage.Problemf("stratify", summary, "Did you mean %q?", s)
-	}
-	return stage.Problemf("stratify", summary, "The columns are %s.", strings.Join(have, ", "))
+	return &stage.Problem{Path: "stratify", Summary: fmt.Sprintf("No column %q", name), Detail: table.Hint(name, have)}
 }
 
 // problem makes the user's mistake of a table that cannot be read.

@@ -44,7 +44,7 @@ func (e *MissingColumnError) Error() string {
 	if s := Suggest(e.Name, e.Have); s != "" {
 		return msg + "; did you mean " + strconv.Quote(s) + "?"
 	}
-	return msg + "; the columns are " + list(e.Have)
+	return msg + "; the columns are " + List(e.Have)
 }
 
 // Suggest returns the candidate that name is most likely a misspelling of, or
@@ -62,9 +62,18 @@ func Suggest(name string, candidates []string) string {
 	return best
 }
 
-// list names the first few of many columns: a wide table has thousands.
-func list(names []string) string {
-	const most = 12
+// Hint is the sentence that helps someone who named a column that is not
+// there: the one that was most likely meant, else what there is.
+func Hint(name string, have []string) string {
+	if s := Suggest(name, have); s != "" {
+		return fmt.Sprintf("Did you mean %q?", s)
+	}
+	return "The columns are " + List(have) + "."
+}
+
+// List names the first few of many columns: a wide table has thousands.
+func List(names []string) string {
+	const most = 10
 	if len(names) <= most {
 		return strings.Join(names, ", ")
 	}

@@ -502,3 +502,19 @@ func TestDamagedParquetDoesNotPanic(t *testing.T) {
 		t.Error("no damage was noticed")
 	}
 }
+
+func TestAMissingColumnIsExplainedInOneLine(t *testing.T) {
+	var have []string
+	for i := range 32 {
+		have = append(have, fmt.Sprintf("feature%d", i))
+	}
+	have[3] = "median_age"
+	for name, want := range map[string]string{
+		"median_aeg": `Did you mean "median_age"?`,
+		"zzz":        "The columns are feature0, feature1, feature2, median_age, feature4, feature5, feature6, feature7, feature8, feature9 and 22 more.",
+	} {
+		if got := Hint(name, have); got != want {
+			t.Errorf("%s: got %s, want %s", name, got, want)
+		}
+	}
+}

@@ -67,7 +67,7 @@ func selectFeatures(f *Features, columns []table.Column, target string, log io.W
 		note(log, "columns that no block of features takes: %s\n", strings.Join(unused, ", "))
 	}
 	if len(out.numeric)+len(out.categorical) == 0 {
-		return nil, stage.Problemf("features", "No column is a feature", "The table has the columns %s.", strings.Join(table.Names(columns), ", "))
+		return nil, stage.Problemf("features", "No column is a feature", "The columns are %s.", table.List(table.Names(columns)))
 	}
 	return out, nil
 }
@@ -152,7 +152,7 @@ func unmatchedLabels(f *Features, columns []table.Column, target string) error {
 			}
 		}
 		if strings.Contains(label, "*") {
-			return stage.Problemf(path, fmt.Sprintf("No column matches %q", label), "The columns are %s.", strings.Join(table.Names(columns), ", "))
+			return stage.Problemf(path, fmt.Sprintf("No column matches %q", label), "The columns are %s.", table.List(table.Names(columns)))
 		}
 		return missingColumn(path, label, columns)
 	}
@@ -178,10 +178,5 @@ func unmatchedLabels(f *Features, columns []table.Column, target string) error {
 }
 
 func missingColumn(path, name string, columns []table.Column) *stage.Problem {
-	have := table.Names(columns)
-	detail := "The columns are " + strings.Join(have, ", ") + "."
-	if s := table.Suggest(name, have); s != "" {
-		detail = fmt.Sprintf("Did you mean %q? ", s) + detail
-	}
-	return &stage.Problem{Path: path, Summary: fmt.Sprintf("No column %q", name), Detail: detail}
+	return &stage.Problem{Path: path, Summary: fmt.Sprintf("No column %q", name), Detail: table.Hint(name, table.Names(columns))}
 }

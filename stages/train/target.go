@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 
 	"github.com/flow-pipelines/flow/engine/stage"
 	"github.com/flow-pipelines/flow/stages/metric"
@@ -56,15 +55,11 @@ func fitTarget(c *Config, task model.Task, data *part) (*target, error) {
 }
 
 func noClass(path, name string, classes []string) *stage.Problem {
-	hint := ""
+	detail := fmt.Sprintf("The classes of the training part are %s.", table.List(classes))
 	if s := table.Suggest(name, classes); s != "" {
-		hint = fmt.Sprintf("Did you mean %q? ", s)
+		detail = fmt.Sprintf("Did you mean %q?", s)
 	}
-	shown := classes
-	if len(shown) > 20 {
-		shown = append(shown[:20:20], "…")
-	}
-	return stage.Problemf(path, fmt.Sprintf("No class %q", name), "%sThe classes of the training part are %s.", hint, strings.Join(shown, ", "))
+	return &stage.Problem{Path: path, Summary: fmt.Sprintf("No class %q", name), Detail: detail}
 }
 
 // weigh sets the weights of classes. Balanced is rows/(classes·rows of the
