@@ -138,7 +138,7 @@ func leafText(s string) string {
 }
 
 func signed(f float64) string {
-	s := strconv.FormatFloat(f, 'g', 4, 64)
+	s := decimal(f, 4)
 	if f > 0 {
 		return "+" + s
 	}

@@ -41,12 +41,29 @@ func clock(d time.Duration) string {
 	return fmt.Sprintf("%02d:%02d", s/60, s%60)
 }
 
-// number writes a metric with as many digits as tell something.
+// number writes a metric with as many digits as tell something: six, or five
+// of a fraction.
 func number(f float64) string {
-	if f == math.Trunc(f) && math.Abs(f) < 1e15 {
-		return strconv.FormatFloat(f, 'f', -1, 64)
+	if math.Abs(f) < 1 {
+		return decimal(f, 5)
 	}
-	return strconv.FormatFloat(f, 'g', 5, 64)
+	return decimal(f, 6)
+}
+
+// decimal writes a number with so many digits that count, and without an
+// exponent unless it is very small or very large. Integers stay whole.
+func decimal(f float64, digits int) string {
+	const whole, large, small = 1e15, 1e9, 1e-4
+	size := math.Abs(f)
+	switch {
+	case f == math.Trunc(f) && size < whole:
+		return strconv.FormatFloat(f, 'f', -1, 64)
+	case size < small || size >= large:
+		return strconv.FormatFloat(f, 'g', digits, 64)
+	case size >= math.Pow10(digits-1):
+		return strconv.FormatFloat(f, 'f', 0, 64)
+	}
+	return strconv.FormatFloat(f, 'g', digits, 64)
 }
 
 // Plural writes a count with what is counted.

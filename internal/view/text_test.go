@@ -20,8 +20,19 @@ func TestDurationsReadWell(t *testing.T) {
 }
 
 func TestNumbersHaveTheDigitsThatTell(t *testing.T) {
-	for f, want := range map[float64]string{0: "0", 100: "100", 1234567: "1234567", 0.9767441: "0.97674", 1e-9: "1e-09", 12345.678: "12346"} {
+	for f, want := range map[float64]string{
+		0: "0", 100: "100", 1234567: "1234567", 0.9767441: "0.97674", 1e-9: "1e-09", 12345.678: "12345.7",
+		207023.25: "207023", 1234567.5: "1234568", -207023.25: "-207023", 999999.9: "1000000", 2.5e11: "250000000000", 2.5e16: "2.5e+16", 1.23456789e9: "1234567890", 1234567890.5: "1.23457e+09", 0.00012345678: "0.00012346",
+	} {
 		if got := number(f); got != want {
+			t.Errorf("%v: got %s, want %s", f, got, want)
+		}
+	}
+}
+
+func TestDifferencesHaveNoExponentEither(t *testing.T) {
+	for f, want := range map[float64]string{20702.25: "+20702", -0.0093023: "-0.009302", 3: "+3", 1234567: "+1234567"} {
+		if got := signed(f); got != want {
 			t.Errorf("%v: got %s, want %s", f, got, want)
 		}
 	}

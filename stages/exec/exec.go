@@ -50,7 +50,7 @@ func (Type) Schema() *stage.Schema {
 		Summary: "Any program with declared inputs and outputs",
 		Doc: `The command runs in a directory that looks like the project but holds only what is declared: the files named in ` + "`inputs`" + ` and the outputs of stages named anywhere in the block. It writes its outputs to the paths in ` + "`outputs`" + `, whose directories exist. An exit status other than 0 is a failure.
 
-The command is a list and no shell reads it. For a pipe or a loop, call one: ` + "`[\"sh\", \"-c\", \"sort a | uniq > b\"]`" + `.
+The command is a list and no shell reads it. For a pipe or a loop, call one: ` + "`[\"sh\", \"-c\", \"set -e; sort a > b; uniq b > c\"]`" + `. The exit status of a pipe is that of its last program, so ` + "`check data.csv | tee report.txt`" + ` succeeds though the check fails: write to a file instead, or use a shell with ` + "`set -o pipefail`" + `, such as bash.
 
 A program may report progress by appending JSON lines to the file named by $` + stage.EventsEnv + `: ` + "`{\"step\": 3, \"total\": 10, \"metrics\": {\"loss\": 0.2}}`" + `.`,
 		Example: `exec "featurize" {
@@ -104,9 +104,11 @@ func command(value any, problems stage.Problems) ([]string, stage.Problems) {
 			return nil, append(problems, stage.Problemf("command", "The command is not a list",
 				"Write the program and its arguments as a list of strings: [\"python\", \"src/train.py\"]."))
 		}
-		return nil, append(problems, stage.Problemf("command", "The command is a string",
-			"No shell reads it, so a list says where each argument ends:\n\n  command = %s\n\nWith pipes, variables or redirections, call a shell:\n\n  command = [\"sh\", \"-c\", %s]",
-			quoteList(strings.Fields(line)), quote(line)))
+		detail := "No shell reads it, so a list says where each argument ends:\n\n  command = " + quoteList(strings.Fields(line))
+		if strings.ContainsAny(line, shellSigns) {
+			detail = "No shell reads it. For pipes, redirections, variables and quotes, call one:\n\n  command = [\"sh\", \"-c\", " + quote(line) + "]"
+		}
+		return nil, append(problems, &stage.Problem{Path: "command", Summary: "The command is a string", Detail: detail})
 	}
 	if len(list) == 0 {
 		return nil, append(problems, stage.Problemf("command", "The command is empty", "Its first string is the program: [\"python\", \"src/train.py\"]."))
@@ -133,6 +135,10 @@ func command(value any, problems stage.Problems) ([]string, stage.Problems) {
 	}
 	return args, problems
 }
+
+// shellSigns are characters that mean something to a shell, and that a program
+// would get as they are.
+const shellSigns = "|&;<>()$`\\\"'*?[#~{}\n"
 
 func quoteList(words []string) string {
 	for i, w := range words {

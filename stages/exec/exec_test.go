@@ -3,6 +3,7 @@ package exec_test
 import (
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -80,6 +81,24 @@ func TestAnUnknownCommandStillHasItsOutputs(t *testing.T) {
 	}
 	if len(got.Outputs) != 1 || got.Command != nil {
 		t.Errorf("got %+v", got)
+	}
+}
+
+func TestAStringIsWrittenAsTheListThatWasMeant(t *testing.T) {
+	for line, want := range map[string]string{
+		"python train.py":     `["python", "train.py"]`,
+		"sort a | uniq":       `["sh", "-c", "sort a | uniq"]`,
+		"sort a > ${b}":       `["sh", "-c", "sort a > $${b}"]`,
+		"python -c 'print()'": `["sh", "-c", "python -c 'print()'"]`,
+	} {
+		args, err := json.Marshal(map[string]any{"command": line})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = exec.Type{}.Job(&stage.Request{Args: args})
+		if err == nil || !strings.HasSuffix(err.Error(), "\n\n  command = "+want) || strings.Count(err.Error(), "command = ") != 1 {
+			t.Errorf("%s: got %v, want %s alone", line, err, want)
+		}
 	}
 }
 

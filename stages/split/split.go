@@ -44,7 +44,7 @@ func (Type) Schema() *stage.Schema {
 		Name:    "split",
 		Version: 1,
 		Summary: "The rows of a table in named parts, at random",
-		Doc: `Each part is an output of the part's name: ` + "`split.holdout.train`" + `. Every row is in exactly one part, and rows keep their order inside a part.
+		Doc: `Each part is an output of the part's name: ` + "`split.holdout.train`" + `. Every row is in exactly one part, and rows keep their order inside a part. Name the part wherever a table is wanted: a split has several outputs, so ` + "`split.holdout`" + ` alone is no file.
 
 The sizes of the parts differ from the shares by less than one row. With ` + "`stratify`" + ` that holds for the rows of each value of the column as well: a value with fewer rows than there are parts is missing from some of them.`,
 		Example: `split "holdout" {
