@@ -3,6 +3,7 @@ package command
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -45,6 +46,9 @@ kills them.`,
   flow apply --yes --progress plain`,
 		Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().Changed("jobs") && o.Jobs < 1 {
+				return usage("--jobs is at least 1, not %d; without it, as many stages run as there are CPUs", o.Jobs)
+			}
 			o.Command = append([]string{"flow", "apply"}, flagsSet(cmd)...)
 			return run(cmd.Context(), o)
 		},
@@ -92,6 +96,10 @@ func runApply(ctx context.Context, o *ApplyOptions) error {
 		return usage("%v", err)
 	}
 	calm := context.AfterFunc(ctx, progress.Interrupting)
+	if d, ok := progress.(view.Dying); ok {
+		o.Shell.whenKilled(d.Killed)
+		defer o.Shell.whenKilled(nil)
+	}
 	var took float64 // without the time that a question waited for its answer
 	sink := func(e event.Event) {
 		if e.Kind == event.RunFinished {
@@ -142,13 +150,30 @@ func (o *ApplyOptions) confirm(ctx context.Context, progress view.Progress, pl *
 	}
 	names := make([]string, len(effects))
 	for i, s := range effects {
-		names[i] = s.Addr.String()
+		names[i] = effect(s)
 	}
 	what := view.And(names, 3)
 	if !o.Shell.Streams.InTTY || !o.Shell.Streams.ErrTTY || o.JSON {
-		return false, &hinted{fmt.Errorf("%s will act outside of the project, and there is no terminal to ask on; nothing was done", what), "read the plan (flow plan) and run flow apply --yes"}
+		return false, &hinted{fmt.Errorf("%s, and there is no terminal to ask on; nothing was done", what), "read the plan (flow plan) and run flow apply --yes"}
 	}
-	return o.Shell.ask(ctx, fmt.Sprintf("%s will act outside of the project. Go on?", what))
+	return o.Shell.ask(ctx, what+". Go on?")
+}
+
+// effector is a stage type that says what its effect is: "deploys to x".
+type effector interface {
+	Effect(args json.RawMessage) string
+}
+
+// effect says what a stage does to the world.
+func effect(s *plan.Step) string {
+	what := ""
+	if e, ok := s.Stage.Type.(effector); ok {
+		what = e.Effect(s.Stage.Args)
+	}
+	if what == "" {
+		what = "acts outside of the project"
+	}
+	return s.Addr.String() + " " + what
 }
 
 // ask asks a question on the terminal. Only yes is yes.
@@ -205,11 +230,21 @@ func (o *ApplyOptions) finish(p *engine.Project, progress view.Progress, rep *en
 func flagsSet(cmd *cobra.Command) []string {
 	var words []string
 	cmd.Flags().Visit(func(f *pflag.Flag) {
-		value := f.Value.String()
-		if f.Name == "var" {
-			value = "…"
+		values := []string{f.Value.String()}
+		if several, ok := f.Value.(pflag.SliceValue); ok {
+			values = several.GetSlice()
 		}
-		words = append(words, "--"+f.Name+"="+value)
+		for _, value := range values {
+			switch {
+			case f.Name == "var":
+				name, _, _ := strings.Cut(value, "=")
+				value = name + "=…"
+			case f.Value.Type() == "bool" && value == "true":
+				words = append(words, "--"+f.Name)
+				continue
+			}
+			words = append(words, "--"+f.Name+"="+value)
+		}
 	})
 	return words
 }

@@ -90,13 +90,22 @@ func (o *CheckoutOptions) print(rep *engine.CheckoutReport) {
 	case rep.Kept > 0:
 		out.Printf("%s in place already.\n", inPlace(rep.Kept))
 	}
-	for _, p := range rep.Edited {
-		errs.Error(fmt.Sprintf("%s holds something that flow has not stored; it was left alone", p), "flow apply records it; flow checkout --force moves it to .flow/trash")
+	switch n := len(rep.Edited); {
+	case n == 1:
+		errs.Error(rep.Edited[0]+" holds something that flow has not stored; it was left alone", "flow apply records it; flow checkout --force moves it to .flow/trash")
+	case n > 1:
+		errs.Error(fmt.Sprintf("%d paths hold something that flow has not stored; they were left alone: %s", n, view.And(rep.Edited, mostPaths)), "flow apply records them; flow checkout --force moves them to .flow/trash")
 	}
-	for _, p := range rep.Missing {
-		errs.Error(fmt.Sprintf("%s cannot be brought back: the cache does not hold its content", p), "flow apply makes it again, if a stage does")
+	switch n := len(rep.Missing); {
+	case n == 1:
+		errs.Error(rep.Missing[0]+" cannot be brought back: the cache does not hold its content", "flow apply makes it again, if a stage does")
+	case n > 1:
+		errs.Error(fmt.Sprintf("%d paths cannot be brought back, since the cache does not hold their content: %s", n, view.And(rep.Missing, mostPaths)), "flow apply makes again what a stage makes")
 	}
 }
+
+// mostPaths is how many paths an error lists.
+const mostPaths = 10
 
 func inPlace(n int) string {
 	if n == 1 {
@@ -119,7 +128,7 @@ func newRollback(sh *Shell, run func(context.Context, *RollbackOptions) error) *
 		Short: "Take a deployment back to an earlier version",
 		Long:  "Make an earlier version of a deployment current again: the one before, or the one that --to names. No version is removed, so this can be taken back.",
 		Example: `  flow rollback deploy.local
-  flow rollback deploy.local --to 3`,
+  flow rollback deploy.local --to 1f0c2a`,
 		Args:              exactly(1, "the address of a deployment"),
 		ValidArgsFunction: sh.completeAddresses,
 		RunE: func(cmd *cobra.Command, args []string) error {

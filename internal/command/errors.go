@@ -103,6 +103,12 @@ func closest(given string, names []string) string {
 func flagError(cmd *cobra.Command, err error) error {
 	e := &usageError{text: err.Error()}
 	var unknown *pflag.NotExistError
+	var invalid *pflag.InvalidValueError
+	if errors.As(err, &invalid) {
+		f := invalid.GetFlag()
+		e.text = fmt.Sprintf("--%s %q is not %s", f.Name, invalid.GetValue(), kindOf(f))
+		return e
+	}
 	if !errors.As(err, &unknown) {
 		return e
 	}
@@ -117,6 +123,17 @@ func flagError(cmd *cobra.Command, err error) error {
 		e.hint = "did you mean --" + n + "?"
 	}
 	return e
+}
+
+// kindOf says what a flag takes.
+func kindOf(f *pflag.Flag) string {
+	switch f.Value.Type() {
+	case "int":
+		return "a whole number"
+	case "bool":
+		return "true or false"
+	}
+	return "a " + f.Value.Type()
 }
 
 // unknownCommand is the Args of commands that have commands.

@@ -3,7 +3,6 @@ package command
 import (
 	_ "embed"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -11,6 +10,9 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/flow-pipelines/flow/engine"
+	"github.com/flow-pipelines/flow/engine/worktree"
 )
 
 // firstPipeline is the pipeline that init writes. It works at once, with sh and
@@ -18,6 +20,22 @@ import (
 //
 //go:embed pipeline.hcl
 var firstPipeline []byte
+
+// What init writes for git. The part of .gitignore is the one that an apply
+// keeps up to date, to the letter (see engine/ignore.go), so that the first
+// apply finds it in place; a script test compares.
+const (
+	ignoreBegin = "# flow: what flow manages; written by flow, up to the end mark"
+	ignoreEnd   = "# flow: end"
+	attributes  = "flow.lock text eol=lf linguist-generated"
+)
+
+// ignored are the lines of .gitignore for a pipeline that writes to out.
+func ignored() []string {
+	lines := []string{"/" + engine.Dir + "/", "/out/", worktree.TempPattern}
+	slices.Sort(lines)
+	return lines
+}
 
 // InitOptions are the arguments of init.
 type InitOptions struct {
@@ -60,22 +78,15 @@ func runInit(o *InitOptions) error {
 		}
 		out.Printf("wrote    pipeline.hcl\n")
 	}
-	for _, f := range []struct {
-		name  string
-		lines []string
-	}{
-		{".gitignore", []string{"/.flow/", "/out/"}},
-		{".gitattributes", []string{"flow.lock text eol=lf linguist-generated"}},
+	for _, f := range []struct{ name, first, text string }{
+		{".gitignore", ignoreBegin, ignoreBegin + "\n" + strings.Join(ignored(), "\n") + "\n" + ignoreEnd + "\n"},
+		{".gitattributes", attributes, attributes + "\n"},
 	} {
-		added, err := addLines(filepath.Join(dir, f.name), f.lines)
+		verb, err := addText(filepath.Join(dir, f.name), f.first, f.text)
 		if err != nil {
 			return err
 		}
-		verb := "kept    "
-		if added {
-			verb = "extended"
-		}
-		out.Printf("%s %s\n", verb, f.name)
+		out.Printf("%-8s %s\n", verb, f.name)
 	}
 	if len(found) == 0 {
 		out.Printf("\nRead pipeline.hcl, then: flow plan, flow apply. flow explain lists the stage types.\n")
@@ -93,33 +104,25 @@ func writeNew(path string, b []byte) error {
 	return errors.Join(err, f.Close())
 }
 
-// addLines adds the lines to a text file that it does not have.
-func addLines(path string, lines []string) (added bool, err error) {
+// addText adds text, whose first line is given, to a file without that line. It
+// returns what it did, for a person.
+func addText(path, first, text string) (verb string, err error) {
 	old, err := os.ReadFile(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return false, err
-	}
-	have := strings.Split(string(old), "\n")
-	for i, l := range have {
-		have[i] = strings.Trim(strings.TrimSpace(l), "/")
-	}
-	var add strings.Builder
-	if len(old) > 0 && !strings.HasSuffix(string(old), "\n") {
-		add.WriteString("\n")
-	}
-	for _, l := range lines {
-		if !slices.Contains(have, strings.Trim(l, "/")) {
-			fmt.Fprintln(&add, l)
-			added = true
-		}
-	}
-	if !added {
-		return false, nil
+	verb = "extended"
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		verb = "wrote"
+	case err != nil:
+		return "", err
+	case slices.Contains(strings.Split(string(old), "\n"), first):
+		return "kept", nil
+	case len(old) > 0 && !strings.HasSuffix(string(old), "\n"):
+		text = "\n" + text
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
 	if err != nil {
-		return false, err
+		return "", err
 	}
-	_, err = f.WriteString(add.String())
-	return true, errors.Join(err, f.Close())
+	_, err = f.WriteString(text)
+	return verb, errors.Join(err, f.Close())
 }

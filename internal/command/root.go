@@ -50,10 +50,14 @@ git, brings back the data, models and metrics of every commit.
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		PersistentPreRun: func(*cobra.Command, []string) {
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			if sh.noColor {
 				sh.Streams.OutColor, sh.Streams.ErrColor = false, false
 			}
+			if cmd.Name() == "init" {
+				return nil // it makes its directory
+			}
+			return sh.checkDir()
 		},
 	}
 	root.SetIn(sh.Streams.In)

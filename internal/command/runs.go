@@ -1,6 +1,8 @@
 package command
 
 import (
+	"path/filepath"
+
 	"github.com/spf13/cobra"
 
 	"github.com/flow-pipelines/flow/engine/runs"
@@ -30,7 +32,12 @@ func newRunsList(sh *Shell, run func(*RunsOptions) error) *cobra.Command {
 	o := &RunsOptions{Shell: sh}
 	cmd := &cobra.Command{
 		Use: "list", Aliases: []string{"ls"}, Short: "List runs, newest first", Args: atMost(0),
-		RunE: func(*cobra.Command, []string) error { return run(o) },
+		RunE: func(*cobra.Command, []string) error {
+			if o.Limit < 0 {
+				return usage("--limit is at least 0, not %d", o.Limit)
+			}
+			return run(o)
+		},
 	}
 	cmd.Flags().IntVarP(&o.Limit, "limit", "n", 20, "list at most `N` runs; 0 is all")
 	jsonFlag(cmd.Flags(), &o.JSON)
@@ -91,6 +98,10 @@ func runRunsShow(o *RunsOptions) error {
 	if err != nil {
 		return err
 	}
-	sh.out().Run(r, logs)
+	dir, err := filepath.Rel(sh.dir(), r.Dir)
+	if err != nil {
+		dir = r.Dir
+	}
+	sh.out().Run(r, dir, logs)
 	return nil
 }

@@ -13,9 +13,13 @@
 package command
 
 import (
+	"errors"
 	"io"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/flow-pipelines/flow/engine"
@@ -43,6 +47,26 @@ type Shell struct {
 	// chdir is --chdir; noColor is --no-color.
 	chdir   string
 	noColor bool
+
+	mu     sync.Mutex
+	killed func() // see Killed
+}
+
+// Killed is called, from any goroutine, when a second interrupt is about to end
+// the process: what is on the screen is tidied up.
+func (sh *Shell) Killed() {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if sh.killed != nil {
+		sh.killed()
+	}
+}
+
+// whenKilled sets what Killed does.
+func (sh *Shell) whenKilled(do func()) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.killed = do
 }
 
 // Version says which flow this is.
@@ -56,6 +80,20 @@ type Version struct {
 
 // dir is the directory of the project.
 func (sh *Shell) dir() string { return sh.path(".") }
+
+// checkDir refuses a --chdir that leads nowhere.
+func (sh *Shell) checkDir() error {
+	if sh.chdir == "" {
+		return nil
+	}
+	switch info, err := os.Stat(sh.dir()); {
+	case errors.Is(err, fs.ErrNotExist):
+		return usage("no directory %s", sh.chdir)
+	case err == nil && !info.IsDir():
+		return usage("%s is not a directory", sh.chdir)
+	}
+	return nil // any other trouble is told of by who meets it
+}
 
 // path makes a path that a user gave absolute.
 func (sh *Shell) path(p string) string {
@@ -94,6 +132,11 @@ func (sh *Shell) openFor(v Variables, records bool) (*engine.Project, error) {
 			return nil, usage("--var %q is not of the form NAME=VALUE", assignment)
 		}
 		vars[name] = value
+	}
+	for _, f := range v.VarFiles {
+		if _, err := os.Stat(sh.path(f)); errors.Is(err, fs.ErrNotExist) {
+			return nil, usage("no variable file %s", f)
+		}
 	}
 	p, err := engine.Open(engine.Options{
 		Dir: sh.dir(), Types: sh.Types(), Vars: vars, VarFiles: v.VarFiles, Environ: sh.Environ,

@@ -34,7 +34,10 @@ type plain struct {
 	stop, stopped chan struct{}
 }
 
-var _ Progress = (*plain)(nil)
+var (
+	_ Progress = (*plain)(nil)
+	_ Dying    = (*plain)(nil)
+)
 
 func newPlain(o ProgressOptions, quiet bool) *plain {
 	pl := &plain{
@@ -95,6 +98,7 @@ func (v *plain) Plan(pl *plan.Plan) {
 func (v *plain) Event(e event.Event) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	was := v.board.find(e.Addr) != nil
 	v.board.event(e)
 	switch e.Kind {
 	case event.Failed:
@@ -117,10 +121,11 @@ func (v *plain) Event(e event.Event) {
 	if v.quiet {
 		return
 	}
-	v.stageEvent(e)
+	v.stageEvent(e, was)
 }
 
-func (v *plain) stageEvent(e event.Event) {
+// stageEvent writes what happened to a stage, which was running or not.
+func (v *plain) stageEvent(e event.Event, was bool) {
 	switch e.Kind {
 	case event.Started:
 		v.line(e.Addr, startText(e))
@@ -136,7 +141,7 @@ func (v *plain) stageEvent(e event.Event) {
 	case event.Done:
 		v.line(e.Addr, doneText(e))
 	case event.Skipped:
-		v.line(e.Addr, "not run: "+e.Text)
+		v.line(e.Addr, skippedText(e, was))
 	default:
 		return
 	}
@@ -154,6 +159,13 @@ func (v *plain) Interrupting() {
 	v.p.wrapped("", "  ", interruptText)
 }
 
+// Killed implements Dying.
+func (v *plain) Killed() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.p.Printf("%s\n", killedText)
+}
+
 // Close implements Progress.
 func (v *plain) Close() {
 	close(v.stop)
@@ -161,6 +173,17 @@ func (v *plain) Close() {
 }
 
 const interruptText = "Stopping: running stages are told to end. Interrupt again to kill them."
+
+const killedText = "Killed. What had finished is recorded; flow apply goes on from there."
+
+// skippedText says that a stage came to no result: it was interrupted while it
+// ran, or was not run at all.
+func skippedText(e event.Event, ran bool) string {
+	if ran {
+		return e.Text
+	}
+	return "not run: " + e.Text
+}
 
 func startText(e event.Event) string {
 	switch {

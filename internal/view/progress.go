@@ -24,6 +24,12 @@ type Progress interface {
 	Close()
 }
 
+// Dying is a Progress that has a last word when a second interrupt ends the
+// process. Nothing is shown after it.
+type Dying interface {
+	Killed()
+}
+
 // The ways to show progress, for --progress and FLOW_PROGRESS.
 const (
 	ProgressAuto  = "auto"
@@ -148,6 +154,15 @@ func ShellQuote(s string) string {
 		return s
 	}
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// shellLine writes a command so that it can be pasted.
+func shellLine(words []string) string {
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		quoted[i] = ShellQuote(w)
+	}
+	return strings.Join(quoted, " ")
 }
 
 // endMark is the mark and style of how a stage ended.

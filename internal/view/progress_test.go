@@ -215,3 +215,46 @@ func TestDiagnosticsShowPlaceSourceCauseAndStep(t *testing.T) {
 	}
 	golden(t, "diagnostics.json", b.Bytes())
 }
+
+func TestAnInterruptedStageWasRunning(t *testing.T) {
+	running, waiting := at(t, "exec.running"), at(t, "exec.waiting")
+	for _, kind := range []string{ProgressPlain, ProgressTTY} {
+		var b bytes.Buffer
+		p, err := NewProgress(options(&b, kind))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Event(event.Event{Kind: event.RunStarted, Time: began})
+		p.Event(event.Event{Kind: event.Started, Time: began, Addr: running})
+		p.Event(event.Event{Kind: event.Skipped, Time: began, Addr: running, Text: "interrupted"})
+		p.Event(event.Event{Kind: event.Skipped, Time: began, Addr: waiting, Text: "interrupted"})
+		p.Close()
+		got := strings.ReplaceAll(stripped(b.String()), "exec.running>", "exec.running ")
+		if !strings.Contains(got, "exec.running  interrupted\n") || !strings.Contains(got, "not run: interrupted") {
+			t.Errorf("%s: got %q", kind, got)
+		}
+	}
+}
+
+func TestTheSecondInterruptLeavesNoLiveRows(t *testing.T) {
+	var b bytes.Buffer
+	v := newTTY(options(&b, ProgressTTY))
+	v.Event(event.Event{Kind: event.RunStarted, Time: began})
+	v.Event(event.Event{Kind: event.Started, Time: began, Addr: at(t, "exec.slow")})
+	v.mu.Lock()
+	v.draw()
+	v.mu.Unlock()
+	v.Interrupting()
+	b.Reset()
+	v.Killed()
+	got := b.String()
+	if i := strings.Index(got, eraseBelow); i < 0 || !strings.HasSuffix(got, killedText+"\n"+showCursor) || strings.Contains(got[i:], "exec.slow") {
+		t.Errorf("got %q, want the rows gone and %q", got, killedText)
+	}
+	b.Reset()
+	v.Event(event.Event{Kind: event.Log, Time: began, Addr: at(t, "exec.slow"), Text: "late"})
+	v.Close()
+	if b.Len() > 0 {
+		t.Errorf("after the last word: got %q", b.String())
+	}
+}

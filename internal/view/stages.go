@@ -3,7 +3,6 @@ package view
 import (
 	"encoding/json"
 	"io"
-	"strings"
 
 	"github.com/flow-pipelines/flow/engine"
 	"github.com/flow-pipelines/flow/engine/addr"
@@ -222,11 +221,11 @@ func statusStyle(s runs.Status) string {
 }
 
 // Run writes all that is recorded of a run.
-func (p *Printer) Run(r *runs.Past, logs []string) {
+func (p *Printer) Run(r *runs.Past, dir string, logs []string) {
 	t := table{}
 	t.row("run", p.paint(bold, r.ID))
 	t.row("status", p.paint(statusStyle(r.Status), string(r.Status)))
-	t.row("command", strings.Join(r.Command, " "))
+	t.row("command", shellLine(r.Command))
 	t.row("started", r.Started.Local().Format("2006-01-02 15:04:05"))
 	if !r.Ended.IsZero() {
 		t.row("took", Duration(r.Ended.Sub(r.Started)))
@@ -243,7 +242,7 @@ func (p *Printer) Run(r *runs.Past, logs []string) {
 	if c := countsText(r.Counts); c != "" {
 		t.row("stages", c)
 	}
-	t.row("files", r.Dir)
+	t.row("files", dir)
 	t.print(p)
 	if len(logs) > 0 {
 		p.Printf("\nlogs\n")

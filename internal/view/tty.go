@@ -41,13 +41,17 @@ type tty struct {
 	live     []string     // the lines that are drawn
 	frame    int
 	stopping bool
+	killed   bool
 	eta      string
 	etaAt    time.Time
 
 	stop, stopped chan struct{}
 }
 
-var _ Progress = (*tty)(nil)
+var (
+	_ Progress = (*tty)(nil)
+	_ Dying    = (*tty)(nil)
+)
 
 func newTTY(o ProgressOptions) *tty {
 	v := &tty{
@@ -91,6 +95,9 @@ const (
 
 // draw replaces the live lines. It is one write, so that it does not flicker.
 func (v *tty) draw() {
+	if v.killed {
+		return
+	}
 	columns, lines := v.size()
 	if columns <= 0 {
 		columns = proseWidth
@@ -212,6 +219,7 @@ func (v *tty) Plan(pl *plan.Plan) {
 func (v *tty) Event(e event.Event) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	was := v.board.find(e.Addr) != nil
 	v.board.event(e)
 	p := v.printer()
 	switch e.Kind {
@@ -224,7 +232,7 @@ func (v *tty) Event(e event.Event) {
 	case event.Failed:
 		p.failure(e, v.files)
 	case event.Skipped:
-		p.wrapped(p.paint(magenta, signBlocked.mark)+" "+p.paint(bold, e.Addr.String())+"  ", "    ", "not run: "+e.Text)
+		p.wrapped(p.paint(magenta, signBlocked.mark)+" "+p.paint(bold, e.Addr.String())+"  ", "    ", skippedText(e, was))
 	case event.Retrying:
 		p.wrapped(p.paint(yellow, "~")+" "+p.paint(bold, e.Addr.String())+"  ", "    ", retryText(e))
 	case event.Warning:
@@ -246,6 +254,16 @@ func (v *tty) Interrupting() {
 	defer v.mu.Unlock()
 	v.stopping = true
 	_, _ = io.WriteString(v.w, showCursor)
+}
+
+// Killed implements Dying.
+func (v *tty) Killed() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.board.began = time.Time{} // nothing live is left
+	v.printer().Printf("%s\n", killedText)
+	v.draw()
+	v.killed = true
 }
 
 // Close implements Progress.

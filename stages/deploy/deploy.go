@@ -203,6 +203,16 @@ func (Type) Observe(project string, args json.RawMessage, metrics stage.Metrics)
 	}
 }
 
+// Effect says what a deployment does, for the question before it; "" while the
+// target is not known.
+func (Type) Effect(args json.RawMessage) string {
+	cfg, err := stage.Decode[Config](args)
+	if err != nil || cfg.Directory == nil {
+		return ""
+	}
+	return "deploys to " + cfg.Directory.Path
+}
+
 // Rollback makes an earlier version current, "" being the one before, and
 // returns its name. See the function of this name.
 func (t Type) Rollback(project string, args json.RawMessage, to string) (string, error) {
