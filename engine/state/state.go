@@ -102,6 +102,11 @@ func (e *LockError) Error() string {
 	return fmt.Sprintf("state %s is in use by another flow, for more than %v: wait for it to end, or end it", e.Path, e.Waited)
 }
 
+// ErrReadOnly says that Update cannot write because nobody like us can write
+// anything there: the file system is mounted read-only, or the directory is
+// another user's. A database file that alone refuses to be written is not meant.
+var ErrReadOnly = errors.New("the place of the state is read-only")
+
 // VersionError says that the database was made by a later version of flow.
 type VersionError struct {
 	Path, Got string

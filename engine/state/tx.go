@@ -14,6 +14,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
+	"golang.org/x/sys/unix"
 )
 
 // format is the database's version: that of the buckets and what they are for.
@@ -95,7 +96,7 @@ type handle struct {
 func (db *DB) open(ctx context.Context, writable bool) (*handle, error) {
 	if writable {
 		if err := os.MkdirAll(filepath.Dir(db.path), 0o777); err != nil {
-			return nil, fmt.Errorf("open state: %w", err)
+			return nil, fmt.Errorf("open state: %w", db.readOnly(err))
 		}
 	}
 	start := time.Now()
@@ -110,7 +111,7 @@ func (db *DB) open(ctx context.Context, writable bool) (*handle, error) {
 		case !writable && errors.Is(err, fs.ErrNotExist):
 			return &handle{}, nil
 		case !errors.Is(err, bolterrors.ErrTimeout):
-			return h, fmt.Errorf("open state: %w", err)
+			return h, fmt.Errorf("open state: %w", db.readOnly(err))
 		case time.Since(start) > db.lockWait:
 			return nil, &LockError{Path: db.path, Waited: db.lockWait}
 		}
@@ -118,6 +119,29 @@ func (db *DB) open(ctx context.Context, writable bool) (*handle, error) {
 		case <-time.After(wait):
 		case <-ctx.Done():
 		}
+	}
+}
+
+// readOnly marks err, of an attempt to write, as ErrReadOnly if nothing at all
+// can be written where the database is.
+func (db *DB) readOnly(err error) error {
+	if errors.Is(err, unix.EROFS) {
+		return errors.Join(ErrReadOnly, err)
+	}
+	if !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	dir := filepath.Dir(db.path)
+	for {
+		aerr := unix.Access(dir, unix.W_OK|unix.X_OK)
+		if errors.Is(aerr, fs.ErrNotExist) && dir != filepath.Dir(dir) {
+			dir = filepath.Dir(dir) // it would have been made
+			continue
+		}
+		if aerr != nil {
+			return errors.Join(ErrReadOnly, err)
+		}
+		return err
 	}
 }
 

@@ -179,7 +179,9 @@ func (c *cache) putFile(dir string, f state.File) {
 	c.set(dir, files)
 }
 
-// flush writes the changed records in one transaction, sorted.
+// flush writes the changed records in one transaction, sorted. In a project
+// that cannot be written to there is nowhere to remember them, and no harm in
+// that: the next command reads the files again.
 func (c *cache) flush(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -201,7 +203,7 @@ func (c *cache) flush(ctx context.Context) error {
 		}
 		return nil
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, state.ErrReadOnly) {
 		return fmt.Errorf("write stat cache: %w", err)
 	}
 	for _, dir := range dirs {

@@ -87,7 +87,8 @@ func New(root string, store *disk.Store, db *state.DB, opts Options) (*Worktree,
 }
 
 // Flush writes what was learnt about files to the stat cache. Whoever forgets
-// it lets the next command read files again.
+// it lets the next command read files again. Where nothing can be written it
+// does nothing.
 func (w *Worktree) Flush(ctx context.Context) error { return w.cache.flush(ctx) }
 
 // PathError says that a path is none that this package touches.

@@ -52,8 +52,8 @@ const (
 
 // Options of a store.
 type Options struct {
-	// OnDamage, if not nil, hears of each damaged object that the store puts
-	// out of the way. It may be called concurrently.
+	// OnDamage, if not nil, hears once of each damaged object that the store
+	// puts out of the way. It may be called concurrently.
 	OnDamage func(*cas.DamagedError)
 }
 
@@ -82,7 +82,8 @@ func (e *VersionError) Error() string {
 	return fmt.Sprintf("cache %s has the format %q, this flow knows %q: use the flow that made it, or another directory", e.Dir, e.Got, strings.TrimSpace(version))
 }
 
-// Open returns the store in dir, which is made if it is not there. Close it.
+// Open returns the store in dir. It writes nothing: a directory that is not
+// there is an empty store, which the first write makes. Close it.
 func Open(dir string, opts Options) (*Store, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -90,35 +91,47 @@ func Open(dir string, opts Options) (*Store, error) {
 	}
 	s := &Store{dir: dir, onDamage: opts.OnDamage}
 	s.buffers.New = func() any { b := make([]byte, 256<<10); return &b }
-	if err := s.checkVersion(); err != nil {
+	if _, err := s.checkVersion(); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *Store) checkVersion() error {
-	name := filepath.Join(s.dir, "VERSION")
-	b, err := os.ReadFile(name)
+// checkVersion refuses a directory of another version. there says that the
+// directory has one at all.
+func (s *Store) checkVersion() (there bool, err error) {
+	b, err := os.ReadFile(filepath.Join(s.dir, "VERSION"))
 	if errors.Is(err, fs.ErrNotExist) {
-		if err := os.MkdirAll(filepath.Join(s.dir, "objects"), 0o777); err != nil {
-			return fmt.Errorf("make cache: %w", err)
-		}
-		// Two processes may both come here: they write the same bytes.
-		tmp := fmt.Sprintf("%s.%d", name, os.Getpid())
-		if err := os.WriteFile(tmp, []byte(version), 0o666); err != nil {
-			return fmt.Errorf("make cache: %w", err)
-		}
-		if err := os.Rename(tmp, name); err != nil {
-			return fmt.Errorf("make cache: %w", err)
-		}
-		return nil
+		return false, nil
 	}
 	if err != nil {
-		return fmt.Errorf("open cache: %w", err)
+		return false, fmt.Errorf("open cache: %w", err)
 	}
 	// An empty or cut file is what a power loss leaves of the first start.
 	if got := string(b); got != version && !strings.HasPrefix(version, got) {
-		return &VersionError{Dir: s.dir, Got: strings.TrimSpace(got)}
+		return true, &VersionError{Dir: s.dir, Got: strings.TrimSpace(got)}
+	}
+	return true, nil
+}
+
+// create makes the directory for the first write. It may have been made, by
+// whatever version of flow, since it was opened.
+func (s *Store) create() error {
+	if there, err := s.checkVersion(); there || err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Join(s.dir, "objects"), 0o777); err != nil {
+		return fmt.Errorf("make cache: %w", err)
+	}
+	// Two processes may both come here: they write the same bytes.
+	name := filepath.Join(s.dir, "VERSION")
+	tmp := fmt.Sprintf("%s.%d", name, os.Getpid())
+	err := os.WriteFile(tmp, []byte(version), 0o666)
+	if err == nil {
+		err = os.Rename(tmp, name)
+	}
+	if err != nil {
+		return fmt.Errorf("make cache: %w", err)
 	}
 	return nil
 }
@@ -178,6 +191,9 @@ func (s *Store) open(d digest.Digest) (*object, error) {
 func (s *Store) Each(ctx context.Context, f func(d digest.Digest, size int64) error) error {
 	root := filepath.Join(s.dir, "objects")
 	shards, err := os.ReadDir(root)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // nothing was ever stored
+	}
 	if err != nil {
 		return fmt.Errorf("list objects: %w", err)
 	}

@@ -5,12 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -357,5 +359,83 @@ func TestStoreComesBackWhenItsDirectoryIsDeleted(t *testing.T) {
 		if err := os.RemoveAll(dir); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+func TestOpenAndLookMakeNothing(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "made/later")
+	s := open(t, dir)
+	b := []byte("b")
+	d := digest.OfBytes(b)
+	if ok, err := s.Has(ctx, d); ok || err != nil {
+		t.Errorf("has: got %v, %v", ok, err)
+	}
+	if _, err := s.Open(ctx, d); !errors.Is(err, cas.ErrNotFound) {
+		t.Errorf("open: got %v, want cas.ErrNotFound", err)
+	}
+	if n := check(t, s); n != 0 {
+		t.Errorf("each: got %d objects", n)
+	}
+	if err := s.Remove(ctx, d); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Lstat(filepath.Dir(dir)); !errors.Is(err, fs.ErrNotExist) {
+		t.Fatalf("something was made: %v", err)
+	}
+	if err := s.Put(ctx, d, bytes.NewReader(b)); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(filepath.Join(dir, "VERSION")); err != nil || string(got) != version {
+		t.Errorf("VERSION: got %q, %v", got, err)
+	}
+}
+
+func TestAFormatThatAppearsAfterOpenIsRefused(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "cache")
+	s := open(t, dir)
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "VERSION"), []byte("flow cache 9\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var ve *VersionError
+	if err := s.Put(ctx, digest.OfBytes(nil), bytes.NewReader(nil)); !errors.As(err, &ve) {
+		t.Errorf("got %v, want a *VersionError", err)
+	}
+}
+
+func TestManyWhoFindOneDamageAreHeardOnce(t *testing.T) {
+	var heard atomic.Int64
+	s, err := Open(t.TempDir(), Options{OnDamage: func(*cas.DamagedError) { heard.Add(1) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := childObject(3)
+	d := digest.OfBytes(b)
+	if err := s.Put(ctx, d, bytes.NewReader(b)); err != nil {
+		t.Fatal(err)
+	}
+	spoil(t, s.objectPath(d))
+	var readers []io.ReadCloser
+	for range 4 {
+		r, err := s.Open(ctx, d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		readers = append(readers, r)
+	}
+	for _, r := range readers {
+		var e *cas.DamagedError
+		if _, err := io.ReadAll(r); !errors.As(err, &e) {
+			t.Errorf("got %v, want a *DamagedError", err)
+		}
+	}
+	if heard.Load() != 1 {
+		t.Errorf("heard of it %d times, want 1", heard.Load())
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
 	}
 }

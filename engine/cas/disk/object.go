@@ -55,7 +55,8 @@ func (o *object) rewind() error {
 
 // setAside moves a damaged object out of the way, tells OnDamage, and returns
 // the *DamagedError. f is the open file that was found damaged: a good one that
-// has taken its place in the meantime stays.
+// has taken its place in the meantime stays. Of several who find the damage at
+// one moment, OnDamage hears the one who has moved it.
 func (s *Store) setAside(d digest.Digest, f *os.File, got digest.Digest, cause error) error {
 	path := s.objectPath(d)
 	e := &cas.DamagedError{Digest: d, Got: got, Where: path, Err: cause}
@@ -64,13 +65,15 @@ func (s *Store) setAside(d digest.Digest, f *os.File, got digest.Digest, cause e
 		return errors.Join(e, err)
 	}
 	now, err := os.Lstat(path)
+	moved := false
 	if err == nil && os.SameFile(damaged, now) {
 		e.Where, err = s.moveAside(d, path)
+		moved = err == nil
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("put damaged object %s aside: %w", d.Short(), errors.Join(err, e))
 	}
-	if s.onDamage != nil {
+	if moved && s.onDamage != nil {
 		s.onDamage(e)
 	}
 	return e
@@ -82,8 +85,9 @@ func (s *Store) moveAside(d digest.Digest, path string) (string, error) {
 	_ = os.Remove(s.trustPath(d))
 	to := filepath.Join(s.dir, "damaged", d.Hex())
 	if err := os.MkdirAll(filepath.Dir(to), 0o777); err == nil {
-		if err := os.Rename(path, to); err == nil {
-			return to, nil
+		err := os.Rename(path, to)
+		if err == nil || errors.Is(err, fs.ErrNotExist) {
+			return to, err
 		}
 	}
 	// On a full disk even a new directory entry may fail; removing does not.

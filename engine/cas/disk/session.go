@@ -31,6 +31,9 @@ func (s *Store) tempDir() (*session, error) {
 		_ = s.session.dir.Close()
 		s.session, s.shards = nil, [256]bool{}
 	}
+	if err := s.create(); err != nil {
+		return nil, err
+	}
 	root := filepath.Join(s.dir, "tmp")
 	if err := os.MkdirAll(root, 0o777); err != nil {
 		return nil, fmt.Errorf("make directory for new objects: %w", err)
