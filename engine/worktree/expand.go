@@ -14,7 +14,9 @@ import (
 
 // Expand returns the files that a glob matches, as sorted slash-separated paths
 // below the root. ** stands for any directories, which are not entered through
-// symbolic links. A link to a file of the project is a file.
+// symbolic links; matches below a directory that a link leads out of the project
+// to do not count. A link to a file is a file wherever it leads, and so is one to
+// nothing: it was asked for, and whoever hashes it is told that it dangles.
 func (w *Worktree) Expand(ctx context.Context, glob string) ([]string, error) {
 	pattern := strings.TrimPrefix(glob, "./")
 	if !doublestar.ValidatePattern(pattern) {
@@ -28,16 +30,13 @@ func (w *Worktree) Expand(ctx context.Context, glob string) ([]string, error) {
 			return nil, &PathError{glob, "leaves the project"}
 		}
 	}
-	// The walk asks for a name without wildcards by following links.
-	last := pattern[strings.LastIndexByte(pattern, '/')+1:]
-	literal := !strings.ContainsAny(last, `*?[{\`)
 	var found []string
 	inside := map[string]bool{} // directories, by whether they lie in the project
 	err := doublestar.GlobWalk(projectFS{w.root}, pattern, func(path string, d fs.DirEntry) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if w.isFileInside(path, d, inside) && (!literal || w.contains(w.abs(path))) {
+		if w.isFile(path, d, inside) {
 			found = append(found, path)
 		}
 		return nil
@@ -49,29 +48,29 @@ func (w *Worktree) Expand(ctx context.Context, glob string) ([]string, error) {
 	return slices.Compact(found), nil
 }
 
-// isFileInside reports whether a match is a file that lies in the project
-// wherever links lead.
-func (w *Worktree) isFileInside(path string, d fs.DirEntry, inside map[string]bool) bool {
+// isFile reports whether a match is a file, or a link that stands for one, in a
+// directory that lies in the project. inside remembers which directories do.
+func (w *Worktree) isFile(path string, d fs.DirEntry, inside map[string]bool) bool {
 	for part := range strings.SplitSeq(path, "/") {
 		if reserved(part) {
 			return false
 		}
 	}
 	abs := w.abs(path)
-	if d.Type()&fs.ModeSymlink != 0 {
-		info, err := os.Stat(abs)
-		return err == nil && info.Mode().IsRegular() && w.contains(abs)
-	}
-	if !d.Type().IsRegular() {
-		return false
-	}
 	dir := filepath.Dir(abs)
 	in, ok := inside[dir]
 	if !ok {
 		in = w.contains(dir)
 		inside[dir] = in
 	}
-	return in
+	switch {
+	case !in:
+		return false
+	case d.Type()&fs.ModeSymlink != 0:
+		info, err := os.Stat(abs)
+		return err != nil || info.Mode().IsRegular()
+	}
+	return d.Type().IsRegular()
 }
 
 // contains reports whether what abs leads to lies in the project.
@@ -92,6 +91,15 @@ func (p projectFS) ReadDir(name string) ([]fs.DirEntry, error) {
 	return slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return reserved(e.Name()) }), err
 }
 
+// Stat follows links, and describes one that leads nowhere itself: the walk asks
+// in this way for a name without wildcards.
 func (p projectFS) Stat(name string) (fs.FileInfo, error) {
-	return os.Stat(filepath.Join(p.root, filepath.FromSlash(name)))
+	abs := filepath.Join(p.root, filepath.FromSlash(name))
+	info, err := os.Stat(abs)
+	if err != nil {
+		if link, lerr := os.Lstat(abs); lerr == nil && link.Mode()&fs.ModeSymlink != 0 {
+			return link, nil
+		}
+	}
+	return info, err
 }

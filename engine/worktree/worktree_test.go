@@ -199,16 +199,22 @@ func TestExpand(t *testing.T) {
 	p.must(os.Symlink(outside, filepath.Join(p.root, "out")))
 	p.must(os.Symlink(filepath.Join(outside, "o.py"), filepath.Join(p.root, "src/o.py")))
 	p.must(os.Symlink("nowhere", filepath.Join(p.root, "src/dangling.py")))
+	p.must(os.Symlink("loop.py", filepath.Join(p.root, "src/loop.py")))
+	p.must(os.Symlink("pkg", filepath.Join(p.root, "src/dir.py")))
 	p.must(os.Symlink("a.py", filepath.Join(p.root, "src/link.py")))
 	for _, c := range []struct {
 		glob string
 		want []string
 	}{
-		{"src/**/*.py", []string{"src/a.py", "src/link.py", "src/pkg/b.py"}},
-		{"**/*.py", []string{"src/a.py", "src/link.py", "src/pkg/b.py", "top.py"}},
+		{"src/**/*.py", []string{"src/a.py", "src/dangling.py", "src/link.py", "src/loop.py", "src/o.py", "src/pkg/b.py"}},
+		{"**/*.py", []string{"src/a.py", "src/dangling.py", "src/link.py", "src/loop.py", "src/o.py", "src/pkg/b.py", "top.py"}},
 		{"out/*.py", nil},
 		{"out/o.py", nil},
-		{"src/o.py", nil},
+		{"src/o.py", []string{"src/o.py"}},
+		{"src/dangling.py", []string{"src/dangling.py"}},
+		{"src/{loop,o}.py", []string{"src/loop.py", "src/o.py"}},
+		{"src/dir.py", nil},
+		{"src/dangling.py/x", nil},
 		{"./top.py", []string{"top.py"}},
 		{"nothing/*.py", nil},
 		{"nothing.py", nil},
