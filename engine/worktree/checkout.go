@@ -49,6 +49,7 @@ type checkout struct {
 	*Worktree
 	tally
 	top    string // the path below the root
+	room   *room  // what is there
 	filter Filter
 }
 
@@ -74,6 +75,7 @@ func (w *Worktree) Checkout(ctx context.Context, path string, f Filter, node dig
 	if err != nil {
 		return Summary{}, err
 	}
+	c.room = &room{abs: abs}
 	dir, deep := p, node.Kind == digest.Dir
 	if !deep {
 		dir, _ = split(p)
@@ -98,7 +100,7 @@ func (c *checkout) at(ctx context.Context, abs string, node digest.Node) error {
 	}
 	dir, name := split(c.top)
 	known, _ := c.cache.files(dir).Find(name)
-	f, sure, err := c.file(ctx, abs, digest.Entry{Name: name, Node: node}, at, known)
+	f, sure, err := c.file(ctx, abs, "", digest.Entry{Name: name, Node: node}, at, known)
 	if err == nil && sure {
 		c.cache.putFile(dir, f)
 	}
@@ -107,6 +109,10 @@ func (c *checkout) at(ctx context.Context, abs string, node digest.Node) error {
 
 // directory makes abs, which now looks like at, be the directory node.
 func (c *checkout) directory(ctx context.Context, abs, rel string, at stamp, node digest.Node) error {
+	if n, ok := c.behind(ctx, abs, rel, at); ok && n == node {
+		c.kept.Add(n.Files)
+		return nil
+	}
 	t, err := c.tree(ctx, node)
 	if err != nil {
 		return fmt.Errorf("%s: %w", join(c.top, rel), err)
@@ -125,9 +131,28 @@ func (c *checkout) directory(ctx context.Context, abs, rel string, at stamp, nod
 		err = move(temp, abs)
 	}
 	if err != nil {
-		_ = os.RemoveAll(temp)
+		_ = RemoveAll(temp)
 	}
 	return err
+}
+
+// behind returns the content of a directory that the link abs leads to, if that
+// is what counts there.
+func (c *checkout) behind(ctx context.Context, abs, rel string, at stamp) (n digest.Node, ok bool) {
+	if !at.isLink() || c.filter.hides(rel) {
+		return n, false
+	}
+	to, err := c.room.follow(abs, rel, c.filter)
+	if err != nil || !to.out || !to.at.isDir() {
+		return n, false
+	}
+	in, err := c.room.enter(abs, rel, to.text)
+	if err != nil {
+		return n, false
+	}
+	s := &scan{Worktree: c.Worktree, filter: c.filter, cached: true, top: c.top}
+	n, err = s.dir(ctx, in, abs, rel, c.filter.passes(rel))
+	return n, err == nil // whatever else it is, it is not what is wanted
 }
 
 // fill puts t into the new, empty directory abs.
@@ -191,7 +216,7 @@ func (c *checkout) change(ctx context.Context, abs, rel string, t digest.Tree) e
 				return c.directory(ctx, path, join(rel, e.Name), at, e.Node)
 			}
 			was, _ := known.Find(e.Name)
-			f, sure, err := c.file(ctx, path, e, at, was)
+			f, sure, err := c.file(ctx, path, join(rel, e.Name), e, at, was)
 			if sure {
 				files[i] = f
 			}
@@ -265,7 +290,11 @@ func (c *checkout) remove(ctx context.Context, abs, rel string) (gone bool, err 
 	}
 	if !at.isDir() {
 		if !c.filter.passes(rel) {
-			return false, nil
+			// With Include a link may count for what is in the directory
+			// that it leads to.
+			if n, ok := c.behind(ctx, abs, rel, at); !ok || n.Files == 0 {
+				return false, nil
+			}
 		}
 		c.removed.Add(1)
 		return true, os.Remove(abs)
@@ -298,13 +327,14 @@ func (c *checkout) remove(ctx context.Context, abs, rel string) (gone bool, err 
 }
 
 // file makes abs, which now looks like at, be the file or link e. was is what
-// the stat cache knows. sure says that f may be kept there.
-func (c *checkout) file(ctx context.Context, abs string, e digest.Entry, at stamp, was state.File) (f state.File, sure bool, err error) {
-	same, now, sure, err := c.same(ctx, abs, e, at, was)
+// the stat cache knows. sure says that f may be kept there. A link is replaced,
+// never written through.
+func (c *checkout) file(ctx context.Context, abs, rel string, e digest.Entry, at stamp, was state.File) (f state.File, sure bool, err error) {
+	same, now, sure, err := c.same(ctx, abs, rel, e, at, was)
 	if err != nil {
 		return f, false, err
 	}
-	if same && e.Kind != digest.Link && at.fileKind() != e.Kind {
+	if same && e.Kind != digest.Link && now.fileKind() != e.Kind {
 		same = c.setExecutable(abs, now, e.Kind) == nil
 		if now, err = lstat(atCWD, abs); err != nil {
 			return f, false, err
@@ -325,18 +355,28 @@ func (c *checkout) file(ctx context.Context, abs string, e digest.Entry, at stam
 	return written(abs, e)
 }
 
-// same reports whether abs has e's bytes already, and how it looks.
-func (c *checkout) same(ctx context.Context, abs string, e digest.Entry, at stamp, was state.File) (same bool, now stamp, sure bool, err error) {
+// same reports whether abs has e's bytes already, and how it looks; for a link
+// that is followed, how that looks to which it leads.
+func (c *checkout) same(ctx context.Context, abs, rel string, e digest.Entry, at stamp, was state.File) (same bool, now stamp, sure bool, err error) {
+	follow := false
 	switch {
 	case e.Kind == digest.Link && at.isLink():
 		n, _, err := readLink(abs)
 		return err == nil && n == e.Node, at, false, nil
+	case at.isLink():
+		to, err := c.room.follow(abs, rel, c.filter)
+		if err != nil || !to.out || to.at.fileKind() != e.Kind {
+			return false, at, false, nil //nolint:nilerr // it is replaced
+		}
+		at, follow = to.at, true
+	}
+	switch {
 	case e.Kind == digest.Link || !at.isRegular() || at.size != e.Size:
 		return false, at, false, nil
 	case at.proves(was):
 		return was.Digest == e.Digest, at, true, nil
 	}
-	d, now, sure, err := c.hashFile(ctx, atCWD, abs, false)
+	d, now, sure, err := c.hashFile(ctx, atCWD, abs, follow)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
 		return false, at, false, nil
 	}

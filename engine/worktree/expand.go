@@ -23,11 +23,11 @@ func (w *Worktree) Expand(ctx context.Context, glob string) ([]string, error) {
 		return nil, fmt.Errorf("glob %q: %w", glob, doublestar.ErrBadPattern)
 	}
 	if strings.HasPrefix(pattern, "/") {
-		return nil, &PathError{glob, "leaves the project"}
+		return nil, &PathError{Path: glob, Reason: "leaves the project"}
 	}
 	for part := range strings.SplitSeq(pattern, "/") {
 		if part == ".." {
-			return nil, &PathError{glob, "leaves the project"}
+			return nil, &PathError{Path: glob, Reason: "leaves the project"}
 		}
 	}
 	var found []string
@@ -76,7 +76,7 @@ func (w *Worktree) isFile(path string, d fs.DirEntry, inside map[string]bool) bo
 // contains reports whether what abs leads to lies in the project.
 func (w *Worktree) contains(abs string) bool {
 	real, err := filepath.EvalSymlinks(abs)
-	return err == nil && (real == w.root || strings.HasPrefix(real, w.root+string(filepath.Separator)))
+	return err == nil && within(w.root, real)
 }
 
 // projectFS is the project without what is git's and ours.

@@ -55,6 +55,22 @@ func (f Filter) passes(rel string) bool {
 	return included
 }
 
+// hides reports whether rel, or a directory that it lies in, is ignored.
+func (f Filter) hides(rel string) bool {
+	for i := 0; i <= len(rel) && len(f.Ignore) > 0; i++ {
+		if (i == len(rel) || rel[i] == '/') && f.ignores(rel[:i]) {
+			return true
+		}
+	}
+	return false
+}
+
+// keepsLink reports whether a link at rel may stay one, as far as the filter is
+// concerned: what it leads to must count too, or it would be gone from a copy.
+func (f Filter) keepsLink(rel, target string) bool {
+	return !f.hides(target) && (f.passes(target) || !f.passes(rel))
+}
+
 func matchAny(patterns []string, rel string) bool {
 	for _, p := range patterns {
 		p = strings.TrimSuffix(p, "/")

@@ -138,7 +138,7 @@ func TestALinkThatIsAskedForStandsForItsTarget(t *testing.T) {
 	p.stored("data")
 	// An output that is a link is collected as what it points to, which stays.
 	p.must(os.Symlink(filepath.Join(outside, "a"), filepath.Join(p.root, "l")))
-	n, err := p.Collect(context.Background(), filepath.Join(p.root, "l"))
+	n, err := p.Collect(context.Background(), filepath.Join(p.root, "l"), p.root, outside)
 	if err != nil || n != p.hash("real/a") {
 		t.Errorf("got %+v, %v", n, err)
 	}

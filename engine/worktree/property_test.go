@@ -8,6 +8,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -39,7 +40,16 @@ func anyTree(t *rapid.T, label string) picture {
 		for dir := path.Dir(p); dir != "."; dir = path.Dir(dir) {
 			pic[dir] = "dir"
 		}
-		pic[p] = rapid.SampledFrom([]string{"file ", "file 1", "file 2", "file 22", "exec 1", "exec 3", "link a", "link ../nowhere", "dir"}).Draw(t, "what")
+		pic[p] = rapid.SampledFrom([]string{"file ", "file 1", "file 2", "file 22", "exec 1", "exec 3", "link a", "link ../b", "dir"}).Draw(t, "what")
+	}
+	// Links stay links if they lead to something inside.
+	for p, what := range pic {
+		if target, ok := strings.CutPrefix(what, "link "); ok {
+			to, ok := pic[path.Join(path.Dir(p), target)]
+			if !ok || strings.HasPrefix(to, "link ") {
+				pic[p] = "link ."
+			}
+		}
 	}
 	return pic
 }

@@ -20,12 +20,14 @@ type entry struct {
 	digest.Entry
 	at   stamp
 	sure bool // at proves the digest
+	lent bool // a link was followed to it: at is what the link leads to
 }
 
 // directory is a scanned directory. Everything below it has been scanned.
 type directory struct {
 	abs     string
 	rel     string // below the scanned path
+	in      *room
 	entries []entry
 	tree    digest.Tree // of entries
 }
@@ -34,8 +36,10 @@ type directory struct {
 type scan struct {
 	*Worktree
 	filter Filter
-	cached bool   // look up and keep stamps in the stat cache
-	top    string // the scanned path below the root, if cached
+	cached bool     // look up and keep stamps in the stat cache
+	top    string   // the scanned path below the root, if cached
+	given  string   // otherwise, the scanned path, which we may change
+	bounds []string // if given, directories that links may lead into, without links
 
 	// visit, if not nil, is called for each directory, children first. It may
 	// be called concurrently.
@@ -49,7 +53,7 @@ func (s *scan) run(ctx context.Context, abs string) (digest.Node, error) {
 	if err := s.filter.check(); err != nil {
 		return digest.Node{}, err
 	}
-	at, err := stat(atCWD, abs, 0)
+	at, lent, err := s.lookAt(abs)
 	if err != nil {
 		return digest.Node{}, s.nameError(abs, err)
 	}
@@ -64,27 +68,84 @@ func (s *scan) run(ctx context.Context, abs string) (digest.Node, error) {
 	}
 	switch {
 	case at.isDir():
-		return s.dir(ctx, abs, "", len(s.filter.Include) == 0)
+		return s.dir(ctx, &room{abs: abs, lent: lent}, abs, "", len(s.filter.Include) == 0)
 	case at.isRegular():
 		return s.file(ctx, abs, at)
 	}
-	return digest.Node{}, s.refuse(abs, at)
+	return digest.Node{}, s.refuse(abs, "", at)
 }
 
-func (s *scan) refuse(abs string, at stamp) error {
-	return &PathError{s.show(abs), "is " + at.what() + ", which has no content to keep"}
+// lookAt describes the scanned path. A link there stands for what it leads to.
+func (s *scan) lookAt(abs string) (at stamp, lent bool, err error) {
+	own, err := lstat(atCWD, abs)
+	if err != nil {
+		return own, false, err
+	}
+	text := ""
+	at = own
+	if lent = own.isLink(); lent {
+		if text, err = os.Readlink(abs); err != nil {
+			return own, lent, err
+		}
+		if at, err = stat(atCWD, abs, 0); err != nil {
+			err = deadEnd(abs, text, err)
+			var pe *PathError
+			if errors.As(err, &pe) {
+				pe.Err = fs.ErrNotExist
+			}
+			return own, lent, err
+		}
+	}
+	return at, lent, s.inBounds(abs, text)
 }
 
-// show shortens an absolute path to one below the root.
+// inBounds refuses what leads out of the directories that a result may be made
+// from.
+func (s *scan) inBounds(abs, text string) error {
+	if s.given == "" {
+		return nil
+	}
+	real, err := filepath.EvalSymlinks(abs)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(s.bounds, func(dir string) bool { return within(dir, real) }) {
+		return nil
+	}
+	if text == "" {
+		text = real // by a link further up
+	}
+	return &PathError{Path: abs, Reason: fmt.Sprintf("leads by a link to %q, outside of the work directory, where it may change at any time; copy it instead", text)}
+}
+
+// refuse explains what is neither file nor directory. link is the text of the
+// link that leads to it.
+func (s *scan) refuse(abs, link string, at stamp) error {
+	what := at.what()
+	if link != "" {
+		what = fmt.Sprintf("a link to %q, %s", link, what)
+	}
+	return &PathError{Path: s.show(abs), Reason: "is " + what + ", which cannot be kept"}
+}
+
+// show shortens an absolute path to one below the root, or below what was given.
 func (s *scan) show(abs string) string {
-	if rel, err := filepath.Rel(s.root, abs); err == nil && filepath.IsLocal(rel) {
+	base := s.root
+	if s.given != "" {
+		base = s.given
+	}
+	if rel, err := filepath.Rel(base, abs); err == nil && filepath.IsLocal(rel) {
 		return filepath.ToSlash(rel)
 	}
 	return abs
 }
 
-// nameError gives errors of system calls the path that the user knows.
+// nameError gives errors the path that the user knows.
 func (s *scan) nameError(abs string, err error) error {
+	var ours *PathError
+	if errors.As(err, &ours) {
+		return &PathError{Path: s.show(ours.Path), Reason: ours.Reason, Err: ours.Err}
+	}
 	var pe *fs.PathError
 	if errors.As(err, &pe) {
 		return &fs.PathError{Op: pe.Op, Path: s.show(abs), Err: pe.Err}
@@ -125,9 +186,16 @@ func (s *scan) hash(ctx context.Context, dirfd int, name, abs string, follow boo
 	return nil
 }
 
-// dir scans a directory. included says that its entries count unless ignored.
-func (s *scan) dir(ctx context.Context, abs, rel string, included bool) (digest.Node, error) {
-	f, names, err := readNames(abs, rel == "")
+// dir scans a directory of the room in. included says that its entries count
+// unless ignored.
+func (s *scan) dir(ctx context.Context, in *room, abs, rel string, included bool) (digest.Node, error) {
+	if s.given != "" && !in.lent {
+		// Files are moved out of it. Its permissions are not content.
+		if err := openUp(abs); err != nil {
+			return digest.Node{}, s.nameError(abs, err)
+		}
+	}
+	f, names, err := readNames(abs, rel == in.rel)
 	if err != nil {
 		return digest.Node{}, s.nameError(abs, err)
 	}
@@ -139,7 +207,7 @@ func (s *scan) dir(ctx context.Context, abs, rel string, included bool) (digest.
 	if s.cached {
 		known = s.cache.files(join(s.top, rel))
 	}
-	d := &directory{abs: abs, rel: rel, entries: make([]entry, len(names))}
+	d := &directory{abs: abs, rel: rel, in: in, entries: make([]entry, len(names))}
 	changed, err := s.entries(ctx, d, int(f.Fd()), names, known, included)
 	if err != nil {
 		return digest.Node{}, err
@@ -201,10 +269,23 @@ func (s *scan) entries(ctx context.Context, d *directory, dirfd int, names []str
 			break
 		}
 		inc := included || s.filter.includes(rel)
+		abs := filepath.Join(d.abs, name)
+		e := &d.entries[i]
+		var to way
+		if at.isLink() {
+			if to, err = s.follow(d.in, abs, rel); err != nil {
+				if inc {
+					g.keep(unlessGone(s.nameError(abs, err)))
+				}
+				continue
+			}
+			if to.out {
+				at, e.lent = to.at, true
+			}
+		}
 		if !inc && !at.isDir() {
 			continue
 		}
-		e := &d.entries[i]
 		e.Name, e.at = name, at
 		for len(known) > 0 && known[0].Name < name {
 			known = known[1:]
@@ -214,25 +295,37 @@ func (s *scan) entries(ctx context.Context, d *directory, dirfd int, names []str
 			e.Node, e.sure = digest.Node{Kind: at.fileKind(), Digest: known[0].Digest, Size: at.size, Files: 1}, true
 		case at.isRegular():
 			changed = true
-			g.do(func() error {
-				return unlessGone(s.hash(ctx, dirfd, name, filepath.Join(d.abs, name), false, e))
-			})
+			g.do(func() error { return unlessGone(s.hash(ctx, dirfd, name, abs, e.lent, e)) })
 		case at.isDir():
 			g.do(func() (err error) {
-				e.Node, err = s.dir(ctx, filepath.Join(d.abs, name), rel, inc)
+				in := d.in
+				if e.lent {
+					if in, err = in.enter(abs, rel, to.text); err != nil {
+						return unlessGone(s.nameError(abs, err))
+					}
+				}
+				e.Node, err = s.dir(ctx, in, abs, rel, inc)
 				return unlessGone(err)
 			})
 		case at.isLink():
-			e.Node, _, err = readLink(filepath.Join(d.abs, name))
-			g.keep(unlessGone(err))
+			e.Node = linkNode(to.text)
 		default:
-			g.keep(s.refuse(filepath.Join(d.abs, name), at))
+			g.keep(s.refuse(abs, to.text, at))
 		}
 		if g.failed() {
 			break
 		}
 	}
 	return changed, g.wait()
+}
+
+// follow looks where a link leads, and that it may lead there.
+func (s *scan) follow(in *room, abs, rel string) (way, error) {
+	to, err := in.follow(abs, rel, s.filter)
+	if err == nil && to.out {
+		err = s.inBounds(abs, to.text)
+	}
+	return to, err
 }
 
 // unlessGone forgives an entry that went away since its directory was read: it

@@ -74,7 +74,7 @@ func (s stamp) fileKind() digest.Kind {
 	return digest.File
 }
 
-// what names the kinds of files that have no content to keep.
+// what names the kinds of files that have no content.
 func (s stamp) what() string {
 	switch s.mode & unix.S_IFMT {
 	case unix.S_IFSOCK:

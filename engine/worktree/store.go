@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"sync"
 
 	"github.com/flow-pipelines/flow/engine/cas"
 	"github.com/flow-pipelines/flow/engine/cas/disk"
@@ -20,25 +21,51 @@ type keeper struct {
 }
 
 func (k *keeper) directory(ctx context.Context, d *directory) error {
+	if err := k.files(ctx, d, func(entry) bool { return k.content }); err != nil {
+		return err
+	}
+	return k.listing(ctx, d)
+}
+
+func (k *keeper) listing(ctx context.Context, d *directory) error {
+	b := d.tree.Encode()
+	return k.batch.Put(ctx, digest.OfBytes(b), bytes.NewReader(b))
+}
+
+// files keeps those files and links of a directory that are wanted.
+func (k *keeper) files(ctx context.Context, d *directory, wanted func(entry) bool) error {
 	g := group{tokens: k.tokens}
 	for _, e := range d.entries {
 		if g.failed() {
 			break
 		}
-		switch {
-		case e.Kind == digest.Dir || !k.content:
-		case e.Kind == digest.Link:
-			// Links are small; listings need their targets to be checked out.
-			g.do(func() error { return k.link(ctx, filepath.Join(d.abs, e.Name), join(d.rel, e.Name), e) })
-		default:
-			g.do(func() error { return k.file(ctx, filepath.Join(d.abs, e.Name), join(d.rel, e.Name), e) })
+		if e.Kind == digest.Dir || !wanted(e) {
+			continue
 		}
+		abs, rel := filepath.Join(d.abs, e.Name), join(d.rel, e.Name)
+		g.do(func() error {
+			switch {
+			case e.Kind == digest.Link:
+				// Links are small; listings need their targets to be checked out.
+				return k.link(ctx, abs, rel, e)
+			case e.lent:
+				return k.behind(ctx, abs, rel, e)
+			}
+			return k.file(ctx, abs, rel, e)
+		})
 	}
-	if err := g.wait(); err != nil {
+	return g.wait()
+}
+
+// behind keeps the file that the link abs leads to, which is not ours to move.
+func (k *keeper) behind(ctx context.Context, abs, rel string, e entry) error {
+	real, err := filepath.EvalSymlinks(abs)
+	if err != nil {
 		return err
 	}
-	b := d.tree.Encode()
-	return k.batch.Put(ctx, digest.OfBytes(b), bytes.NewReader(b))
+	copying := *k
+	copying.move = false
+	return copying.file(ctx, real, rel, e)
 }
 
 func (k *keeper) file(ctx context.Context, abs, rel string, e entry) error {
@@ -99,12 +126,7 @@ func (w *Worktree) keep(ctx context.Context, path string, f Filter, want digest.
 		if !content {
 			return nil
 		}
-		// The scanned path may be a link to the file.
-		real, err := filepath.EvalSymlinks(abs)
-		if err != nil {
-			return err
-		}
-		return k.file(ctx, real, "", e)
+		return k.behind(ctx, abs, "", e) // it may be a link to the file
 	}
 	got, err := s.run(ctx, w.abs(p))
 	if err == nil && got != want {
@@ -118,36 +140,100 @@ func (w *Worktree) keep(ctx context.Context, path string, f Filter, want digest.
 
 // Collect hashes the file or directory at absPath, which lies outside of the
 // worktree and is given away, and moves its files into the store. A file with a
-// second name is copied. What is left of absPath afterwards is the caller's to
-// remove.
-func (w *Worktree) Collect(ctx context.Context, absPath string) (digest.Node, error) {
+// second name is copied, and so is what a link leads to out of absPath, or out
+// of its own directory: that must lie in one of the bounds, the job's work
+// directory, or in absPath itself when there are none. Directories that are
+// read-only are made writable. What is left of absPath afterwards is the
+// caller's to remove.
+//
+// What cannot be kept is a *PathError with a path below absPath; everything is
+// still where it was then.
+func (w *Worktree) Collect(ctx context.Context, absPath string, bounds ...string) (digest.Node, error) {
+	absPath = filepath.Clean(absPath)
+	bounds, err := realBounds(absPath, bounds)
+	if err != nil {
+		return digest.Node{}, wrap("collect", absPath, err)
+	}
 	batch, err := w.store.NewBatch(ctx)
 	if err != nil {
 		return digest.Node{}, wrap("collect", absPath, err)
 	}
 	defer func() { _ = batch.Close() }()
-	k := &keeper{Worktree: w, batch: batch, content: true, move: true}
-	s := &scan{Worktree: w, visit: k.directory}
-	s.visitFile = func(ctx context.Context, abs string, e entry) error {
-		// A link's target is not ours to move.
-		link, err := lstat(atCWD, abs)
-		if err != nil {
-			return err
-		}
-		if !link.isLink() {
-			return k.file(ctx, abs, "", e)
-		}
-		real, err := filepath.EvalSymlinks(abs)
-		if err != nil {
-			return err
-		}
-		copying := *k
-		copying.move = false
-		return copying.file(ctx, real, "", e)
-	}
-	n, err := s.run(ctx, absPath)
+	c := &collecting{keeper: keeper{Worktree: w, batch: batch, content: true, move: true}}
+	n, err := c.run(ctx, absPath, bounds)
 	if err == nil {
 		err = batch.Commit(ctx)
 	}
 	return n, wrap("collect", absPath, err)
+}
+
+// realBounds resolves links in bounds.
+func realBounds(absPath string, bounds []string) ([]string, error) {
+	if len(bounds) == 0 {
+		dir, err := filepath.EvalSymlinks(filepath.Dir(absPath))
+		return []string{filepath.Join(dir, filepath.Base(absPath))}, err
+	}
+	real := make([]string, len(bounds))
+	for i, b := range bounds {
+		var err error
+		if real[i], err = filepath.EvalSymlinks(b); err != nil {
+			return nil, err
+		}
+	}
+	return real, nil
+}
+
+// collecting is one call of Collect. Nothing is moved before all has been
+// scanned and what links lead to has been copied: a file may be what another's
+// link leads to.
+type collecting struct {
+	keeper
+	mu   sync.Mutex
+	dirs []*directory
+}
+
+func (c *collecting) run(ctx context.Context, abs string, bounds []string) (digest.Node, error) {
+	s := &scan{Worktree: c.Worktree, given: abs, bounds: bounds}
+	s.visit = func(_ context.Context, d *directory) error {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.dirs = append(c.dirs, d)
+		return nil
+	}
+	s.visitFile = func(ctx context.Context, abs string, e entry) error {
+		link, err := lstat(atCWD, abs)
+		if err != nil {
+			return err
+		}
+		if link.isLink() {
+			return c.behind(ctx, abs, "", e)
+		}
+		return c.file(ctx, abs, "", e)
+	}
+	n, err := s.run(ctx, abs)
+	if err != nil {
+		return n, err
+	}
+	copying := c.keeper
+	copying.move = false
+	err = c.each(func(d *directory) error {
+		return copying.files(ctx, d, func(e entry) bool { return e.lent || d.in.lent })
+	})
+	if err != nil {
+		return n, err
+	}
+	return n, c.each(func(d *directory) error {
+		if err := c.files(ctx, d, func(e entry) bool { return !e.lent && !d.in.lent }); err != nil {
+			return err
+		}
+		return c.listing(ctx, d)
+	})
+}
+
+func (c *collecting) each(f func(*directory) error) error {
+	g := group{tokens: c.tokens}
+	for _, d := range c.dirs {
+		g.do(func() error { return f(d) })
+	}
+	return g.wait()
 }

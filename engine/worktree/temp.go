@@ -33,7 +33,7 @@ func (w *Worktree) removeOldTemps(dir string, names []string) {
 		abs := filepath.Join(dir, name)
 		at, err := lstat(atCWD, abs)
 		if err == nil && w.clock().Sub(time.Unix(0, at.mtime)) > tempAge {
-			_ = os.RemoveAll(abs)
+			_ = RemoveAll(abs)
 		}
 	}
 }
@@ -59,7 +59,7 @@ func move(temp, abs string) error {
 	}
 	// A directory gives way to a file, or a file to a directory: only this
 	// change is not atomic.
-	if err := os.RemoveAll(abs); err != nil {
+	if err := RemoveAll(abs); err != nil {
 		return err
 	}
 	return os.Rename(temp, abs)

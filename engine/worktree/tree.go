@@ -23,7 +23,7 @@ func (w *Worktree) tree(ctx context.Context, n digest.Node) (digest.Tree, error)
 	}
 	for _, e := range t {
 		if reserved(e.Name) {
-			return nil, fmt.Errorf("listing %s: %w", n.Digest.Short(), &PathError{e.Name, "belongs to git or to flow itself"})
+			return nil, fmt.Errorf("listing %s: %w", n.Digest.Short(), &PathError{Path: e.Name, Reason: "belongs to git or to flow itself"})
 		}
 	}
 	return t, nil

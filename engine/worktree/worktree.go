@@ -7,10 +7,19 @@
 //
 // What counts as content: the bytes of files, whether their owner may execute
 // them, the targets of symbolic links, names, and empty directories. Not:
-// times, owners, other permissions. A link inside a directory is kept as a
-// link; a link at the very path that is asked for stands for what it points to.
-// Sockets, devices and FIFOs are refused. Entries named .git or .flow are not
-// there for this package, at any depth.
+// times, owners, other permissions. Sockets, devices and FIFOs are refused.
+// Entries named .git or .flow are not there for this package, at any depth.
+//
+// A link inside a directory is kept as a link if it leads to something in that
+// directory by a way that does not leave it: wherever the directory is laid out,
+// the link leads to the same content. Any other link is followed and counts as
+// the file or directory that it leads to, since programs read through it: one
+// with an absolute target, one through "..", one to what a filter ignores, and
+// one at the very path that is asked for. Stage and Checkout lay out real files
+// in its place; Checkout leaves it alone while the content behind it is right.
+// A link to nothing, into a circle, or to a directory that it lies in is a
+// *PathError. So is, to Collect, one that leads out of the job's directory:
+// results must not depend on what lies there.
 //
 // It never writes outside of the project: not through "..", and not through a
 // symbolic link. It knows nothing of stages; engine/apply decides what is put
@@ -91,12 +100,17 @@ func New(root string, store *disk.Store, db *state.DB, opts Options) (*Worktree,
 // does nothing.
 func (w *Worktree) Flush(ctx context.Context) error { return w.cache.flush(ctx) }
 
-// PathError says that a path is none that this package touches.
+// PathError says that a path is none that this package touches. Path is
+// slash-separated and below the root; for Collect, below what is collected,
+// which itself is ".".
 type PathError struct {
 	Path, Reason string
+	Err          error // fs.ErrNotExist if nothing is at the very path that was asked for
 }
 
 func (e *PathError) Error() string { return fmt.Sprintf("path %q %s", e.Path, e.Reason) }
+
+func (e *PathError) Unwrap() error { return e.Err }
 
 // ChangedError says that content is not what it was a moment ago.
 type ChangedError struct {
@@ -127,15 +141,15 @@ func clean(p string) (string, error) {
 	}
 	c := path.Clean(p)
 	if path.IsAbs(c) || !filepath.IsLocal(filepath.FromSlash(c)) {
-		return "", &PathError{p, "leaves the project"}
+		return "", &PathError{Path: p, Reason: "leaves the project"}
 	}
 	for part := range strings.SplitSeq(c, "/") {
 		if reserved(part) {
-			return "", &PathError{p, "belongs to git or to flow itself"}
+			return "", &PathError{Path: p, Reason: "belongs to git or to flow itself"}
 		}
 	}
 	if strings.ContainsRune(c, 0) {
-		return "", &PathError{p, "has a zero byte"}
+		return "", &PathError{Path: p, Reason: "has a zero byte"}
 	}
 	return c, nil
 }
@@ -154,8 +168,8 @@ func (w *Worktree) writable(clean string) (string, error) {
 	for at := abs; ; at, rest = filepath.Dir(at), filepath.Join(filepath.Base(at), rest) {
 		real, err := filepath.EvalSymlinks(at)
 		switch {
-		case err == nil && real != w.root && !strings.HasPrefix(real, w.root+string(filepath.Separator)):
-			return "", &PathError{clean, fmt.Sprintf("leads out of the project, to %s, by a symbolic link; flow does not write there", filepath.Join(real, rest))}
+		case err == nil && !within(w.root, real):
+			return "", &PathError{Path: clean, Reason: fmt.Sprintf("leads out of the project, to %s, by a symbolic link; flow does not write there", filepath.Join(real, rest))}
 		case err == nil:
 			return filepath.Join(real, rest), nil
 		case !errors.Is(err, fs.ErrNotExist):
@@ -164,7 +178,7 @@ func (w *Worktree) writable(clean string) (string, error) {
 		if _, err := os.Lstat(at); err == nil {
 			// A dangling link: it is replaced, if it is the last part.
 			if rest != "" {
-				return "", &PathError{clean, "goes through a symbolic link to nothing"}
+				return "", &PathError{Path: clean, Reason: "goes through a symbolic link to nothing"}
 			}
 			parent, err := w.writable(path.Dir(clean))
 			return filepath.Join(parent, filepath.Base(at)), err
