@@ -45,7 +45,7 @@ func (w *Worktree) Stage(ctx context.Context, path string, node digest.Node, dir
 		if err := w.StoreTrees(ctx, p, Filter{}, node); err != nil {
 			return s.summary(), wrap("lay out", path, err)
 		}
-		if err := os.RemoveAll(dst); err != nil {
+		if err := RemoveAll(dst); err != nil {
 			return s.summary(), wrap("lay out", path, err)
 		}
 		s, err = w.layOut(ctx, p, dst, node)
