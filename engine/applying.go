@@ -17,6 +17,7 @@ import (
 	"github.com/flow-pipelines/flow/engine/executor/local"
 	"github.com/flow-pipelines/flow/engine/plan"
 	"github.com/flow-pipelines/flow/engine/runs"
+	"github.com/flow-pipelines/flow/engine/worktree"
 )
 
 const (
@@ -80,7 +81,7 @@ func (p *Project) carryOut(ctx context.Context, o ApplyOptions, pl *plan.Plan, r
 	// Nobody else is at work: whatever lies here belongs to runs that died,
 	// or failed and were looked at.
 	scratch := p.path("exec")
-	if err := os.RemoveAll(scratch); err != nil {
+	if err := worktree.RemoveAll(scratch); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(scratch, 0o755); err != nil {

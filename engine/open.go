@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -34,6 +35,8 @@ type Project struct {
 
 	// warnings are diagnostics of the HCL that are no errors.
 	warnings, lockWarnings hcl.Diagnostics
+
+	damage atomic.Int64 // objects
 
 	mu   sync.Mutex // guards warn; the cache reports from many goroutines
 	warn func(text string)
@@ -118,11 +121,19 @@ func (p *Project) wire() error {
 		cache = filepath.Join(p.root, cache)
 	}
 	var err error
-	if p.store, err = disk.Open(cache, disk.Options{OnDamage: func(d *cas.DamagedError) { p.warning("the cache is damaged: " + d.Error()) }}); err != nil {
+	if p.store, err = disk.Open(cache, disk.Options{OnDamage: p.damaged}); err != nil {
 		return fmt.Errorf("open the cache: %w", err)
 	}
 	p.files, err = worktree.New(p.root, p.store, p.db, worktree.Options{})
 	return err
+}
+
+// damaged tells of the first damaged object of the cache. A disk that loses one
+// loses many, and each is put aside and made again without a word.
+func (p *Project) damaged(d *cas.DamagedError) {
+	if p.damage.Add(1) == 1 {
+		p.warning("the cache is damaged: " + d.Error() + "; what is damaged is put aside and made again")
+	}
 }
 
 // warning tells of something that went wrong and was survived.

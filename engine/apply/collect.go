@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 
@@ -64,7 +65,10 @@ func (j *job) collectOutput(ctx context.Context, o stage.Output) (digest.Node, e
 		}
 		return n, j.Files.Store(ctx, o.Path, worktree.Filter{}, n)
 	}
-	n, err := j.Files.Collect(ctx, abs)
+	n, err := j.Files.Collect(ctx, abs, j.work)
+	if pe := (*worktree.PathError)(nil); errors.As(err, &pe) {
+		return n, j.blame("outputs."+o.Name, fmt.Sprintf("Output %q cannot be kept", o.Name), fmt.Sprintf("%s %s.", path.Join(o.Path, pe.Path), pe.Reason))
+	}
 	if err != nil {
 		return n, fmt.Errorf("collect output %s: %w", o.Path, err)
 	}

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/flow-pipelines/flow/engine/cas"
 	"github.com/flow-pipelines/flow/engine/event"
 	"github.com/flow-pipelines/flow/engine/executor"
 	"github.com/flow-pipelines/flow/engine/lock"
@@ -49,22 +50,33 @@ func (a *apply) runJob(ctx context.Context, step *plan.Step, before *lock.Stage)
 	if step.Stage.Job.Isolation == stage.None {
 		j.work = a.Root
 	}
-	took, err := j.attempts(ctx)
-	if err != nil {
-		return err
-	}
-	if err := j.collect(ctx); err != nil {
-		return err
-	}
-	for i, res := range step.Results {
-		if err := a.checkout(ctx, step, before, step.Stage.Job.Outputs[i], res.Node); err != nil {
+	took, err := j.results(ctx, before)
+	if errors.Is(err, cas.ErrNotFound) {
+		// The cache had objects of the results' names, and they were damaged.
+		// What was collected is gone into the cache, so it is made again.
+		if err := a.heal(ctx, step); err != nil {
 			return err
 		}
+		took, err = j.results(ctx, before)
+	}
+	if err != nil {
+		return err
 	}
 	if err := a.record(ctx, step, took); err != nil {
 		return err
 	}
-	return os.RemoveAll(j.dir)
+	return worktree.RemoveAll(j.dir)
+}
+
+// results runs the job and puts what it wrote in place.
+func (j *job) results(ctx context.Context, before *lock.Stage) (took time.Duration, err error) {
+	if took, err = j.attempts(ctx); err != nil {
+		return took, err
+	}
+	if err := j.collect(ctx); err != nil {
+		return took, err
+	}
+	return took, j.restore(ctx, j.step, before)
 }
 
 // attempts runs the job until it succeeds or may not be retried.
@@ -103,7 +115,7 @@ func retryable(on []string, e event.Event) bool {
 }
 
 func (j *job) attempt(ctx context.Context) error {
-	if err := os.RemoveAll(j.dir); err != nil {
+	if err := worktree.RemoveAll(j.dir); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(j.dir, 0o755); err != nil {

@@ -111,7 +111,10 @@ func (a *apply) act(ctx context.Context, r *result, before *lock.Stage, outcomes
 		var damaged *cas.DamagedError
 		if errors.As(err, &damaged) && !step.Given() {
 			// Found before it was linked out. The stage is decided again,
-			// now that the cache does not have the object any more.
+			// now that the cache does not have the objects any more.
+			if err := a.heal(ctx, step); err != nil {
+				return err
+			}
 			if r.step, err = a.decide(ctx, step, outcomes); err != nil {
 				return err
 			}
@@ -158,6 +161,16 @@ func sameResults(before *lock.Stage, step *plan.Step) bool {
 		}
 	}
 	return len(step.Results) == len(before.Results)
+}
+
+// heal moves all damaged objects of a stage's results out of the way at once.
+func (a *apply) heal(ctx context.Context, step *plan.Step) error {
+	for _, r := range step.Results {
+		if _, err := a.Files.Heal(ctx, r.Node); err != nil && !errors.Is(err, cas.ErrNotFound) {
+			return fmt.Errorf("look for damage of %s: %w", r.Path, err)
+		}
+	}
+	return nil
 }
 
 // restore puts known results in place.
