@@ -69,6 +69,13 @@ func (p *Project) Apply(ctx context.Context, o ApplyOptions) (*Report, error) {
 		}
 	}
 	if pl.Empty() {
+		for _, c := range pl.Checks {
+			for _, d := range c.Warnings() {
+				e := apply.CheckWarning(d)
+				e.Time = p.opts.Clock()
+				sink(e)
+			}
+		}
 		return rep, p.ignore(ctx)
 	}
 	start := p.opts.Clock()

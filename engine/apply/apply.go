@@ -64,6 +64,8 @@ type Report struct {
 	Counts      map[string]int
 	Failed      []addr.Address
 	Interrupted bool
+	// Checks are the pipeline's check blocks with what is known now.
+	Checks []config.Check
 }
 
 // The names under which stages are counted.
@@ -83,6 +85,7 @@ const (
 // machinery; failed stages are in the Report.
 func Run(ctx context.Context, cfg Config, pl *plan.Plan) (*Report, error) {
 	a := &apply{Config: cfg, known: plan.Known{}, envs: environments(cfg.Root)}
+	a.Options.Postconditions = plan.Postconditions(cfg.Pipeline, a)
 	s := newScheduler(a, pl)
 	err := s.run(ctx)
 	if werr := a.writeLock(pl); err == nil {
@@ -91,7 +94,11 @@ func Run(ctx context.Context, cfg Config, pl *plan.Plan) (*Report, error) {
 	if ferr := cfg.Files.Flush(context.WithoutCancel(ctx)); err == nil {
 		err = ferr
 	}
-	return s.report(), err
+	r := s.report()
+	if r.Checks = cfg.Pipeline.Checks(a); !r.Interrupted {
+		a.warnOf(r.Checks)
+	}
+	return r, err
 }
 
 // apply is what workers share.

@@ -76,6 +76,12 @@ func (j *job) results(ctx context.Context, before *lock.Stage) (took time.Durati
 	if err := j.collect(ctx); err != nil {
 		return took, err
 	}
+	if broken := j.judge(); broken != nil {
+		if err := j.record(ctx, j.step, took); err != nil {
+			return took, err
+		}
+		return took, broken
+	}
 	return took, j.restore(ctx, j.step, before)
 }
 

@@ -188,7 +188,7 @@ func (s *scheduler) settle(r result) error {
 	case Blocked:
 		s.set(n, skipped)
 		s.emit(event.Event{Kind: event.Skipped, Addr: n.step.Addr, Text: r.why})
-		n.outcome = plan.Outcome{State: plan.Closed}
+		n.outcome = plan.OutcomeOf(r.step)
 		s.release(n, false)
 		return nil
 	case Skipped:

@@ -50,7 +50,7 @@ func (a *apply) work(ctx context.Context, n *node, before *lock.Stage, outcomes 
 // decide is plan's decision with what is known by now.
 func (a *apply) decide(ctx context.Context, step *plan.Step, outcomes map[addr.Address]plan.Outcome) (*plan.Step, error) {
 	st := step.Stage
-	if len(st.Unknown) > 0 || step.Action == plan.Defer {
+	if st.Open() || step.Action == plan.Defer {
 		var diags hcl.Diagnostics
 		if st, diags = a.Pipeline.Resolve(step.Addr, a); diags.HasErrors() {
 			return nil, mistake(diags)
@@ -97,6 +97,9 @@ func (a *apply) act(ctx context.Context, r *result, before *lock.Stage, outcomes
 	start := a.Clock()
 	switch step.Action {
 	case plan.Blocked:
+		if len(step.Failing) > 0 {
+			return broken(step.Failing)
+		}
 		r.count, r.why = Blocked, step.Reasons[0].Text
 		return nil
 	case plan.Keep:

@@ -27,6 +27,8 @@ type block struct {
 	self []string
 	// after are the entries of depends_on.
 	after []addr.Address
+	// rules are the preconditions and postconditions.
+	rules []*rule
 	// retryArgs and resArgs are the arguments of the meta-blocks.
 	retryArgs, resArgs map[string]*hcl.Attribute
 }
@@ -114,6 +116,14 @@ func (p *Pipeline) declareStage(h *hcl.Block) hcl.Diagnostics {
 		if !st.meta[n.Type] {
 			continue
 		}
+		if n.Type == precondition || n.Type == postcondition {
+			r, more := declareRule(n)
+			diags = append(diags, more...)
+			if r != nil {
+				b.rules = append(b.rules, r)
+			}
+			continue
+		}
 		to, args, names := &b.retry, &b.retryArgs, []string{"attempts", "on", "delay"}
 		if n.Type == "resources" {
 			to, args, names = &b.res, &b.resArgs, []string{"cpus", "memory", "gpus", "gpu_memory"}
@@ -163,12 +173,12 @@ func (p *Pipeline) unknownType(h *hcl.Block) *hcl.Diagnostic {
 	case "var", "vars", "variables":
 		return errorAt(rng, summary, `A variable is declared by a block of its own: variable "NAME" { default = VALUE }.`)
 	}
-	own := append(types, "pipeline", "variable", "locals", "output")
+	own := append(types, "pipeline", "variable", "locals", "output", "check")
 	detail := "flow has no such block."
 	if s := closest(h.Type, own); s != "" {
 		detail += fmt.Sprintf(" Did you mean %q?", s)
 	} else {
-		detail += fmt.Sprintf(" There is pipeline, variable, locals and output, and the stage types %s. Any program is a stage with exec.", list(types, 20))
+		detail += fmt.Sprintf(" There is pipeline, variable, locals, output and check, and the stage types %s. Any program is a stage with exec.", list(types, 20))
 	}
 	return errorAt(rng, summary, detail)
 }
@@ -205,6 +215,7 @@ func (b *block) link(p *Pipeline) hcl.Diagnostics {
 		diags = append(diags, n.body.link(p, &s)...)
 		b.note(&s, n.schema.Name)
 	}
+	diags = append(diags, b.linkRules(p)...)
 	b.scope.merge(&rest)
 	b.scope.merge(&b.keys)
 	diags = append(diags, b.scope.forbid("a block without for_each", b.meta["for_each"] == nil, false, false)...)

@@ -113,6 +113,8 @@ func (p *Pipeline) declare(files []*hclsyntax.Body, version string) hcl.Diagnost
 				diags = append(diags, p.declareLocals(h)...)
 			case "output":
 				diags = append(diags, p.declareOutput(h)...)
+			case "check":
+				diags = append(diags, p.declareCheck(h)...)
 			default:
 				stages = append(stages, h)
 			}
@@ -173,6 +175,7 @@ func (p *Pipeline) link() hcl.Diagnostics {
 		diags = append(diags, p.mention(&o.scope, o.expr.Variables(), false)...)
 		diags = append(diags, o.scope.forbid("an output", true, true, true)...)
 	}
+	diags = append(diags, p.linkChecks()...)
 	blocks := p.sortedBlocks()
 	for _, b := range blocks {
 		diags = append(diags, b.link(p)...)

@@ -54,6 +54,7 @@ type Pipeline struct {
 	blocks   map[addr.Address]*block
 	order    []*block // dependencies first
 	outputs  []*output
+	checks   []*check // sorted by name
 	funcs    *functions
 	failed   bool // Load found errors
 

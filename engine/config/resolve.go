@@ -32,17 +32,7 @@ func (ev *evaluation) instanceContext(b *block, a addr.Address, outputs []output
 		return parent
 	}
 	ctx := parent.NewChild()
-	ctx.Variables = map[string]cty.Value{}
-	switch e := ev.expansion(b); e.kind {
-	case each:
-		value := broken()
-		if i, ok := e.index[a.Key]; ok {
-			value = e.each[i]
-		}
-		ctx.Variables["each"] = cty.ObjectVal(map[string]cty.Value{"key": cty.StringVal(a.Key.Text()), "value": value})
-	case counted:
-		ctx.Variables["count"] = cty.ObjectVal(map[string]cty.Value{"index": cty.NumberIntVal(int64(a.Key.Index()))})
-	}
+	ctx.Variables = ev.iteration(b, a)
 	if len(b.self) > 0 {
 		self := outputValues(outputs)
 		self["outputs"] = cty.ObjectVal(maps.Clone(self))
@@ -53,6 +43,22 @@ func (ev *evaluation) instanceContext(b *block, a addr.Address, outputs []output
 		ctx.Variables["self"] = cty.ObjectVal(self)
 	}
 	return ctx
+}
+
+// iteration is each or count of an instance.
+func (ev *evaluation) iteration(b *block, a addr.Address) map[string]cty.Value {
+	vars := map[string]cty.Value{}
+	switch e := ev.expansion(b); e.kind {
+	case each:
+		value := broken()
+		if i, ok := e.index[a.Key]; ok {
+			value = e.each[i]
+		}
+		vars["each"] = cty.ObjectVal(map[string]cty.Value{"key": cty.StringVal(a.Key.Text()), "value": value})
+	case counted:
+		vars["count"] = cty.ObjectVal(map[string]cty.Value{"index": cty.NumberIntVal(int64(a.Key.Index()))})
+	}
+	return vars
 }
 
 // resolve evaluates one instance. before is what the base found, nil in the
@@ -88,6 +94,9 @@ func (ev *evaluation) resolve(b *block, a addr.Address, before *instance) *insta
 	}
 	outputs, ok := ev.outputsOf(b, a, job)
 	if !ok {
+		return in
+	}
+	if e.rules(s, outputs); e.failed {
 		return in
 	}
 	s.Job, in.outputs = job, outputs

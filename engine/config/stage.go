@@ -40,7 +40,23 @@ type Stage struct {
 	// could matter before metrics were known stays among them afterwards.
 	Deps []addr.Address
 	When Condition
+	// Preconditions are those of the block, in the order of the text.
+	Preconditions []Assertion
 	RunOptions
+}
+
+// Open reports whether something that decides about the stage is not known
+// before another has run.
+func (s *Stage) Open() bool {
+	if len(s.Unknown) > 0 || s.When.Value == Unknown {
+		return true
+	}
+	for _, a := range s.Preconditions {
+		if a.Value == Unknown {
+			return true
+		}
+	}
+	return false
 }
 
 // Truth is the value of a condition.

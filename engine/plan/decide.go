@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hashicorp/hcl/v2"
+
 	"github.com/flow-pipelines/flow/engine/addr"
 	"github.com/flow-pipelines/flow/engine/config"
 	"github.com/flow-pipelines/flow/engine/digest"
@@ -48,6 +50,14 @@ type World interface {
 type Outcome struct {
 	State   OutcomeState
 	Results []lock.Result
+	// Blame says why it is closed.
+	Blame Blame
+}
+
+// Blame names the stage that closes the way to others, and why it does.
+type Blame struct {
+	Addr addr.Address
+	Why  string
 }
 
 // OutcomeState tells outcomes apart.
@@ -64,6 +74,9 @@ const (
 type Options struct {
 	// Rerun reports whether the user wants a stage to run though it need not.
 	Rerun func(addr.Address) bool
+	// Postconditions evaluates those of a stage, given its metrics; nil: none
+	// has any. See the function of this name.
+	Postconditions func(addr.Address, stage.Metrics) ([]config.Assertion, hcl.Diagnostics)
 }
 
 // Decide says what is to be done with one stage. outcome is asked about the
@@ -76,19 +89,27 @@ func Decide(ctx context.Context, w World, st *config.Stage, outcome func(addr.Ad
 	if d.gate(outcome) {
 		return d.step, nil
 	}
-	if st.Job.Given {
-		return d.step, d.given(ctx)
+	if err := d.decide(ctx, outcome); err != nil {
+		return nil, err
+	}
+	d.judge()
+	return d.step, nil
+}
+
+func (d *decision) decide(ctx context.Context, outcome func(addr.Address) Outcome) error {
+	if d.step.Stage.Job.Given {
+		return d.given(ctx)
 	}
 	if err := d.inputs(ctx, outcome); err != nil {
-		return nil, err
+		return err
 	}
 	if err := d.manifest(); err != nil {
-		return nil, err
+		return err
 	}
 	if d.waiting() {
-		return d.step, d.pendingAction(ctx)
+		return d.pendingAction(ctx)
 	}
-	return d.step, d.action(ctx)
+	return d.action(ctx)
 }
 
 type decision struct {
@@ -106,10 +127,10 @@ func (d *decision) because(r ...Reason) { d.step.Reasons = append(d.step.Reasons
 func (d *decision) gate(outcome func(addr.Address) Outcome) bool {
 	st := d.step.Stage
 	for _, a := range st.Deps {
-		switch outcome(a).State {
+		switch o := outcome(a); o.State {
 		case Closed:
-			d.step.Action = Blocked
-			d.because(Reason{Kind: Upstream, Text: fmt.Sprintf("%s is blocked", a), Stages: []addr.Address{a}})
+			d.step.Action, d.step.blame = Blocked, o.Blame
+			d.because(Reason{Kind: Upstream, Text: fmt.Sprintf("%s is blocked: %s", o.Blame.Addr, o.Blame.Why), Stages: []addr.Address{o.Blame.Addr}})
 			return true
 		case Pending:
 			d.pending = append(d.pending, a)
@@ -120,7 +141,7 @@ func (d *decision) gate(outcome func(addr.Address) Outcome) bool {
 		d.because(Reason{Kind: Gate, Text: "when: " + st.When.Text + " is false"})
 		return true
 	}
-	return false
+	return st.When.Value == config.True && d.refuse(Precondition, st.Preconditions)
 }
 
 // given decides about the user's own files: nothing runs, but new content is

@@ -33,12 +33,13 @@ func Make(ctx context.Context, w World, p *config.Pipeline, locked *lock.Lock, t
 	chosen := closure(stages, targets)
 	pl := &Plan{Targeted: targets != nil}
 	outcomes := map[addr.Address]Outcome{}
+	opts.Postconditions = Postconditions(p, known)
 	for _, st := range stages {
 		if !chosen[st.Addr] {
 			continue
 		}
 		// Metrics that have become known since may decide more.
-		if len(st.Unknown) > 0 || st.When.Value == config.Unknown {
+		if st.Open() {
 			var more hcl.Diagnostics
 			if st, more = p.Resolve(st.Addr, known); more.HasErrors() {
 				diags = append(diags, more...)
@@ -65,6 +66,7 @@ func Make(ctx context.Context, w World, p *config.Pipeline, locked *lock.Lock, t
 	if pl.Outputs, diags = p.Outputs(known); diags.HasErrors() {
 		return nil, &Mistakes{diags, p.Files()}
 	}
+	pl.Checks = p.Checks(known)
 	if targets == nil {
 		pl.Removed = removed(stages, locked)
 	}
@@ -75,7 +77,7 @@ func Make(ctx context.Context, w World, p *config.Pipeline, locked *lock.Lock, t
 func OutcomeOf(s *Step) Outcome {
 	switch {
 	case s.Action == Blocked:
-		return Outcome{State: Closed}
+		return Outcome{State: Closed, Blame: blame(s)}
 	case s.Known:
 		return Outcome{State: Ready, Results: s.Results}
 	}

@@ -34,7 +34,8 @@ const (
 	Run Action = "run"
 	// Defer: a stage that it needs runs first; it may turn out unchanged.
 	Defer Action = "defer"
-	// Blocked: a gate is closed, or a stage that it needs is blocked.
+	// Blocked: a gate is closed, a condition of the stage does not hold, or a
+	// stage that it needs is blocked.
 	Blocked Action = "blocked"
 )
 
@@ -59,6 +60,8 @@ const (
 	KnownResult   ReasonKind = "known_result"   // the cache has it from an earlier run
 	Moved         ReasonKind = "moved"          // same result, other place
 	InTheWay      ReasonKind = "in_the_way"     // something of the user's lies where an output goes
+	Precondition  ReasonKind = "precondition"   // a precondition does not hold
+	Postcondition ReasonKind = "postcondition"  // the known result does not meet a postcondition
 )
 
 // Reason is one reason for an action.
@@ -71,7 +74,8 @@ type Reason struct {
 	// Files are the first few files that differ, for data; More counts the rest.
 	Files []FileChange
 	More  int
-	// Stages are the stages that are waited for, for Upstream.
+	// Stages are the stages that are waited for, for Upstream; if the stage is
+	// blocked, the one that is to blame, however far up it is.
 	Stages []addr.Address
 }
 
@@ -99,10 +103,15 @@ type Step struct {
 	Metrics stage.Metrics
 	// Known says that Results and Metrics are.
 	Known bool
+	// Failing says which conditions of the stage do not hold; then it is
+	// blocked, and apply counts it as failed.
+	Failing hcl.Diagnostics
 	// Usual is how long it took in earlier runs; zero: unknown.
 	Usual time.Duration
 	// RestoreBytes is what a restore will link or copy.
 	RestoreBytes int64
+
+	blame Blame // of a stage that others block
 }
 
 // Content is an input with what it holds.
@@ -132,6 +141,8 @@ type Plan struct {
 	Steps []*Step
 	// Removed are the stages that flow.lock has and the pipeline has not.
 	Removed []addr.Address
+	// Checks are the pipeline's check blocks, as far as known.
+	Checks []config.Check
 	// Outputs are the values of the pipeline's output blocks, as far as known.
 	Outputs []config.Output
 	// Targeted says that only a part of the pipeline was planned.
@@ -159,10 +170,21 @@ func (p *Plan) Count(a Action) int {
 	return n
 }
 
+// Failing returns how many steps are blocked by conditions of their own.
+func (p *Plan) Failing() int {
+	n := 0
+	for _, s := range p.Steps {
+		if len(s.Failing) > 0 {
+			n++
+		}
+	}
+	return n
+}
+
 // Empty reports whether there is nothing to do. A stage behind a closed gate
-// is nothing to do.
+// is nothing to do; one whose condition does not hold is a failure to come.
 func (p *Plan) Empty() bool {
-	return p.Count(Keep)+p.Count(Blocked) == len(p.Steps) && len(p.Removed) == 0
+	return p.Count(Keep)+p.Count(Blocked) == len(p.Steps) && len(p.Removed) == 0 && p.Failing() == 0
 }
 
 // Step returns the step of a stage, nil if there is none.

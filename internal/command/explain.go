@@ -160,6 +160,12 @@ func common() stage.Body {
 	text := func(name, doc string) stage.Attribute {
 		return stage.Attribute{Name: name, Type: cty.String, Doc: doc}
 	}
+	condition := func(name, doc string) stage.Block {
+		return stage.Block{Name: name, Kind: stage.Repeated, Doc: doc, Body: stage.Body{Attributes: []stage.Attribute{
+			{Name: "condition", Type: cty.Bool, Required: true, Doc: "True or false."},
+			{Name: "error_message", Type: cty.String, Required: true, Doc: "What is wrong if it is false."},
+		}}}
+	}
 	return stage.Body{
 		Attributes: []stage.Attribute{
 			{Name: "for_each", Type: cty.DynamicPseudoType, Doc: "A map or a set of strings: one instance of the stage for each element, with each.key and each.value."},
@@ -181,6 +187,8 @@ func common() stage.Body {
 				{Name: "gpus", Type: cty.Number, Doc: "GPUs."},
 				text("gpu_memory", "Memory of each GPU."),
 			}}},
+			condition("precondition", "What must hold before a run; if it does not, the stage fails."),
+			condition("postcondition", "What must hold of the result, which is self.metrics and self.outputs; if it does not, the stage fails."),
 		},
 	}
 }

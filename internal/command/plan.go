@@ -90,6 +90,7 @@ func runPlan(ctx context.Context, o *PlanOptions) error {
 		err = view.PlanJSON(o.Shell.Streams.Out, pl)
 	} else {
 		o.Shell.out().Plan(pl, o.Verbose)
+		o.Shell.out().Checks(pl.Checks)
 	}
 	if err == nil && o.DetailedExit && !pl.Empty() {
 		return exitChanges

@@ -105,11 +105,7 @@ func (v *plain) Event(e event.Event) {
 		v.p.failure(e, v.files)
 		return
 	case event.Warning:
-		text := e.Text
-		if !e.Addr.IsZero() {
-			text = e.Addr.String() + ": " + text
-		}
-		v.p.Warning(text)
+		v.p.warning(e, v.files)
 		return
 	case event.Waiting:
 		v.p.wrapped("", "  ", e.Text)

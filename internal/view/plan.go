@@ -20,12 +20,13 @@ var (
 	signRestore = sign{"↺", cyan, "from the cache"}
 	signMaybe   = sign{"?", yellow, "may run"}
 	signBlocked = sign{"!", magenta, "blocked"}
+	signFails   = sign{"×", red, "fails a condition"}
 	signGone    = sign{"-", red, "forgotten"}
 	signKept    = sign{"=", dim, "kept"}
 )
 
 func signs() []sign {
-	return []sign{signNew, signChanged, signRestore, signMaybe, signBlocked, signGone, signKept}
+	return []sign{signNew, signChanged, signRestore, signMaybe, signBlocked, signFails, signGone, signKept}
 }
 
 func signOf(s *plan.Step) sign {
@@ -37,6 +38,9 @@ func signOf(s *plan.Step) sign {
 	case plan.Defer:
 		return signMaybe
 	case plan.Blocked:
+		if len(s.Failing) > 0 {
+			return signFails
+		}
 		return signBlocked
 	case plan.Run:
 	}
@@ -109,7 +113,8 @@ func (p *Printer) PlanSummary(pl *plan.Plan) {
 		{pl.Count(plan.Run), "to run"},
 		{pl.Count(plan.Defer), "may run"},
 		{pl.Count(plan.Restore), "to restore"},
-		{pl.Count(plan.Blocked), "blocked"},
+		{pl.Failing(), "will fail"},
+		{pl.Count(plan.Blocked) - pl.Failing(), "blocked"},
 		{len(pl.Removed), "to forget"},
 		{pl.Count(plan.Keep), "kept"},
 	}

@@ -33,6 +33,8 @@ type planJSON struct {
 	// Removed are the stages in flow.lock that the pipeline does not have.
 	Removed []addr.Address        `json:"removed"`
 	Outputs map[string]outputJSON `json:"outputs"`
+	// Checks are the pipeline's check blocks, by name.
+	Checks []checkJSON `json:"checks"`
 	// Summary counts the stages by their actions.
 	Summary  map[plan.Action]int `json:"summary"`
 	Forecast forecastJSON        `json:"forecast"`
@@ -98,6 +100,7 @@ type forecastJSON struct {
 func PlanJSON(w io.Writer, pl *plan.Plan) error {
 	doc := planJSON{
 		FormatVersion: FormatVersion, Targeted: pl.Targeted,
+		Checks: checksToJSON(pl.Checks),
 		Stages: make([]stepJSON, 0, len(pl.Steps)), Removed: list(pl.Removed),
 		Outputs: outputsJSON(pl.Outputs), Summary: map[plan.Action]int{},
 		Forecast: forecastJSON{

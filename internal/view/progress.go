@@ -148,6 +148,19 @@ func (p *Printer) Warning(text string) {
 	p.wrapped(p.paint(bold+";"+yellow, "warning:")+" ", "  ", text)
 }
 
+// warning writes a warning event, with its place if it has one.
+func (p *Printer) warning(e event.Event, files map[string]*hcl.File) {
+	if len(e.Diags) > 0 {
+		p.Diagnostics(e.Diags, files)
+		return
+	}
+	text := e.Text
+	if !e.Addr.IsZero() {
+		text = e.Addr.String() + ": " + text
+	}
+	p.Warning(text)
+}
+
 // ShellQuote writes a word for a shell.
 func ShellQuote(s string) string {
 	if !strings.ContainsAny(s, " \t\n\"'[]*?$\\`!(){}<>|&;#~") && s != "" {

@@ -58,6 +58,8 @@ func stateOf(s *plan.Step, live Live) string {
 		return "may change"
 	case signBlocked:
 		return "blocked"
+	case signFails:
+		return "failing"
 	case signNew:
 		return "new"
 	}

@@ -164,7 +164,12 @@ func (s *stream) Event(e event.Event) {
 		hook.Reason = e.Text
 		write("info", name+": not run: "+e.Text, "apply_skipped")
 	case event.Warning:
-		s.diagnostic(e.Time, e.Addr, diagnosticJSON{Severity: "warning", Summary: e.Text})
+		for _, d := range e.Diags {
+			s.diagnostic(e.Time, e.Addr, diagnosticToJSON(d, s.files))
+		}
+		if len(e.Diags) == 0 {
+			s.diagnostic(e.Time, e.Addr, diagnosticJSON{Severity: "warning", Summary: e.Text})
+		}
 	case event.RunStarted, event.Waiting, event.RunFinished:
 		s.runEvent(e)
 	}

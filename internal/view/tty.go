@@ -236,11 +236,7 @@ func (v *tty) Event(e event.Event) {
 	case event.Retrying:
 		p.wrapped(p.paint(yellow, "~")+" "+p.paint(bold, e.Addr.String())+"  ", "    ", retryText(e))
 	case event.Warning:
-		text := e.Text
-		if !e.Addr.IsZero() {
-			text = e.Addr.String() + ": " + text
-		}
-		p.Warning(text)
+		p.warning(e, v.files)
 	case event.Waiting:
 		p.wrapped("", "  ", e.Text)
 	case event.RunStarted, event.Started, event.Progress, event.Log, event.RunFinished:

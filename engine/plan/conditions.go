@@ -1,0 +1,64 @@
+package plan
+
+import (
+	"github.com/hashicorp/hcl/v2"
+
+	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/config"
+	"github.com/flow-pipelines/flow/engine/stage"
+)
+
+// Postconditions is the Options.Postconditions of a pipeline. r tells the
+// metrics of other stages.
+func Postconditions(p *config.Pipeline, r config.Results) func(addr.Address, stage.Metrics) ([]config.Assertion, hcl.Diagnostics) {
+	return func(a addr.Address, own stage.Metrics) ([]config.Assertion, hcl.Diagnostics) {
+		return p.Postconditions(a, r, own)
+	}
+}
+
+// refuse blocks the stage if one of its conditions is false, with all of those.
+func (d *decision) refuse(kind ReasonKind, conditions []config.Assertion) bool {
+	for _, a := range conditions {
+		if a.Value == config.False {
+			d.step.Failing = append(d.step.Failing, a.Diagnostic(d.step.Addr.String()))
+			d.because(Reason{Kind: kind, Text: a.Kind + ": " + a.Message})
+		}
+	}
+	if len(d.step.Failing) == 0 {
+		return false
+	}
+	d.step.Action = Blocked
+	return true
+}
+
+// judge holds a result that is known to the stage's postconditions. A result
+// that does not meet them is there, but not for others. One that is lost is
+// judged when it has been made again.
+func (d *decision) judge() {
+	s := d.step
+	if d.opts.Postconditions == nil || !s.Known || s.Action == Run && !s.Given() {
+		return
+	}
+	conditions, diags := d.opts.Postconditions(s.Addr, s.Metrics)
+	before := s.Reasons
+	s.Reasons = nil
+	if !d.refuse(Postcondition, conditions) && !diags.HasErrors() {
+		s.Reasons = before
+		return
+	}
+	for _, diag := range diags {
+		d.because(Reason{Kind: Postcondition, Text: "postcondition: " + diag.Summary})
+	}
+	s.Failing = append(s.Failing, diags...)
+	s.Action, s.Known, s.Results, s.RestoreBytes = Blocked, false, nil, 0
+}
+
+// blame says why a blocked stage is, for those that need it. What is behind
+// several of them is told of the first: that one can be acted on.
+func blame(s *Step) Blame {
+	r := s.Reasons[0]
+	if r.Kind != Upstream {
+		return Blame{s.Addr, r.Text}
+	}
+	return s.blame
+}
