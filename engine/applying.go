@@ -143,14 +143,15 @@ func (p *Project) carryOut(ctx context.Context, o ApplyOptions, pl *plan.Plan, r
 
 func (p *Project) applyConfig(o ApplyOptions, record *runs.Run, exe executor.Executor) apply.Config {
 	// Stages are decided by the lock as it was; the copy changes meanwhile.
-	l := p.lock.Clone()
+	was, _ := p.renamed()
+	l := was.Clone()
 	cpus, memory := capacity()
 	jobs := o.Jobs
 	if jobs < 1 {
 		jobs = runtime.NumCPU()
 	}
 	return apply.Config{
-		Root: p.root, Scratch: p.path("exec"), Pipeline: p.pipeline, World: p.world(p.lock), Files: p.files, State: p.db,
+		Root: p.root, Scratch: p.path("exec"), Pipeline: p.pipeline, World: p.world(was), Files: p.files, State: p.db,
 		Lock: l, Record: record, Executor: exe, Self: p.opts.Self, Environ: p.opts.Environ,
 		Jobs: jobs, CPUs: cpus, Memory: memory, KeepGoing: o.KeepGoing,
 		Options: plan.Options{Rerun: matcher(o.Rerun)}, Clock: p.opts.Clock,

@@ -13,6 +13,7 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 
+	"github.com/flow-pipelines/flow/engine/addr"
 	"github.com/flow-pipelines/flow/engine/cas"
 	"github.com/flow-pipelines/flow/engine/cas/disk"
 	"github.com/flow-pipelines/flow/engine/config"
@@ -237,9 +238,25 @@ func (p *Project) Plan(ctx context.Context, sel Selection) (*plan.Plan, error) {
 	if err := p.wire(); err != nil {
 		return nil, err
 	}
-	pl, err := plan.Make(ctx, p.world(p.lock), p.pipeline, p.lock, matcher(sel.Targets), plan.Options{Rerun: matcher(sel.Rerun)})
+	l, moved := p.renamed()
+	pl, err := plan.Make(ctx, p.world(l), p.pipeline, l, matcher(sel.Targets), plan.Options{Rerun: matcher(sel.Rerun)})
 	if err != nil {
 		return nil, err
 	}
+	pl.Rename(moved)
 	return pl, p.flush(ctx)
+}
+
+// renamed is flow.lock as the moved blocks of the pipeline want it.
+func (p *Project) renamed() (*lock.Lock, []plan.Move) {
+	moves := p.pipeline.Moves()
+	if len(moves) == 0 {
+		return p.lock, nil
+	}
+	stages, _ := p.pipeline.Stages(plan.Known{}) // planning tells what is wrong
+	there := make(map[addr.Address]bool, len(stages))
+	for _, st := range stages {
+		there[st.Addr] = true
+	}
+	return plan.Rename(p.lock, moves, func(a addr.Address) bool { return there[a] })
 }

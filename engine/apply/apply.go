@@ -87,8 +87,14 @@ func Run(ctx context.Context, cfg Config, pl *plan.Plan) (*Report, error) {
 	a := &apply{Config: cfg, known: plan.Known{}, envs: environments(cfg.Root)}
 	a.Options.Postconditions = plan.Postconditions(cfg.Pipeline, a)
 	s := newScheduler(a, pl)
-	err := s.run(ctx)
-	if werr := a.writeLock(pl); err == nil {
+	err := a.relocate(ctx, pl)
+	if err == nil {
+		err = s.run(ctx)
+	}
+	if err == nil && ctx.Err() == nil {
+		err = a.forget(ctx, pl)
+	}
+	if werr := lock.WriteFile(a.Root, a.Lock); err == nil {
 		err = werr
 	}
 	if ferr := cfg.Files.Flush(context.WithoutCancel(ctx)); err == nil {
@@ -129,11 +135,12 @@ func (a *apply) Metrics(at addr.Address) (m stage.Metrics, ok bool) {
 	return m, ok
 }
 
-// writeLock writes flow.lock; a complete plan also forgets what is no longer
-// part of the pipeline.
-func (a *apply) writeLock(pl *plan.Plan) error {
+// forget takes what is no longer part of the pipeline out of the lock and out
+// of the tree. The tree comes before the file flow.lock, so that a crash leaves
+// nothing behind that nobody knows of.
+func (a *apply) forget(ctx context.Context, pl *plan.Plan) error {
 	for _, gone := range pl.Removed {
 		a.Lock.Delete(gone)
 	}
-	return lock.WriteFile(a.Root, a.Lock)
+	return a.discard(ctx, pl)
 }

@@ -173,12 +173,12 @@ func (p *Pipeline) unknownType(h *hcl.Block) *hcl.Diagnostic {
 	case "var", "vars", "variables":
 		return errorAt(rng, summary, `A variable is declared by a block of its own: variable "NAME" { default = VALUE }.`)
 	}
-	own := append(types, "pipeline", "variable", "locals", "output", "check")
+	own := append(types, "pipeline", "variable", "locals", "output", "check", "moved", "removed")
 	detail := "flow has no such block."
 	if s := closest(h.Type, own); s != "" {
 		detail += fmt.Sprintf(" Did you mean %q?", s)
 	} else {
-		detail += fmt.Sprintf(" There is pipeline, variable, locals, output and check, and the stage types %s. Any program is a stage with exec.", list(types, 20))
+		detail += fmt.Sprintf(" There is pipeline, variable, locals, output, check, moved and removed, and the stage types %s. Any program is a stage with exec.", list(types, 20))
 	}
 	return errorAt(rng, summary, detail)
 }

@@ -113,6 +113,10 @@ func (p *Pipeline) declare(files []*hclsyntax.Body, version string) hcl.Diagnost
 				diags = append(diags, p.declareLocals(h)...)
 			case "output":
 				diags = append(diags, p.declareOutput(h)...)
+			case "moved":
+				diags = append(diags, p.declareMoved(h)...)
+			case "removed":
+				diags = append(diags, p.declareRemoved(h)...)
 			case "check":
 				diags = append(diags, p.declareCheck(h)...)
 			default:
@@ -176,6 +180,7 @@ func (p *Pipeline) link() hcl.Diagnostics {
 		diags = append(diags, o.scope.forbid("an output", true, true, true)...)
 	}
 	diags = append(diags, p.linkChecks()...)
+	diags = append(diags, p.checkMoves()...)
 	blocks := p.sortedBlocks()
 	for _, b := range blocks {
 		diags = append(diags, b.link(p)...)

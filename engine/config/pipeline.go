@@ -55,6 +55,8 @@ type Pipeline struct {
 	order    []*block // dependencies first
 	outputs  []*output
 	checks   []*check // sorted by name
+	moves    []Move
+	removals []Removal
 	funcs    *functions
 	failed   bool // Load found errors
 

@@ -74,6 +74,8 @@ const (
 type Options struct {
 	// Rerun reports whether the user wants a stage to run though it need not.
 	Rerun func(addr.Address) bool
+	// Relocate says that outputs will be moved from where flow.lock has them.
+	Relocate bool
 	// Postconditions evaluates those of a stage, given its metrics; nil: none
 	// has any. See the function of this name.
 	Postconditions func(addr.Address, stage.Metrics) ([]config.Assertion, hcl.Diagnostics)
@@ -449,6 +451,12 @@ func (d *decision) recorded(ctx context.Context) error {
 		d.because(Reason{Kind: Drift, Text: drift})
 		return nil
 	}
+	if inPlace && d.relocated() {
+		// Nothing is to be restored but the record.
+		d.step.Action = Restore
+		d.because(Reason{Kind: Moved, Text: "its outputs lie elsewhere than " + lock.FileName + " says"})
+		return nil
+	}
 	if inPlace {
 		d.step.Action = Keep
 		return nil
@@ -527,6 +535,11 @@ func (d *decision) drift() (string, error) {
 func (d *decision) restoreOrRun(ctx context.Context) error {
 	for _, r := range d.step.Results {
 		missing := 1
+		if moves, err := d.atOldPlace(ctx, r); err != nil {
+			return err
+		} else if moves {
+			continue
+		}
 		if !r.Node.IsZero() {
 			var err error
 			if missing, err = d.w.Missing(ctx, r.Node, false); err != nil {

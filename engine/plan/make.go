@@ -33,6 +33,7 @@ func Make(ctx context.Context, w World, p *config.Pipeline, locked *lock.Lock, t
 	chosen := closure(stages, targets)
 	pl := &Plan{Targeted: targets != nil}
 	outcomes := map[addr.Address]Outcome{}
+	opts.Relocate = true
 	opts.Postconditions = Postconditions(p, known)
 	for _, st := range stages {
 		if !chosen[st.Addr] {
@@ -69,6 +70,9 @@ func Make(ctx context.Context, w World, p *config.Pipeline, locked *lock.Lock, t
 	pl.Checks = p.Checks(known)
 	if targets == nil {
 		pl.Removed = removed(stages, locked)
+		if err := pl.orphans(ctx, w, locked, p.Removals()); err != nil {
+			return nil, err
+		}
 	}
 	return pl, pl.forecast(ctx, w)
 }

@@ -143,6 +143,10 @@ type Plan struct {
 	Removed []addr.Address
 	// Checks are the pipeline's check blocks, as far as known.
 	Checks []config.Check
+	// Moved are the stages that flow.lock has under another name.
+	Moved []Move
+	// Orphans are what stages have written and no stage writes now.
+	Orphans []Orphan
 	// Outputs are the values of the pipeline's output blocks, as far as known.
 	Outputs []config.Output
 	// Targeted says that only a part of the pipeline was planned.
@@ -184,7 +188,7 @@ func (p *Plan) Failing() int {
 // Empty reports whether there is nothing to do. A stage behind a closed gate
 // is nothing to do; one whose condition does not hold is a failure to come.
 func (p *Plan) Empty() bool {
-	return p.Count(Keep)+p.Count(Blocked) == len(p.Steps) && len(p.Removed) == 0 && p.Failing() == 0
+	return p.Count(Keep)+p.Count(Blocked) == len(p.Steps) && len(p.Removed)+len(p.Moved) == 0 && p.Failing() == 0
 }
 
 // Step returns the step of a stage, nil if there is none.

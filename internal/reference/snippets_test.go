@@ -201,7 +201,10 @@ func names(t hcl.Traversal) []string {
 
 func traversals(b *hclsyntax.Body) []hcl.Traversal {
 	var ts []hcl.Traversal
-	for _, a := range b.Attributes {
+	for name, a := range b.Attributes {
+		if name == "from" {
+			continue // of moved and removed: a stage that is gone
+		}
 		ts = append(ts, a.Expr.Variables()...)
 	}
 	for _, blk := range b.Blocks {

@@ -21,12 +21,13 @@ var (
 	signMaybe   = sign{"?", yellow, "may run"}
 	signBlocked = sign{"!", magenta, "blocked"}
 	signFails   = sign{"×", red, "fails a condition"}
-	signGone    = sign{"-", red, "forgotten"}
+	signGone    = sign{"-", red, "gone"}
+	signMoved   = sign{"→", cyan, "moved"}
 	signKept    = sign{"=", dim, "kept"}
 )
 
 func signs() []sign {
-	return []sign{signNew, signChanged, signRestore, signMaybe, signBlocked, signFails, signGone, signKept}
+	return []sign{signNew, signChanged, signRestore, signMaybe, signBlocked, signFails, signMoved, signGone, signKept}
 }
 
 func signOf(s *plan.Step) sign {
@@ -58,17 +59,19 @@ func (p *Printer) Plan(pl *plan.Plan, verbose bool) {
 		return
 	}
 	groups := groupSteps(pl, verbose)
-	p.legend(groups, len(pl.Removed) > 0)
+	p.legend(groups, pl)
 	column := 0
 	for _, g := range groups {
 		column = max(column, min(textWidth(g.title()), widestCell*2/3))
 	}
+	for _, a := range pl.Removed {
+		column = max(column, min(textWidth(a.String()), widestCell*2/3))
+	}
 	for _, g := range groups {
 		p.entry(g.sign, pad(p.paint(bold, g.title()), column), g.expectation(), groupReasons(g))
 	}
-	for _, a := range pl.Removed {
-		p.entry(signGone, pad(p.paint(bold, a.String()), column), "", []reason{{text: "no longer in the pipeline; its files stay"}})
-	}
+	p.moves(pl, column)
+	p.gone(pl, column)
 	p.Printf("\n")
 	if pl.Empty() {
 		p.upToDate(pl)
@@ -115,6 +118,7 @@ func (p *Printer) PlanSummary(pl *plan.Plan) {
 		{pl.Count(plan.Restore), "to restore"},
 		{pl.Failing(), "will fail"},
 		{pl.Count(plan.Blocked) - pl.Failing(), "blocked"},
+		{len(pl.Moved), "moved"},
 		{len(pl.Removed), "to forget"},
 		{pl.Count(plan.Keep), "kept"},
 	}
@@ -153,10 +157,10 @@ func forecastText(pl *plan.Plan) string {
 	return s + "."
 }
 
-func (p *Printer) legend(groups []group, removed bool) {
+func (p *Printer) legend(groups []group, pl *plan.Plan) {
 	var parts []string
 	for _, s := range signs() {
-		used := removed && s == signGone || slices.ContainsFunc(groups, func(g group) bool { return g.sign == s })
+		used := len(pl.Removed) > 0 && s == signGone || len(kept(pl)) > 0 && s == signMoved || slices.ContainsFunc(groups, func(g group) bool { return g.sign == s })
 		if used {
 			parts = append(parts, p.paint(s.style, s.mark)+" "+s.meaning)
 		}

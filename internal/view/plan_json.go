@@ -31,7 +31,11 @@ type planJSON struct {
 	Targeted bool       `json:"targeted"`
 	Stages   []stepJSON `json:"stages"`
 	// Removed are the stages in flow.lock that the pipeline does not have.
-	Removed []addr.Address        `json:"removed"`
+	Removed []addr.Address `json:"removed"`
+	// Moved are the stages that flow.lock has under another name.
+	Moved []moveJSON `json:"moved"`
+	// Orphans are files that no stage writes any more.
+	Orphans []orphanJSON          `json:"orphans"`
 	Outputs map[string]outputJSON `json:"outputs"`
 	// Checks are the pipeline's check blocks, by name.
 	Checks []checkJSON `json:"checks"`
@@ -102,6 +106,7 @@ func PlanJSON(w io.Writer, pl *plan.Plan) error {
 		FormatVersion: FormatVersion, Targeted: pl.Targeted,
 		Checks: checksToJSON(pl.Checks),
 		Stages: make([]stepJSON, 0, len(pl.Steps)), Removed: list(pl.Removed),
+		Moved: movesToJSON(pl.Moved), Orphans: orphansToJSON(pl.Orphans),
 		Outputs: outputsJSON(pl.Outputs), Summary: map[plan.Action]int{},
 		Forecast: forecastJSON{
 			Total: pl.Forecast.Total.Seconds(), CriticalPath: pl.Forecast.CriticalPath.Seconds(),

@@ -1,0 +1,125 @@
+package apply
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+
+	"github.com/flow-pipelines/flow/engine/lock"
+	"github.com/flow-pipelines/flow/engine/plan"
+	"github.com/flow-pipelines/flow/engine/stage"
+)
+
+// relocate moves outputs whose stage, or whose place, has another name now,
+// before any stage could write to the old place. What cannot be moved is
+// restored from the cache as anything else, or made again.
+func (a *apply) relocate(ctx context.Context, pl *plan.Plan) error {
+	for _, s := range pl.Steps {
+		before := a.Lock.Get(s.Addr)
+		if s.Action != plan.Restore || s.Given() || before == nil || before.Key != s.Key {
+			continue
+		}
+		after := *before
+		after.Results = slices.Clone(before.Results)
+		for _, o := range s.Stage.Job.Outputs {
+			i := slices.IndexFunc(after.Results, func(r lock.Result) bool { return r.Name == o.Name })
+			if i < 0 || after.Results[i].Path == o.Path {
+				continue
+			}
+			moved, err := a.move(ctx, after.Results[i], o)
+			if err != nil {
+				return err
+			}
+			if moved {
+				after.Results[i].Path = o.Path
+			}
+		}
+		a.Lock.Put(&after)
+	}
+	return nil
+}
+
+// move renames one output, if the old place holds it and the new one nothing.
+func (a *apply) move(ctx context.Context, old lock.Result, to stage.Output) (bool, error) {
+	there, err := a.World.Hash(ctx, stage.Output{Path: old.Path})
+	if errors.Is(err, fs.ErrNotExist) || err == nil && there != old.Node {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	root, err := os.OpenRoot(a.Root)
+	if err != nil {
+		return false, err
+	}
+	defer root.Close()
+	if _, err := root.Lstat(to.Path); !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	if err := root.MkdirAll(path.Dir(to.Path), 0o755); err != nil {
+		return false, err
+	}
+	if err := root.Rename(old.Path, to.Path); err != nil {
+		return false, err
+	}
+	removeEmpty(root, path.Dir(old.Path))
+	return true, nil
+}
+
+// discard takes away what no stage writes any more. What is still on record,
+// since the stage that was to replace it failed, stays for now.
+func (a *apply) discard(ctx context.Context, pl *plan.Plan) error {
+	if len(pl.Orphans) == 0 {
+		return nil
+	}
+	recorded := map[string]bool{}
+	for _, s := range a.Lock.Stages() {
+		for _, r := range s.Results {
+			recorded[r.Path] = true
+		}
+	}
+	root, err := os.OpenRoot(a.Root)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	for _, o := range pl.Orphans {
+		if o.Fate == plan.Leave || recorded[o.Path] {
+			continue
+		}
+		there, err := a.World.Hash(ctx, stage.Output{Path: o.Path})
+		if errors.Is(err, fs.ErrNotExist) || err == nil && there != o.Node {
+			continue // changed since the plan: not ours to touch
+		}
+		if err != nil {
+			return err
+		}
+		missing, err := a.World.Missing(ctx, there, false)
+		if err != nil {
+			return err
+		}
+		if missing > 0 {
+			kept, err := a.trash(o.Path)
+			if err != nil {
+				return err
+			}
+			a.warn(o.Addr, "%s is kept as %s", o.Path, kept)
+		} else if err := root.RemoveAll(o.Path); err != nil {
+			return err
+		}
+		removeEmpty(root, path.Dir(o.Path))
+	}
+	return nil
+}
+
+// removeEmpty removes a directory and those above it as far as they are empty.
+func removeEmpty(root *os.Root, dir string) {
+	for ; dir != "."; dir = path.Dir(dir) {
+		if root.Remove(dir) != nil {
+			return // it holds something
+		}
+	}
+}

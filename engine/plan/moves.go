@@ -1,0 +1,197 @@
+package plan
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/config"
+	"github.com/flow-pipelines/flow/engine/lock"
+	"github.com/flow-pipelines/flow/engine/stage"
+)
+
+// Move is a stage that has another name than in flow.lock.
+type Move struct{ From, To addr.Address }
+
+// Fate is what apply does with an orphan.
+type Fate string
+
+// The fates.
+const (
+	// Delete: it is what flow wrote, and the cache has it.
+	Delete Fate = "delete"
+	// SetAside: it is what flow wrote, but the cache lacks it; it is moved to
+	// .flow/trash.
+	SetAside Fate = "set_aside"
+	// Relocate: it is moved to where the stage's output lies now.
+	Relocate Fate = "relocate"
+	// Leave: somebody has changed it, or a removed block says that it stays.
+	Leave Fate = "leave"
+)
+
+// Orphan is a file or directory that flow wrote, and that is no output of any
+// stage now.
+type Orphan struct {
+	Addr addr.Address // the stage that wrote it
+	lock.Result
+	Fate Fate
+	// Kept says that a removed block is why it is left.
+	Kept bool
+}
+
+// Rename returns the lock with its stages under the names that moves give them,
+// and what was renamed. A result that is recorded under the new name already is
+// not replaced. l itself does not change.
+func Rename(l *lock.Lock, moves []config.Move, exists func(addr.Address) bool) (*lock.Lock, []Move) {
+	if len(moves) == 0 {
+		return l, nil
+	}
+	renamed := l.Clone()
+	var done []Move
+	for _, s := range l.Stages() {
+		if exists(s.Addr) {
+			continue
+		}
+		to := s.Addr
+		for range moves { // a chain is at most this long
+			for _, m := range moves {
+				if next, ok := m.Apply(to); ok {
+					to = next
+					break
+				}
+			}
+			if exists(to) {
+				break
+			}
+		}
+		if to == s.Addr || !exists(to) || renamed.Get(to) != nil {
+			continue
+		}
+		moved := *s
+		moved.Addr = to
+		renamed.Delete(s.Addr)
+		renamed.Put(&moved)
+		done = append(done, Move{s.Addr, to})
+	}
+	return renamed, done
+}
+
+// Rename notes what was renamed before the plan was made.
+func (p *Plan) Rename(moved []Move) {
+	p.Moved = moved
+	from := make(map[addr.Address]addr.Address, len(moved))
+	for _, m := range moved {
+		from[m.To] = m.From
+	}
+	for _, s := range p.Steps {
+		if old, ok := from[s.Addr]; ok && s.Action != Keep {
+			s.Reasons = append(s.Reasons, Reason{Kind: Moved, Text: "moved from " + old.String()})
+		}
+	}
+}
+
+// orphans finds what the stages in the lock have written and no stage writes
+// now. Of a stage that is not going to be made anew nothing is an orphan.
+func (p *Plan) orphans(ctx context.Context, w World, locked *lock.Lock, removals []config.Removal) error {
+	steps := make(map[addr.Address]*Step, len(p.Steps))
+	current := map[string]bool{}
+	for _, s := range p.Steps {
+		steps[s.Addr] = s
+		for _, o := range s.Stage.Job.Outputs {
+			current[o.Path] = true
+		}
+	}
+	var paths []string // of current, sorted; made when needed
+	for _, l := range locked.Stages() {
+		s := steps[l.Addr]
+		if s != nil && (s.Action == Keep || s.Action == Blocked) {
+			continue
+		}
+		for _, r := range l.Results {
+			if r.Given || current[r.Path] {
+				continue
+			}
+			if paths == nil {
+				for p := range current {
+					paths = append(paths, p)
+				}
+				slices.Sort(paths)
+			}
+			if overlaps(r.Path, current, paths) {
+				continue
+			}
+			o := Orphan{Addr: l.Addr, Result: r}
+			if s != nil && s.Action == Restore && s.Key == l.Key {
+				o.Fate = Relocate
+			} else if there, err := o.decide(ctx, w, removals); err != nil {
+				return err
+			} else if !there {
+				continue
+			}
+			p.Orphans = append(p.Orphans, o)
+		}
+	}
+	return nil
+}
+
+// overlaps reports whether an output lies in or around the path.
+func overlaps(p string, current map[string]bool, sorted []string) bool {
+	for up := path.Dir(p); up != "."; up = path.Dir(up) {
+		if current[up] {
+			return true
+		}
+	}
+	i, _ := slices.BinarySearch(sorted, p+"/")
+	return i < len(sorted) && strings.HasPrefix(sorted[i], p+"/")
+}
+
+// decide settles the fate of an orphan; false: it is not there.
+func (o *Orphan) decide(ctx context.Context, w World, removals []config.Removal) (there bool, err error) {
+	n, err := w.Hash(ctx, stage.Output{Path: o.Path})
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	o.Kept = slices.ContainsFunc(removals, func(r config.Removal) bool { return r.Covers(o.Addr) })
+	if o.Kept || n != o.Node {
+		o.Fate = Leave
+		return true, nil
+	}
+	missing, err := w.Missing(ctx, n, false)
+	o.Fate = Delete
+	if missing > 0 {
+		o.Fate = SetAside
+	}
+	return true, err
+}
+
+// atOldPlace reports whether an output lies, as it should be, where flow.lock
+// has it, which is not where it belongs now. Then apply moves it.
+func (d *decision) atOldPlace(ctx context.Context, r lock.Result) (bool, error) {
+	if !d.opts.Relocate || d.locked == nil || d.locked.Key != d.step.Key {
+		return false, nil
+	}
+	old, ok := d.locked.Result(r.Name)
+	if !ok || old.Path == r.Path || r.Node.IsZero() {
+		return false, nil
+	}
+	n, err := d.w.Hash(ctx, stage.Output{Path: old.Path})
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil && n == r.Node, err
+}
+
+// relocated reports whether flow.lock has other paths than the stage now.
+func (d *decision) relocated() bool {
+	return slices.ContainsFunc(d.step.Results, func(r lock.Result) bool {
+		old, ok := d.locked.Result(r.Name)
+		return ok && old.Path != r.Path
+	})
+}
