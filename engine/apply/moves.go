@@ -101,7 +101,7 @@ func (a *apply) discard(ctx context.Context, pl *plan.Plan) error {
 		if err != nil {
 			return err
 		}
-		if missing > 0 {
+		if missing > 0 || o.Fate == plan.SetAside {
 			kept, err := a.trash(o.Path)
 			if err != nil {
 				return err

@@ -195,7 +195,7 @@ func (a *apply) checkout(ctx context.Context, step *plan.Step, before *lock.Stag
 		return nil
 	}
 	if err == nil {
-		if err := a.setAside(ctx, step.Addr, before, o, there); err != nil {
+		if err := a.setAside(ctx, step, before, o, there); err != nil {
 			return err
 		}
 	}
@@ -205,8 +205,16 @@ func (a *apply) checkout(ctx context.Context, step *plan.Step, before *lock.Stag
 
 // setAside moves what lies at an output to the trash, unless the cache has it
 // or it is what flow put there: nothing of a user's is overwritten without a
-// way back.
-func (a *apply) setAside(ctx context.Context, at addr.Address, before *lock.Stage, o stage.Output, there digest.Node) error {
+// way back. keep_outputs wants more: nothing is overwritten.
+func (a *apply) setAside(ctx context.Context, step *plan.Step, before *lock.Stage, o stage.Output, there digest.Node) error {
+	if step.Stage.Lifecycle.KeepOutputs {
+		kept, err := a.trash(o.Path)
+		if err != nil {
+			return fmt.Errorf("keep the earlier %s: %w", o.Path, err)
+		}
+		a.warn(step.Addr, "the earlier %s is kept as %s", o.Path, kept)
+		return nil
+	}
 	if before != nil {
 		if old, ok := before.Result(o.Name); ok && old.Path == o.Path && old.Node == there {
 			return nil
@@ -219,7 +227,7 @@ func (a *apply) setAside(ctx context.Context, at addr.Address, before *lock.Stag
 	if err != nil {
 		return fmt.Errorf("keep the edited %s: %w", o.Path, err)
 	}
-	a.warn(at, "%s held something that flow did not write; it is kept as %s", o.Path, kept)
+	a.warn(step.Addr, "%s held something that flow did not write; it is kept as %s", o.Path, kept)
 	return nil
 }
 

@@ -31,6 +31,8 @@ type block struct {
 	rules []*rule
 	// retryArgs and resArgs are the arguments of the meta-blocks.
 	retryArgs, resArgs map[string]*hcl.Attribute
+	life               *hcl.Block
+	lifeArgs           map[string]*hcl.Attribute
 }
 
 type local struct {
@@ -125,8 +127,11 @@ func (p *Pipeline) declareStage(h *hcl.Block) hcl.Diagnostics {
 			continue
 		}
 		to, args, names := &b.retry, &b.retryArgs, []string{"attempts", "on", "delay"}
-		if n.Type == "resources" {
+		switch n.Type {
+		case "resources":
 			to, args, names = &b.res, &b.resArgs, []string{"cpus", "memory", "gpus", "gpu_memory"}
+		case "lifecycle":
+			to, args, names = &b.life, &b.lifeArgs, []string{"always_run", "keep_outputs"}
 		}
 		if *to != nil {
 			diags = append(diags, errorAt(n.DefRange, fmt.Sprintf("Duplicate block %q", n.Type),
@@ -198,7 +203,7 @@ func (b *block) link(p *Pipeline) hcl.Diagnostics {
 			diags = append(diags, p.mention(&rest, a.Expr.Variables(), false)...)
 		}
 	}
-	for _, args := range []map[string]*hcl.Attribute{b.retryArgs, b.resArgs} {
+	for _, args := range []map[string]*hcl.Attribute{b.retryArgs, b.resArgs, b.lifeArgs} {
 		for _, name := range mapKeys(args) {
 			diags = append(diags, p.mention(&rest, args[name].Expr.Variables(), false)...)
 		}

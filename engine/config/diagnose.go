@@ -37,7 +37,7 @@ func (p *Pipeline) rangeOf(b *block, path string) hcl.Range {
 	for name, m := range map[string]struct {
 		block *hcl.Block
 		args  map[string]*hcl.Attribute
-	}{"retry": {b.retry, b.retryArgs}, "resources": {b.res, b.resArgs}} {
+	}{"retry": {b.retry, b.retryArgs}, "resources": {b.res, b.resArgs}, "lifecycle": {b.life, b.lifeArgs}} {
 		if steps[0] != name || m.block == nil {
 			continue
 		}

@@ -34,6 +34,8 @@ func (e *encoder) options(s *Stage) {
 	if a := e.b.resArgs["gpus"]; a != nil {
 		s.Resources.GPUs = int(e.whole(a, "resources.gpus", 0))
 	}
+	s.Lifecycle.AlwaysRun = e.flag("always_run")
+	s.Lifecycle.KeepOutputs = e.flag("keep_outputs")
 	s.Resources.GPUMemory = e.bytes(e.b.resArgs["gpu_memory"], "resources.gpu_memory")
 }
 
@@ -102,6 +104,12 @@ func (e *encoder) option(a *hcl.Attribute, t cty.Type, where string) (cty.Value,
 		return cty.NilVal, rng, false
 	}
 	return got, rng, !got.IsNull()
+}
+
+// flag evaluates an argument of lifecycle.
+func (e *encoder) flag(name string) bool {
+	v, _, ok := e.option(e.b.lifeArgs[name], cty.Bool, "lifecycle."+name)
+	return ok && v.True()
 }
 
 func (e *encoder) whole(a *hcl.Attribute, where string, least int64) int64 {

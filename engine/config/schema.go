@@ -23,7 +23,7 @@ type stageType struct {
 // one of these names itself has it for itself.
 var (
 	metaArguments = [...]string{"for_each", "count", "depends_on", "when", "description", "timeout"}
-	metaBlocks    = [...]string{"retry", "resources", precondition, postcondition}
+	metaBlocks    = [...]string{"retry", "resources", "lifecycle", precondition, postcondition}
 )
 
 func newStageType(t stage.Type) *stageType {

@@ -84,6 +84,15 @@ type RunOptions struct {
 	Timeout     time.Duration // 0: none
 	Retry       Retry
 	Resources   Resources
+	Lifecycle   Lifecycle
+}
+
+// Lifecycle says how a stage differs from others in being made and replaced.
+type Lifecycle struct {
+	// AlwaysRun: it runs on each apply, though its result is known.
+	AlwaysRun bool
+	// KeepOutputs: what it wrote is set aside before it is replaced.
+	KeepOutputs bool
 }
 
 // Retry says when a failed stage is tried again.

@@ -339,8 +339,7 @@ func (d *decision) waiting() bool {
 func (d *decision) pendingAction(ctx context.Context) error {
 	st := d.step.Stage
 	switch {
-	case d.opts.Rerun != nil && d.opts.Rerun(d.step.Addr):
-		d.because(Reason{Kind: Forced, Text: "forced by --rerun"})
+	case d.forced():
 	case d.locked == nil:
 		d.because(Reason{Kind: FirstTime, Text: "first time"})
 	default:
@@ -368,6 +367,19 @@ func (d *decision) pendingAction(ctx context.Context) error {
 	return nil
 }
 
+// forced reports whether the stage runs whatever is known of it, and says why.
+func (d *decision) forced() bool {
+	switch {
+	case d.opts.Rerun != nil && d.opts.Rerun(d.step.Addr):
+		d.because(Reason{Kind: Forced, Text: "forced by --rerun"})
+	case d.step.Stage.Lifecycle.AlwaysRun:
+		d.because(Reason{Kind: AlwaysRun, Text: "always runs, as its lifecycle says"})
+	default:
+		return false
+	}
+	return true
+}
+
 func topLevel(path string) string {
 	if i := strings.IndexAny(path, ".["); i > 0 {
 		return path[:i]
@@ -377,9 +389,8 @@ func topLevel(path string) string {
 
 // action decides about a stage whose key is known.
 func (d *decision) action(ctx context.Context) error {
-	if d.opts.Rerun != nil && d.opts.Rerun(d.step.Addr) {
+	if d.forced() {
 		d.step.Action = Run
-		d.because(Reason{Kind: Forced, Text: "forced by --rerun"})
 		return nil
 	}
 	if d.locked != nil && d.locked.Key == d.step.Key {

@@ -24,8 +24,8 @@ type Fate string
 const (
 	// Delete: it is what flow wrote, and the cache has it.
 	Delete Fate = "delete"
-	// SetAside: it is what flow wrote, but the cache lacks it; it is moved to
-	// .flow/trash.
+	// SetAside: it is what flow wrote, but the cache lacks it, or keep_outputs
+	// says so; it is moved to .flow/trash.
 	SetAside Fate = "set_aside"
 	// Relocate: it is moved to where the stage's output lies now.
 	Relocate Fate = "relocate"
@@ -131,6 +131,8 @@ func (p *Plan) orphans(ctx context.Context, w World, locked *lock.Lock, removals
 				return err
 			} else if !there {
 				continue
+			} else if o.Fate == Delete && s != nil && s.Stage.Lifecycle.KeepOutputs {
+				o.Fate = SetAside
 			}
 			p.Orphans = append(p.Orphans, o)
 		}

@@ -53,6 +53,7 @@ const (
 	NotCached     ReasonKind = "not_cached"     // it would be restored, but the cache lacks it
 	Damaged       ReasonKind = "damaged"        // it would be restored, but the cached copy is damaged
 	Forced        ReasonKind = "forced"         // --rerun
+	AlwaysRun     ReasonKind = "always_run"     // lifecycle says so
 	Upstream      ReasonKind = "upstream"       // a stage that it needs runs first
 	Gate          ReasonKind = "gate"           // `when` is false, or not known yet
 	Drift         ReasonKind = "drift"          // the effect is not in place any more

@@ -187,6 +187,10 @@ func common() stage.Body {
 				{Name: "gpus", Type: cty.Number, Doc: "GPUs."},
 				text("gpu_memory", "Memory of each GPU."),
 			}}},
+			{Name: "lifecycle", Doc: "How the stage differs in being made and replaced.", Body: stage.Body{Attributes: []stage.Attribute{
+				{Name: "always_run", Type: cty.Bool, Doc: "Run on every apply, though the result is known."},
+				{Name: "keep_outputs", Type: cty.Bool, Doc: "Move outputs to .flow/trash before they are replaced or deleted."},
+			}}},
 			condition("precondition", "What must hold before a run; if it does not, the stage fails."),
 			condition("postcondition", "What must hold of the result, which is self.metrics and self.outputs; if it does not, the stage fails."),
 		},

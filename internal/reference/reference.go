@@ -25,7 +25,7 @@ edit: UPDATE=1 go test ./internal/reference -->
 
 The type of a block says what the stage does. ` + "`flow explain TYPE`" + ` prints the
 same in a terminal, ` + "`flow explain TYPE.ARGUMENT`" + ` a part of it. What every stage
-takes besides (` + "`for_each`, `count`, `depends_on`, `when`, `description`, `timeout`,\n`retry`, `resources`, `precondition`, `postcondition`" + `) is described in [language.md](language.md#what-every-stage-takes).
+takes besides (` + "`for_each`, `count`, `depends_on`, `when`, `description`, `timeout`,\n`retry`, `resources`, `lifecycle`, `precondition`, `postcondition`" + `) is described in [language.md](language.md#what-every-stage-takes).
 
 How to read the types of arguments: a **file** is a stage (meaning its first
 output), one of a stage's outputs, or the path of a file of the project; a

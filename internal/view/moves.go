@@ -89,7 +89,7 @@ func orphanText(o plan.Orphan) string {
 	case plan.Delete:
 		return fmt.Sprintf("%s (%s) is deleted; the cache keeps it", o.Path, size)
 	case plan.SetAside:
-		return fmt.Sprintf("%s (%s) goes to .flow/trash; the cache lacks it", o.Path, size)
+		return fmt.Sprintf("%s (%s) goes to .flow/trash", o.Path, size)
 	case plan.Leave, plan.Relocate:
 	}
 	if o.Kept {
