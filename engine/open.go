@@ -71,6 +71,7 @@ func Open(opts Options) (*Project, error) {
 	var diags hcl.Diagnostics
 	p.pipeline, diags = config.Load(config.Options{
 		Dir: root, Types: opts.Types, Version: opts.Version, Vars: opts.Vars, VarFiles: opts.VarFiles, Environ: opts.Environ,
+		Baseline: p.baseline,
 	})
 	p.warnings = diags
 	if diags.HasErrors() {

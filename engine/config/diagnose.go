@@ -215,7 +215,11 @@ func (p *Pipeline) improve(diags hcl.Diagnostics) hcl.Diagnostics {
 		}
 		if call, ok := hcl.DiagnosticExtra[hclsyntax.FunctionCallDiagExtra](d); ok {
 			var r *refusal
+			var base *baselineError
 			switch {
+			case errors.As(call.FunctionCallError(), &base):
+				d.Summary = fmt.Sprintf("No baseline %q", base.rev)
+				d.Detail = capital(base.err.Error()) + ". Until there is one, try(…, VALUE) gives a value in its place."
 			case call.FunctionCallError() != nil && mentionsSecret(d.Expression, d.EvalContext):
 				d.Detail = fmt.Sprintf("Call to function %q failed. The reason is not shown, for a sensitive value is among the arguments.", call.CalledFunctionName())
 			case errors.As(call.FunctionCallError(), &r):

@@ -29,6 +29,7 @@ func Load(opts Options) (*Pipeline, hcl.Diagnostics) {
 	}
 	p.settings = Settings{Name: filepath.Base(opts.Dir), OutputDir: "out"}
 	p.funcs = newFunctions(opts.Dir)
+	p.funcs.table[baselineName] = baselineFunction(opts.Baseline)
 	for _, t := range opts.Types {
 		st := newStageType(t)
 		p.types[st.schema.Name] = st

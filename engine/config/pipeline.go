@@ -26,6 +26,8 @@ type Options struct {
 	// Environ is the environment, in os.Environ's form; only FLOW_VAR_ names
 	// are read.
 	Environ []string
+	// Baseline reads what other revisions have recorded; nil: it is unknown.
+	Baseline Baseline
 }
 
 // Results tells what the stages that have run have found.

@@ -151,6 +151,7 @@ func refine(e hclsyntax.Expression) hclsyntax.Expression {
 		return &index{e}
 	case *hclsyntax.RelativeTraversalExpr:
 		e.Source = refine(e.Source)
+		return refineTraversal(e)
 	case *hclsyntax.TemplateExpr:
 		refineAll(e.Parts)
 	case *hclsyntax.TemplateWrapExpr:

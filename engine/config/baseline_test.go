@@ -1,0 +1,67 @@
+package config_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/zclconf/go-cty/cty"
+
+	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/config"
+	"github.com/flow-pipelines/flow/engine/stage"
+)
+
+// A revision is read once, however often and by whomever it is named; keys of
+// both kinds lead to the metrics.
+func TestBaselinesAreReadOnce(t *testing.T) {
+	reads := 0
+	read := func(rev string) (map[addr.Address]stage.Metrics, error) {
+		reads++
+		if rev != "main" {
+			return nil, errors.New("there is none")
+		}
+		at := func(s string) addr.Address {
+			a, err := addr.Parse(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return a
+		}
+		return map[addr.Address]stage.Metrics{
+			at("exec.a"): {"f1": 0.5}, at(`train.m["x y"]`): {"f1": 0.25}, at("train.n[1]"): {"val": map[string]any{"f1": 0.125}}, at("exec.none"): nil,
+		}, nil
+	}
+	dir := project(t, map[string]string{"pipeline.hcl": `
+output "sum" {
+  value = baseline("main").exec.a.f1 + baseline("main").train.m["x y"].f1 + baseline("main").train.n[1].val.f1
+}
+output "first" { value = try(baseline("nope").exec.a.f1, baseline("main").exec.none.f1, 7) }
+`})
+	p, diags := config.Load(config.Options{Dir: dir, Types: types(), Baseline: read})
+	if diags.HasErrors() {
+		t.Fatal(render(p, diags))
+	}
+	for range 2 {
+		outs, diags := p.Outputs(config.NoResults{})
+		if diags.HasErrors() {
+			t.Fatal(render(p, diags))
+		}
+		for i, want := range []float64{7, 0.875} {
+			if !outs[i].Value.RawEquals(cty.NumberFloatVal(want)) {
+				t.Errorf("%s: got %#v, want %v", outs[i].Name, outs[i].Value, want)
+			}
+		}
+	}
+	if reads != 2 {
+		t.Errorf("%d reads of two revisions", reads)
+	}
+}
+
+func TestABaselineWithoutAReaderIsUnknown(t *testing.T) {
+	p := load(t, `output "x" { value = baseline("main").exec.a.f1 >= 0.5 }`)
+	outs, diags := p.Outputs(config.NoResults{})
+	if diags.HasErrors() || outs[0].Value.IsKnown() {
+		t.Errorf("got %#v, %s", outs, strings.TrimSpace(render(p, diags)))
+	}
+}
