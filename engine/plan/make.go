@@ -33,6 +33,7 @@ func Make(ctx context.Context, w World, p *config.Pipeline, locked *lock.Lock, t
 	chosen := closure(stages, targets)
 	pl := &Plan{Targeted: targets != nil}
 	outcomes := map[addr.Address]Outcome{}
+	look, told := newInspector(w), seen{}
 	opts.Relocate = true
 	opts.Postconditions = Postconditions(p, known)
 	for _, st := range stages {
@@ -54,6 +55,16 @@ func Make(ctx context.Context, w World, p *config.Pipeline, locked *lock.Lock, t
 			}
 			diags = append(diags, p.Diagnose(st.Addr, err)...)
 			continue
+		}
+		if err := look.inspect(step); err != nil {
+			if len(stage.ProblemsIn(err)) == 0 {
+				return nil, err
+			}
+			for _, d := range p.Diagnose(st.Addr, err) {
+				if told.first(d.Subject.String(), d.Summary) {
+					diags = append(diags, d)
+				}
+			}
 		}
 		pl.Steps = append(pl.Steps, step)
 		outcomes[st.Addr] = OutcomeOf(step)

@@ -30,9 +30,13 @@ func open(role, path string) (*input, error) {
 func (in *input) column(argument, name string) (int, error) {
 	at, err := table.Index(in.Columns(), name)
 	if err != nil {
-		return 0, stage.Problemf(argument, fmt.Sprintf("No column %q", name), "The table has %v.", err)
+		return 0, noColumn(argument, name, err)
 	}
 	return at, nil
+}
+
+func noColumn(argument, name string, err error) *stage.Problem {
+	return stage.Problemf(argument, fmt.Sprintf("No column %q", name), "The table has %v.", err)
 }
 
 // next returns the next row, which is valid until the next call, or io.EOF.

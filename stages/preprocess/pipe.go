@@ -28,6 +28,9 @@ type pipe struct {
 	readers []*table.Reader
 	counts  map[string]*int64 // rows read of each input
 	dropped map[string]*int64 // rows dropped by each step
+	// look stands for reading: it tells the columns of a file, or errNotKnown.
+	// nil: files are read.
+	look func(file, role string, options table.Options) ([]table.Column, error)
 }
 
 func (p *pipe) close() error {
@@ -46,11 +49,10 @@ func (p *pipe) build() (rows, error) {
 		name = p.cfg.first()
 		at, file = of("inputs", name), p.cfg.Inputs[name]
 	}
-	in, err := p.open(string(file), name, at, p.cfg.Header.options())
+	out, err := p.open(string(file), name, at, p.cfg.Header.options())
 	if err != nil {
 		return nil, err
 	}
-	var out rows = in
 	for i, s := range p.cfg.Steps {
 		at := fmt.Sprintf("steps[%d].%s", i, s.name())
 		if c := s.Concatenate; c != nil && i == 0 && p.cfg.Input == "" && len(p.cfg.Inputs) > 1 {
@@ -64,7 +66,11 @@ func (p *pipe) build() (rows, error) {
 }
 
 // open starts to read one input.
-func (p *pipe) open(file, name, at string, options table.Options) (*input, error) {
+func (p *pipe) open(file, name, at string, options table.Options) (rows, error) {
+	if p.look != nil {
+		columns, err := p.look(file, at, options)
+		return head(columns), err
+	}
 	r, err := table.OpenWith(file, options)
 	if err != nil {
 		return nil, stage.Problemf(at, "The table cannot be read", "%v.", err)
@@ -77,7 +83,7 @@ func (p *pipe) open(file, name, at string, options table.Options) (*input, error
 }
 
 // other opens a named input for a step.
-func (p *pipe) other(name, at string) (*input, error) {
+func (p *pipe) other(name, at string) (rows, error) {
 	file, ok := p.cfg.Inputs[name]
 	if !ok {
 		return nil, p.cfg.checkInput(name, at)

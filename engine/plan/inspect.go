@@ -1,0 +1,76 @@
+package plan
+
+import (
+	"path/filepath"
+	"strings"
+
+	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/stage"
+)
+
+// inspector holds what is known of the heads of tables while a plan is made:
+// those in place can be read, those of stages that have not run follow from
+// what they will be made from.
+type inspector struct {
+	project string
+	steps   map[addr.Address]*Step
+	heads   map[addr.Address]stage.Heads
+}
+
+func newInspector(w World) *inspector {
+	return &inspector{project: w.Project(), steps: map[addr.Address]*Step{}, heads: map[addr.Address]stage.Heads{}}
+}
+
+// inspect has the type of a stage that will, or may, run judge its arguments by
+// the heads of its inputs. Stages that are kept cost nothing.
+func (in *inspector) inspect(s *Step) error {
+	in.steps[s.Addr] = s
+	t, ok := s.Stage.Type.(stage.Inspector)
+	if !ok || s.Action == Keep || s.Action == Blocked || len(s.Stage.Unknown) > 0 {
+		return nil
+	}
+	look := &stage.Inspection{Args: s.Stage.Args, Inputs: make(map[string]stage.InspectedInput, len(s.Stage.Job.Inputs))}
+	for _, i := range s.Stage.Job.Inputs {
+		look.Inputs[i.Role] = stage.InspectedInput{Path: i.Path, Head: in.head(i)}
+	}
+	heads, err := t.Inspect(look)
+	if s.Known {
+		err = nil // the result is there, so the arguments were right
+	}
+	in.heads[s.Addr] = heads
+	return err
+}
+
+func (in *inspector) head(i stage.Input) stage.Head {
+	file := filepath.Join(in.project, filepath.FromSlash(i.Path))
+	if i.From == nil {
+		if isGlob(i.Path) {
+			return stage.Head{}
+		}
+		return stage.Head{File: file}
+	}
+	a, err := addr.Parse(i.From.Address)
+	up := in.steps[a]
+	if err != nil || up == nil {
+		return stage.Head{}
+	}
+	for _, o := range up.Stage.Job.Outputs {
+		if o.Name == i.From.Output && len(o.Include)+len(o.Ignore) > 0 {
+			return stage.Head{} // which of the files count is not seen here
+		}
+	}
+	if up.Action == Keep || up.Given() && up.Action == Run {
+		return stage.Head{File: file}
+	}
+	return stage.Head{Columns: in.heads[a][i.From.Output]}
+}
+
+// seen tells one mistake in many instances of a block from many mistakes.
+type seen map[string]bool
+
+func (s seen) first(at, summary string) bool {
+	k := strings.Join([]string{at, summary}, "\x00")
+	again := s[k]
+	s[k] = true
+	return !again
+}

@@ -1,0 +1,41 @@
+package train
+
+import (
+	"github.com/flow-pipelines/flow/engine/stage"
+	"github.com/flow-pipelines/flow/stages/table"
+)
+
+var _ stage.Inspector = Type{}
+
+// Inspect looks for the target in both parts, and for the columns that blocks
+// of features name.
+func (Type) Inspect(in *stage.Inspection) (stage.Heads, error) {
+	c, err := stage.Decode[Config](in.Args)
+	if err != nil {
+		return nil, err
+	}
+	if columns, ok := known(in, roleData, c.Data); ok {
+		if _, err := table.Index(columns, c.Target); err != nil {
+			return nil, missingColumn(targetPath(roleData), c.Target, columns)
+		}
+		if c.Features != nil {
+			if err := unmatchedLabels(c.Features, columns, c.Target); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if columns, ok := known(in, roleValidation, c.Validation); ok {
+		if _, err := table.Index(columns, c.Target); err != nil {
+			return nil, missingColumn(targetPath(roleValidation), c.Target, columns)
+		}
+	}
+	return nil, nil
+}
+
+func known(in *stage.Inspection, role string, a stage.Artifact) ([]table.Column, bool) {
+	head, ok := in.Head(role, a)
+	if !ok {
+		return nil, false
+	}
+	return table.Known(head.File, head.Columns, table.Options{})
+}
