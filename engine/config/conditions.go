@@ -46,10 +46,10 @@ type Check struct {
 func (c Check) Value() Truth {
 	v := True
 	for _, a := range c.Assertions {
-		switch {
-		case a.Value == False:
+		if a.Value == False {
 			return False
-		case a.Value == Unknown:
+		}
+		if a.Value == Unknown {
 			v = Unknown
 		}
 	}

@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"fmt"
+
 	"github.com/hashicorp/hcl/v2"
 
 	"github.com/flow-pipelines/flow/engine/addr"
@@ -14,6 +16,40 @@ func Postconditions(p *config.Pipeline, r config.Results) func(addr.Address, sta
 	return func(a addr.Address, own stage.Metrics) ([]config.Assertion, hcl.Diagnostics) {
 		return p.Postconditions(a, r, own)
 	}
+}
+
+// gate settles the stages that will not run whatever their inputs are.
+func (d *decision) gate(outcome func(addr.Address) Outcome) bool {
+	st := d.step.Stage
+	for _, a := range st.Deps {
+		switch o := outcome(a); o.State {
+		case Closed:
+			d.step.Action, d.step.blame = Blocked, o.Blame
+			d.because(Reason{Kind: Upstream, Text: fmt.Sprintf("%s is blocked: %s", o.Blame.Addr, o.Blame.Why), Stages: []addr.Address{o.Blame.Addr}})
+			return true
+		case Pending:
+			d.pending = append(d.pending, a)
+		}
+	}
+	if st.When.Value == config.False {
+		d.step.Action = Blocked
+		d.because(Reason{Kind: Gate, Text: "when: " + st.When.Text + " is false"})
+		return true
+	}
+	return st.When.Value == config.True && d.refuse(Precondition, st.Preconditions)
+}
+
+// forced reports whether the stage runs whatever is known of it, and says why.
+func (d *decision) forced() bool {
+	switch {
+	case d.opts.Rerun != nil && d.opts.Rerun(d.step.Addr):
+		d.because(Reason{Kind: Forced, Text: "forced by --rerun"})
+	case d.step.Stage.Lifecycle.AlwaysRun:
+		d.because(Reason{Kind: AlwaysRun, Text: "always runs, as its lifecycle says"})
+	default:
+		return false
+	}
+	return true
 }
 
 // refuse blocks the stage if one of its conditions is false, with all of those.

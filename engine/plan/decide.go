@@ -125,108 +125,6 @@ type decision struct {
 
 func (d *decision) because(r ...Reason) { d.step.Reasons = append(d.step.Reasons, r...) }
 
-// gate settles the stages that will not run whatever their inputs are.
-func (d *decision) gate(outcome func(addr.Address) Outcome) bool {
-	st := d.step.Stage
-	for _, a := range st.Deps {
-		switch o := outcome(a); o.State {
-		case Closed:
-			d.step.Action, d.step.blame = Blocked, o.Blame
-			d.because(Reason{Kind: Upstream, Text: fmt.Sprintf("%s is blocked: %s", o.Blame.Addr, o.Blame.Why), Stages: []addr.Address{o.Blame.Addr}})
-			return true
-		case Pending:
-			d.pending = append(d.pending, a)
-		}
-	}
-	if st.When.Value == config.False {
-		d.step.Action = Blocked
-		d.because(Reason{Kind: Gate, Text: "when: " + st.When.Text + " is false"})
-		return true
-	}
-	return st.When.Value == config.True && d.refuse(Precondition, st.Preconditions)
-}
-
-// given decides about the user's own files: nothing runs, but new content is
-// recorded, and content that is gone is brought back.
-func (d *decision) given(ctx context.Context) error {
-	st := d.step.Stage
-	if err := d.manifest(); err != nil {
-		return err
-	}
-	for _, o := range st.Job.Outputs {
-		n, err := d.w.Hash(ctx, o)
-		if errors.Is(err, fs.ErrNotExist) {
-			return d.givenMissing(ctx, o)
-		}
-		if err != nil {
-			return err
-		}
-		d.step.Results = append(d.step.Results, lock.Result{Name: o.Name, Path: o.Path, Node: n, Given: true})
-		if err := d.givenChanged(ctx, o, n); err != nil {
-			return err
-		}
-	}
-	d.step.Known = true
-	if len(d.step.Reasons) == 0 {
-		d.step.Action = Keep
-		return nil
-	}
-	d.step.Action = Run
-	return nil
-}
-
-func (d *decision) givenChanged(ctx context.Context, o stage.Output, n digest.Node) error {
-	if d.locked == nil {
-		d.because(Reason{Kind: FirstTime, Text: "new: " + nodeText(n)})
-		return nil
-	}
-	old, _ := d.locked.Result(o.Name)
-	switch {
-	case old.Node.IsZero():
-		d.because(Reason{Kind: DataChanged, Text: o.Path + ": new, " + nodeText(n)})
-	case old.Node != n:
-		r, err := dataReason(ctx, d.w, DataChanged, o.Path, old.Node, n)
-		if err != nil {
-			return err
-		}
-		d.because(r)
-	case d.locked.Key != d.step.Key:
-		d.because(changes(d.locked.Manifest, d.step.Manifest, nil)...)
-	case !o.NoStore:
-		missing, err := d.w.Missing(ctx, n, true)
-		if err != nil {
-			return err
-		}
-		if missing > 0 {
-			d.because(Reason{Kind: NotCached, Text: o.Path + " is not in the cache"})
-		}
-	}
-	return nil
-}
-
-func (d *decision) givenMissing(ctx context.Context, o stage.Output) error {
-	var old lock.Result
-	if d.locked != nil {
-		old, _ = d.locked.Result(o.Name)
-	}
-	// What was recorded at another path is other data.
-	if old.Node.IsZero() || old.Path != o.Path {
-		return stage.Problemf("path", fmt.Sprintf("No file or directory %q", o.Path), "It is not in the project, and %s knows no earlier version of it. Put the data there, or correct the path; it is relative to the project directory.", lock.FileName)
-	}
-	missing, err := d.w.Missing(ctx, old.Node, false)
-	if err != nil {
-		return err
-	}
-	if missing > 0 {
-		return stage.Problemf("path", fmt.Sprintf("No file or directory %q", o.Path), "%s records its content (%s), but the cache of this machine does not hold it. Copy the data to that path again.", lock.FileName, old.Node.Digest.Short())
-	}
-	d.step.Action, d.step.Known = Restore, true
-	d.step.Results = []lock.Result{{Name: o.Name, Path: o.Path, Node: old.Node, Given: true}}
-	d.step.RestoreBytes = old.Node.Size
-	d.because(Reason{Kind: MissingOutput, Text: o.Path + " is missing"})
-	return nil
-}
-
 // inputs finds the content of everything that the job reads.
 func (d *decision) inputs(ctx context.Context, outcome func(addr.Address) Outcome) error {
 	job := d.step.Stage.Job
@@ -365,19 +263,6 @@ func (d *decision) pendingAction(ctx context.Context) error {
 		d.because(Reason{Kind: Upstream, Text: upstreamText(d.pending), Stages: d.pending})
 	}
 	return nil
-}
-
-// forced reports whether the stage runs whatever is known of it, and says why.
-func (d *decision) forced() bool {
-	switch {
-	case d.opts.Rerun != nil && d.opts.Rerun(d.step.Addr):
-		d.because(Reason{Kind: Forced, Text: "forced by --rerun"})
-	case d.step.Stage.Lifecycle.AlwaysRun:
-		d.because(Reason{Kind: AlwaysRun, Text: "always runs, as its lifecycle says"})
-	default:
-		return false
-	}
-	return true
 }
 
 func topLevel(path string) string {
