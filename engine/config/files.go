@@ -50,6 +50,15 @@ func (p *projectFiles) content(name string) ([]byte, error) {
 	return b, nil
 }
 
+// Reads returns the files of the project that functions have read so far, which
+// after Stages and Outputs are all, sorted.
+func (p *Pipeline) Reads() []string {
+	f := p.funcs.files
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Sorted(maps.Keys(f.read))
+}
+
 func (p *projectFiles) load(clean string) ([]byte, error) {
 	f, err := os.OpenInRoot(p.dir, clean)
 	if errors.Is(err, fs.ErrNotExist) {

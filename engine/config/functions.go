@@ -24,11 +24,13 @@ import (
 // and files of the project give the same value, for the values end up in keys.
 type functions struct {
 	table map[string]function.Function
+	files *projectFiles
 }
 
 func newFunctions(dir string) *functions {
 	f := &functions{table: pureFunctions()}
 	files := &projectFiles{dir: dir, read: map[string][]byte{}}
+	f.files = files
 	for name, fn := range files.functions(f.table) {
 		f.table[name] = fn
 	}

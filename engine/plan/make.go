@@ -81,7 +81,7 @@ func Make(ctx context.Context, w World, p *config.Pipeline, locked *lock.Lock, t
 	pl.Checks = p.Checks(known)
 	if targets == nil {
 		pl.Removed = removed(stages, locked)
-		if err := pl.orphans(ctx, w, locked, p.Removals()); err != nil {
+		if err := pl.orphans(ctx, w, locked, p); err != nil {
 			return nil, err
 		}
 	}

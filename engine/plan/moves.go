@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -29,7 +30,8 @@ const (
 	SetAside Fate = "set_aside"
 	// Relocate: it is moved to where the stage's output lies now.
 	Relocate Fate = "relocate"
-	// Leave: somebody has changed it, or a removed block says that it stays.
+	// Leave: somebody has changed it, a stage reads it as a file of the user's,
+	// or a removed block says that it stays.
 	Leave Fate = "leave"
 )
 
@@ -39,8 +41,8 @@ type Orphan struct {
 	Addr addr.Address // the stage that wrote it
 	lock.Result
 	Fate Fate
-	// Kept says that a removed block is why it is left.
-	Kept bool
+	// Why it is left, as the end of a sentence: "exec.x reads it".
+	Why string
 }
 
 // Rename returns the lock with its stages under the names that moves give them,
@@ -96,38 +98,39 @@ func (p *Plan) Rename(moved []Move) {
 
 // orphans finds what the stages in the lock have written and no stage writes
 // now. Of a stage that is not going to be made anew nothing is an orphan.
-func (p *Plan) orphans(ctx context.Context, w World, locked *lock.Lock, removals []config.Removal) error {
+func (p *Plan) orphans(ctx context.Context, w World, locked *lock.Lock, pipeline *config.Pipeline) error {
 	steps := make(map[addr.Address]*Step, len(p.Steps))
-	current := map[string]bool{}
+	outputs := places{}
 	for _, s := range p.Steps {
 		steps[s.Addr] = s
 		for _, o := range s.Stage.Job.Outputs {
-			current[o.Path] = true
+			outputs[o.Path] = s.Addr.String()
 		}
 	}
-	var paths []string // of current, sorted; made when needed
+	var written, read *index // made when needed
 	for _, l := range locked.Stages() {
 		s := steps[l.Addr]
 		if s != nil && (s.Action == Keep || s.Action == Blocked) {
 			continue
 		}
 		for _, r := range l.Results {
-			if r.Given || current[r.Path] {
+			if _, ok := outputs[r.Path]; ok || r.Given {
 				continue
 			}
-			if paths == nil {
-				for p := range current {
-					paths = append(paths, p)
+			if written == nil {
+				reads, err := p.reads(ctx, w, pipeline)
+				if err != nil {
+					return err
 				}
-				slices.Sort(paths)
+				written, read = outputs.index(), reads.index()
 			}
-			if overlaps(r.Path, current, paths) {
+			if written.overlap(r.Path) != "" {
 				continue
 			}
 			o := Orphan{Addr: l.Addr, Result: r}
 			if s != nil && s.Action == Restore && s.Key == l.Key {
 				o.Fate = Relocate
-			} else if there, err := o.decide(ctx, w, removals); err != nil {
+			} else if there, err := o.decide(ctx, w, pipeline.Removals(), read.overlap(r.Path)); err != nil {
 				return err
 			} else if !there {
 				continue
@@ -140,19 +143,59 @@ func (p *Plan) orphans(ctx context.Context, w World, locked *lock.Lock, removals
 	return nil
 }
 
-// overlaps reports whether an output lies in or around the path.
-func overlaps(p string, current map[string]bool, sorted []string) bool {
-	for up := path.Dir(p); up != "."; up = path.Dir(up) {
-		if current[up] {
-			return true
+// reads are the files of the project that stages and functions read, as files
+// of the user's.
+func (p *Plan) reads(ctx context.Context, w World, pipeline *config.Pipeline) (places, error) {
+	reads := places{}
+	for _, f := range pipeline.Reads() {
+		reads[f] = "a function"
+	}
+	for _, s := range p.Steps {
+		for _, in := range s.Stage.Job.Inputs {
+			paths := []string{in.Path}
+			if in.From != nil {
+				continue
+			}
+			if isGlob(in.Path) {
+				var err error
+				if paths, err = w.Expand(ctx, in.Path); err != nil {
+					return nil, err
+				}
+			}
+			for _, p := range paths {
+				reads[p] = s.Addr.String()
+			}
 		}
 	}
-	i, _ := slices.BinarySearch(sorted, p+"/")
-	return i < len(sorted) && strings.HasPrefix(sorted[i], p+"/")
+	return reads, nil
+}
+
+// places are paths, and what is there.
+type places map[string]string
+
+// index finds places in and around a path.
+type index struct {
+	places places
+	sorted []string
+}
+
+func (p places) index() *index { return &index{p, slices.Sorted(maps.Keys(p))} }
+
+// overlap returns what lies at, in or around the path, "" if nothing does.
+func (x *index) overlap(p string) string {
+	for at := p; at != "."; at = path.Dir(at) {
+		if what, ok := x.places[at]; ok {
+			return what
+		}
+	}
+	if i, _ := slices.BinarySearch(x.sorted, p+"/"); i < len(x.sorted) && strings.HasPrefix(x.sorted[i], p+"/") {
+		return x.places[x.sorted[i]]
+	}
+	return ""
 }
 
 // decide settles the fate of an orphan; false: it is not there.
-func (o *Orphan) decide(ctx context.Context, w World, removals []config.Removal) (there bool, err error) {
+func (o *Orphan) decide(ctx context.Context, w World, removals []config.Removal, reader string) (there bool, err error) {
 	n, err := w.Hash(ctx, stage.Output{Path: o.Path})
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
@@ -160,8 +203,15 @@ func (o *Orphan) decide(ctx context.Context, w World, removals []config.Removal)
 	if err != nil {
 		return false, err
 	}
-	o.Kept = slices.ContainsFunc(removals, func(r config.Removal) bool { return r.Covers(o.Addr) })
-	if o.Kept || n != o.Node {
+	switch {
+	case slices.ContainsFunc(removals, func(r config.Removal) bool { return r.Covers(o.Addr) }):
+		o.Why = "its removed block says so"
+	case reader != "":
+		o.Why = reader + " reads it"
+	case n != o.Node:
+		o.Why = "it is not what the stage wrote"
+	}
+	if o.Why != "" {
 		o.Fate = Leave
 		return true, nil
 	}

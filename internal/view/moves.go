@@ -14,12 +14,13 @@ type moveJSON struct {
 }
 
 // orphanJSON is an output of a stage that is gone, or lies elsewhere now. Fate
-// is delete, set_aside (in .flow/trash), relocate or leave.
+// is delete, set_aside (in .flow/trash), relocate or leave; Why says why the last.
 type orphanJSON struct {
 	Stage addr.Address `json:"stage"`
 	Path  string       `json:"path"`
 	Bytes int64        `json:"bytes"`
 	Fate  plan.Fate    `json:"fate"`
+	Why   string       `json:"why,omitempty"`
 }
 
 func movesToJSON(moves []plan.Move) []moveJSON {
@@ -33,7 +34,7 @@ func movesToJSON(moves []plan.Move) []moveJSON {
 func orphansToJSON(orphans []plan.Orphan) []orphanJSON {
 	out := make([]orphanJSON, 0, len(orphans))
 	for _, o := range orphans {
-		out = append(out, orphanJSON{o.Addr, o.Path, o.Node.Size, o.Fate})
+		out = append(out, orphanJSON{o.Addr, o.Path, o.Node.Size, o.Fate, o.Why})
 	}
 	return out
 }
@@ -92,8 +93,5 @@ func orphanText(o plan.Orphan) string {
 		return fmt.Sprintf("%s (%s) goes to .flow/trash", o.Path, size)
 	case plan.Leave, plan.Relocate:
 	}
-	if o.Kept {
-		return o.Path + " stays, as its removed block says"
-	}
-	return o.Path + " stays: it is not what the stage wrote"
+	return o.Path + " stays: " + o.Why
 }
