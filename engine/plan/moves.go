@@ -99,6 +99,9 @@ func (p *Plan) Rename(moved []Move) {
 // orphans finds what the stages in the lock have written and no stage writes
 // now. Of a stage that is not going to be made anew nothing is an orphan.
 func (p *Plan) orphans(ctx context.Context, w World, locked *lock.Lock, pipeline *config.Pipeline) error {
+	if p.Count(Keep) == len(p.Steps) && len(p.Removed) == 0 {
+		return nil
+	}
 	steps := make(map[addr.Address]*Step, len(p.Steps))
 	outputs := places{}
 	for _, s := range p.Steps {
