@@ -6,11 +6,14 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
+	"syscall"
 
 	"github.com/flow-pipelines/flow/engine/lock"
 	"github.com/flow-pipelines/flow/engine/plan"
 	"github.com/flow-pipelines/flow/engine/stage"
+	"github.com/flow-pipelines/flow/engine/worktree"
 )
 
 // relocate moves outputs whose stage, or whose place, has another name now,
@@ -51,21 +54,19 @@ func (a *apply) move(ctx context.Context, old lock.Result, to stage.Output) (boo
 	if err != nil {
 		return false, err
 	}
-	root, err := os.OpenRoot(a.Root)
-	if err != nil {
+	dest := a.abs(to.Path)
+	if _, err := os.Lstat(dest); !errors.Is(err, fs.ErrNotExist) {
 		return false, err
 	}
-	defer root.Close()
-	if _, err := root.Lstat(to.Path); !errors.Is(err, fs.ErrNotExist) {
+	if err := os.MkdirAll(filepath.Dir(dest), 0o755); err != nil {
 		return false, err
 	}
-	if err := root.MkdirAll(path.Dir(to.Path), 0o755); err != nil {
+	if err := os.Rename(a.abs(old.Path), dest); errors.Is(err, syscall.EXDEV) {
+		return false, nil // behind a link to another disk
+	} else if err != nil {
 		return false, err
 	}
-	if err := root.Rename(old.Path, to.Path); err != nil {
-		return false, err
-	}
-	removeEmpty(root, path.Dir(old.Path))
+	a.removeEmpty(path.Dir(old.Path))
 	return true, nil
 }
 
@@ -81,11 +82,6 @@ func (a *apply) discard(ctx context.Context, pl *plan.Plan) error {
 			recorded[r.Path] = true
 		}
 	}
-	root, err := os.OpenRoot(a.Root)
-	if err != nil {
-		return err
-	}
-	defer root.Close()
 	for _, o := range pl.Orphans {
 		if o.Fate == plan.Leave || recorded[o.Path] {
 			continue
@@ -107,19 +103,23 @@ func (a *apply) discard(ctx context.Context, pl *plan.Plan) error {
 				return err
 			}
 			a.warn(o.Addr, "%s is kept as %s", o.Path, kept)
-		} else if err := root.RemoveAll(o.Path); err != nil {
+		} else if err := worktree.RemoveAll(a.abs(o.Path)); err != nil {
 			return err
 		}
-		removeEmpty(root, path.Dir(o.Path))
+		a.removeEmpty(path.Dir(o.Path))
 	}
 	return nil
 }
 
-// removeEmpty removes a directory and those above it as far as they are empty.
-func removeEmpty(root *os.Root, dir string) {
+func (a *apply) abs(rel string) string { return filepath.Join(a.Root, filepath.FromSlash(rel)) }
+
+// removeEmpty removes a directory of the project and those above it as far as
+// they are empty. A link to a directory is the user's and stays.
+func (a *apply) removeEmpty(dir string) {
 	for ; dir != "."; dir = path.Dir(dir) {
-		if root.Remove(dir) != nil {
-			return // it holds something
+		abs := a.abs(dir)
+		if info, err := os.Lstat(abs); err != nil || !info.IsDir() || os.Remove(abs) != nil {
+			return
 		}
 	}
 }
