@@ -120,7 +120,7 @@ func (p *Pipeline) Outputs(r Results) ([]Output, hcl.Diagnostics) {
 		}
 		v, f := strip(v)
 		outs = append(outs, Output{
-			Name: o.name, Value: v, Sensitive: o.sensitive || f.sensitive,
+			Name: o.name, Value: plainNumbers(v), Sensitive: o.sensitive || f.sensitive,
 			Description: o.description, Deps: sorted(f.instances), Range: o.Range,
 		})
 	}
