@@ -25,17 +25,13 @@ func (e *UnknownStageError) Error() string {
 	return s
 }
 
-// matcher reports whether a stage is one of those named, or an instance of a
-// block that is. Nothing named is nil.
+// matcher reports whether a stage is one of those named, an instance of a
+// block that is, or in a module that is. Nothing named is nil.
 func matcher(named []addr.Address) func(addr.Address) bool {
 	if len(named) == 0 {
 		return nil
 	}
-	set := make(map[addr.Address]bool, len(named))
-	for _, a := range named {
-		set[a] = true
-	}
-	return func(a addr.Address) bool { return set[a] || set[a.Block()] }
+	return func(a addr.Address) bool { return slices.ContainsFunc(named, a.Within) }
 }
 
 // checkSelection refuses addresses that name nothing: a misspelt target that
@@ -64,7 +60,7 @@ func (p *Project) checkSelection(sel Selection) error {
 func similar(want addr.Address, all []addr.Address) string {
 	best, distance := "", 4
 	for _, a := range all {
-		for _, name := range []string{a.String(), a.Block().String()} {
+		for _, name := range []string{a.String(), a.Block().String(), a.Module.String(), a.Module.Declared().String()} {
 			if d := levenshtein.Distance(strings.ToLower(want.String()), strings.ToLower(name), nil); d < distance {
 				best, distance = name, d
 			}

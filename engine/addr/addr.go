@@ -1,4 +1,5 @@
-// Package addr names stages: train.mlp, train.mlp["small"], exec.shard[3].
+// Package addr names stages: train.mlp, train.mlp["small"], exec.shard[3],
+// module.prepare["eu"].split.holdout.
 //
 // An Address is a value: comparable, usable as a map key, printed and parsed
 // without loss. It says nothing about whether the stage exists.
@@ -14,11 +15,13 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
-// Address names one stage instance, or, without a key, a block.
+// Address names one stage instance, or, without keys, a block. With neither
+// type nor name it names a module, and so all that is in it.
 type Address struct {
-	Type string // the block's type: train
-	Name string // the block's label: mlp
-	Key  Key    // which instance of a block with for_each or count
+	Module Module // the module that it is in; zero: the project itself
+	Type   string // the block's type: train
+	Name   string // the block's label: mlp
+	Key    Key    // which instance of a block with for_each or count
 }
 
 // Key tells the instances of one block apart. The zero Key is that of a block
@@ -63,10 +66,42 @@ func (k Key) String() string {
 }
 
 // String returns the address as it is written in HCL.
-func (a Address) String() string { return a.Type + "." + a.Name + a.Key.String() }
+func (a Address) String() string {
+	local := a.Type + "." + a.Name + a.Key.String()
+	switch {
+	case a.Module.text == "":
+		return local
+	case a.IsModule():
+		return a.Module.text
+	}
+	return a.Module.text + "." + local
+}
 
-// Block returns the address of the block that a is an instance of.
-func (a Address) Block() Address { return Address{Type: a.Type, Name: a.Name} }
+// Block returns the address of the block that a is an instance of, as it
+// stands in the text: without any key.
+func (a Address) Block() Address {
+	return Address{Module: a.Module.Declared(), Type: a.Type, Name: a.Name}
+}
+
+// Local returns a as it is written inside of its module.
+func (a Address) Local() Address { return Address{Type: a.Type, Name: a.Name, Key: a.Key} }
+
+// IsModule reports whether a names a module rather than a stage.
+func (a Address) IsModule() bool { return a.Type == "" && a.Module.text != "" }
+
+// Within reports whether named stands for a: whether it is a itself, the block
+// that a is an instance of, or a module that a is in. A module's name without
+// a key stands for all its instances.
+func (a Address) Within(named Address) bool {
+	if a == named {
+		return true
+	}
+	if named.IsModule() {
+		return a.Module.Within(named.Module)
+	}
+	return a.Type == named.Type && a.Name == named.Name && (named.Key.IsZero() || named.Key == a.Key) &&
+		a.Module.Within(named.Module) && len(a.Module.Steps()) == len(named.Module.Steps())
+}
 
 // IsZero reports whether a names nothing.
 func (a Address) IsZero() bool { return a == Address{} }
@@ -75,18 +110,20 @@ func (a Address) IsZero() bool { return a == Address{} }
 // train/mlp/small. Key characters that mean something to a file system or a
 // shell are percent-encoded, so two addresses never share a directory.
 func (a Address) Dir() string {
+	dir := path.Join(a.Module.dir(), a.Type, a.Name)
 	if a.Key.IsZero() {
-		return path.Join(a.Type, a.Name)
+		return dir
 	}
-	return path.Join(a.Type, a.Name, fileName(a.Key.Text()))
+	return path.Join(dir, fileName(a.Key.Text()))
 }
 
 // FileName returns a single file name that belongs to a alone.
 func (a Address) FileName() string {
+	name := a.Module.fileName() + a.Type + "." + a.Name
 	if a.Key.IsZero() {
-		return a.Type + "." + a.Name
+		return name
 	}
-	return a.Type + "." + a.Name + "." + fileName(a.Key.Text())
+	return name + "." + fileName(a.Key.Text())
 }
 
 func fileName(s string) string {
@@ -108,25 +145,36 @@ func fileName(s string) string {
 	return b.String()
 }
 
-// Compare orders addresses by type, name and key; count instances by number.
+// Compare orders addresses by module, type, name and key; count instances by
+// number. What is in a module comes after what is around it.
 func Compare(a, b Address) int {
 	return cmp.Or(
+		compareModules(a.Module, b.Module),
 		cmp.Compare(a.Type, b.Type),
 		cmp.Compare(a.Name, b.Name),
-		cmp.Compare(a.Key.kind, b.Key.kind),
-		cmp.Compare(a.Key.index, b.Key.index),
-		cmp.Compare(a.Key.text, b.Key.text),
+		compareKeys(a.Key, b.Key),
 	)
+}
+
+func compareKeys(a, b Key) int {
+	return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.index, b.index), cmp.Compare(a.text, b.text))
 }
 
 // Parse reads what String prints.
 func Parse(s string) (Address, error) {
-	head, key, hasKey := strings.Cut(s, "[")
+	m, local, err := cutModule(s)
+	if err != nil {
+		return Address{}, fmt.Errorf("parse address %q: %w", s, err)
+	}
+	if local == "" && !m.IsRoot() {
+		return Address{Module: m}, nil
+	}
+	head, key, hasKey := strings.Cut(local, "[")
 	typ, name, ok := strings.Cut(head, ".")
 	if !ok || !hclsyntax.ValidIdentifier(typ) || !hclsyntax.ValidIdentifier(name) {
 		return Address{}, fmt.Errorf("parse address %q: want TYPE.NAME or TYPE.NAME[KEY], as in train.mlp[\"small\"]", s)
 	}
-	a := Address{Type: typ, Name: name}
+	a := Address{Module: m, Type: typ, Name: name}
 	if !hasKey {
 		return a, nil
 	}
@@ -134,20 +182,27 @@ func Parse(s string) (Address, error) {
 	if !ok {
 		return Address{}, fmt.Errorf("parse address %q: missing ]", s)
 	}
+	if a.Key, err = parseKey(key, a.Block().String()); err != nil {
+		return Address{}, fmt.Errorf("parse address %q: %w", s, err)
+	}
+	return a, nil
+}
+
+// parseKey reads what stands between brackets. whose is what the key belongs
+// to, for messages.
+func parseKey(key, whose string) (Key, error) {
 	if strings.HasPrefix(key, `"`) {
 		text, err := unquote(key)
 		if err != nil {
-			return Address{}, fmt.Errorf("parse address %q: key %s: %w", s, key, err)
+			return Key{}, fmt.Errorf("key %s: %w", key, err)
 		}
-		a.Key = StringKey(text)
-		return a, nil
+		return StringKey(text), nil
 	}
 	i, err := strconv.Atoi(key)
 	if err != nil || i < 0 || strconv.Itoa(i) != key {
-		return Address{}, fmt.Errorf("parse address %q: the key %s is neither a quoted string nor a number; quote the brackets from the shell: '%s[\"KEY\"]'", s, key, head)
+		return Key{}, fmt.Errorf("the key %s is neither a quoted string nor a number; quote the brackets from the shell: '%s[\"KEY\"]'", key, whose)
 	}
-	a.Key = IntKey(i)
-	return a, nil
+	return IntKey(i), nil
 }
 
 // quote writes s as an HCL string: Go's escapes, and no template in it.

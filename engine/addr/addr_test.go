@@ -10,10 +10,27 @@ import (
 	"github.com/flow-pipelines/flow/engine/addr"
 )
 
+func modulePath() *rapid.Generator[addr.Module] {
+	return rapid.Custom(func(t *rapid.T) addr.Module {
+		var m addr.Module
+		for range rapid.IntRange(0, 2).Draw(t, "depth") {
+			k := addr.Key{}
+			switch rapid.IntRange(0, 2).Draw(t, "key kind") {
+			case 1:
+				k = addr.StringKey(rapid.StringMatching(`[]a-z.\[\\"{}$%]{0,5}`).Draw(t, "key"))
+			case 2:
+				k = addr.IntKey(rapid.IntRange(0, 12).Draw(t, "index"))
+			}
+			m = m.Child(rapid.StringMatching(`[a-z]{1,3}`).Draw(t, "module"), k)
+		}
+		return m
+	})
+}
+
 func address() *rapid.Generator[addr.Address] {
 	return rapid.Custom(func(t *rapid.T) addr.Address {
 		name := rapid.StringMatching(`[a-z][a-z0-9_]{0,5}`)
-		a := addr.Address{Type: name.Draw(t, "type"), Name: name.Draw(t, "name")}
+		a := addr.Address{Module: modulePath().Draw(t, "module"), Type: name.Draw(t, "type"), Name: name.Draw(t, "name")}
 		switch rapid.IntRange(0, 2).Draw(t, "key kind") {
 		case 1:
 			a.Key = addr.StringKey(rapid.String().Filter(func(s string) bool { return strings.ToValidUTF8(s, "") == s }).Draw(t, "key"))
@@ -40,14 +57,14 @@ func TestParseIsTheInverseOfString(t *testing.T) {
 func TestDifferentAddressesHaveDifferentDirectories(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := address().Draw(t, "a"), address().Draw(t, "b")
-		b.Type, b.Name = a.Type, a.Name // the key is what could collide
+		b.Module, b.Type, b.Name = a.Module, a.Type, a.Name // the key is what could collide
 		if a.Key.IsInt() != b.Key.IsInt() {
 			return // one block has keys of one kind
 		}
 		if a != b && (a.Dir() == b.Dir() || a.FileName() == b.FileName()) {
 			t.Fatalf("%v and %v share %s", a, b, a.Dir())
 		}
-		if strings.Contains(a.FileName(), "/") || strings.Contains(a.Dir(), "..") {
+		if strings.Contains(a.FileName(), "/") || slices.Contains(strings.Split(a.Dir(), "/"), "..") {
 			t.Fatalf("%v has the directory %s", a, a.Dir())
 		}
 	})
@@ -92,6 +109,66 @@ func TestParseSaysWhatIsWrong(t *testing.T) {
 		}
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Parse(%q): got %v, want an error with %q", text, err, want)
+		}
+	}
+}
+
+func TestKeysOfModulesDoNotCollideInFileNames(t *testing.T) {
+	in := func(key string) addr.Module { return addr.Module{}.Child("m", addr.StringKey(key)) }
+	a := addr.Address{Module: in("x.exec"), Type: "train", Name: "mlp"}
+	b := addr.Address{Module: in("x"), Type: "exec", Name: "train", Key: addr.StringKey("mlp")}
+	if a.FileName() == b.FileName() {
+		t.Errorf("%s and %s share %s", a, b, a.FileName())
+	}
+	if got, want := b.Dir(), "module/m/x/exec/train/mlp"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestAModuleStandsForAllThatIsInIt(t *testing.T) {
+	for _, tt := range []struct {
+		a, named string
+		want     bool
+	}{
+		{`train.mlp["a"]`, `train.mlp`, true},
+		{`train.mlp["a"]`, `train.mlp["b"]`, false},
+		{`module.m.train.mlp`, `train.mlp`, false},
+		{`module.m["k"].train.mlp["a"]`, `module.m.train.mlp`, true},
+		{`module.m["k"].train.mlp["a"]`, `module.m`, true},
+		{`module.m["k"].train.mlp["a"]`, `module.m["k"]`, true},
+		{`module.m["k"].train.mlp["a"]`, `module.m["l"]`, false},
+		{`module.m["k"].module.n.train.mlp`, `module.m["k"]`, true},
+		{`module.m["k"].module.n.train.mlp`, `module.m["k"].train.mlp`, false},
+		{`module.mm.train.mlp`, `module.m`, false},
+	} {
+		a, err := addr.Parse(tt.a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		named, err := addr.Parse(tt.named)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := a.Within(named); got != tt.want {
+			t.Errorf("%s within %s: got %v", a, named, got)
+		}
+	}
+}
+
+func TestModulesComeAfterWhatIsAroundThem(t *testing.T) {
+	want := []string{`train.z`, `module.a.exec.x`, `module.a.module.b.exec.x`, `module.c[2].exec.x`, `module.c[10].exec.x`}
+	var as []addr.Address
+	for _, s := range []int{4, 2, 0, 3, 1} {
+		a, err := addr.Parse(want[s])
+		if err != nil {
+			t.Fatal(err)
+		}
+		as = append(as, a)
+	}
+	slices.SortFunc(as, addr.Compare)
+	for i, a := range as {
+		if a.String() != want[i] {
+			t.Errorf("%d: got %s, want %s", i, a, want[i])
 		}
 	}
 }

@@ -13,7 +13,8 @@ import (
 
 // block is a stage block, decoded but not evaluated.
 type block struct {
-	addr  addr.Address
+	addr  addr.Address // without keys
+	mod   *module
 	typ   *stageType
 	body  *body
 	meta  map[string]*hcl.Attribute
@@ -26,7 +27,7 @@ type block struct {
 	keys scope
 	self []string
 	// after are the entries of depends_on.
-	after []addr.Address
+	after scope
 	// rules are the preconditions and postconditions.
 	rules []*rule
 	// retryArgs and resArgs are the arguments of the meta-blocks.
@@ -51,30 +52,30 @@ type output struct {
 	scope       scope
 }
 
-func (p *Pipeline) declareLocals(h *hcl.Block) hcl.Diagnostics {
+func (m *module) declareLocals(h *hcl.Block) hcl.Diagnostics {
 	if len(h.Labels) > 0 {
 		return labels(h, "locals", 0)
 	}
 	attrs, diags := h.Body.JustAttributes()
 	for name, a := range attrs {
-		if old := p.locals[name]; old != nil {
+		if old := m.locals[name]; old != nil {
 			diags = append(diags, duplicate(a.NameRange, old.Range, "local value "+name))
 			continue
 		}
-		p.locals[name] = &local{name: name, expr: a.Expr, Range: a.NameRange}
+		m.locals[name] = &local{name: name, expr: a.Expr, Range: a.NameRange}
 	}
 	return diags
 }
 
-func (p *Pipeline) declareOutput(h *hcl.Block) hcl.Diagnostics {
+func (m *module) declareOutput(h *hcl.Block) hcl.Diagnostics {
 	if diags := labels(h, "output", 1); diags.HasErrors() {
 		return diags
 	}
 	o := &output{name: h.Labels[0], Range: h.DefRange}
 	c, diags := content(h, []string{"value", "description", "sensitive"}, nil)
-	diags = append(diags, p.constantString(c, "description", &o.description)...)
+	diags = append(diags, m.constantString(c, "description", &o.description)...)
 	if a, ok := c.Attributes["sensitive"]; ok {
-		v, more := p.constant(a, cty.Bool)
+		v, more := m.constant(a, cty.Bool)
 		diags = append(diags, more...)
 		o.sensitive = !more.HasErrors() && !v.IsNull() && v.IsKnown() && v.True()
 	}
@@ -83,30 +84,30 @@ func (p *Pipeline) declareOutput(h *hcl.Block) hcl.Diagnostics {
 		return append(diags, errorAt(h.DefRange, `Missing argument "value"`, "output needs a value: the expression to show after apply."))
 	}
 	o.expr = a.Expr
-	i, found := slices.BinarySearchFunc(p.outputs, o.name, func(o *output, name string) int {
+	i, found := slices.BinarySearchFunc(m.outputs, o.name, func(o *output, name string) int {
 		return strings.Compare(o.name, name)
 	})
 	if found {
-		return append(diags, duplicate(h.DefRange, p.outputs[i].Range, fmt.Sprintf("output %q", o.name)))
+		return append(diags, duplicate(h.DefRange, m.outputs[i].Range, fmt.Sprintf("output %q", o.name)))
 	}
-	p.outputs = slices.Insert(p.outputs, i, o)
+	m.outputs = slices.Insert(m.outputs, i, o)
 	return diags
 }
 
 // declareStage reads a block whose type is not one of flow's own.
-func (p *Pipeline) declareStage(h *hcl.Block) hcl.Diagnostics {
-	st := p.types[h.Type]
+func (m *module) declareStage(h *hcl.Block) hcl.Diagnostics {
+	st := m.p.types[h.Type]
 	if st == nil {
-		return hcl.Diagnostics{p.unknownType(h)}
+		return hcl.Diagnostics{m.unknownType(h)}
 	}
 	if diags := labels(h, "stage", 1); diags.HasErrors() {
 		return diags
 	}
-	b := &block{addr: addr.Address{Type: h.Type, Name: h.Labels[0]}, typ: st, Range: h.DefRange, meta: map[string]*hcl.Attribute{}}
-	if old := p.blocks[b.addr]; old != nil {
-		return hcl.Diagnostics{duplicate(h.DefRange, old.Range, "stage "+b.addr.String())}
+	b := &block{mod: m, addr: addr.Address{Module: m.path, Type: h.Type, Name: h.Labels[0]}, typ: st, Range: h.DefRange, meta: map[string]*hcl.Attribute{}}
+	if old := m.blocks[b.addr]; old != nil {
+		return hcl.Diagnostics{duplicate(h.DefRange, old.Range, "stage "+b.addr.Local().String())}
 	}
-	p.blocks[b.addr] = b
+	m.blocks[b.addr] = b
 	body, content, diags := decode(h.Body, st.body, st.meta, h.Type, h.DefRange)
 	b.body = body
 	for name, a := range content.Attributes {
@@ -154,14 +155,14 @@ func onlyArguments(h *hcl.Block, names []string) (map[string]*hcl.Attribute, hcl
 }
 
 // unknownType explains a block type that is neither flow's nor a stage type.
-func (p *Pipeline) unknownType(h *hcl.Block) *hcl.Diagnostic {
+func (m *module) unknownType(h *hcl.Block) *hcl.Diagnostic {
 	rng := h.TypeRange
 	summary := fmt.Sprintf("Unknown block type %q", h.Type)
-	types := mapKeys(p.types)
+	types := mapKeys(m.p.types)
 	example := "train"
-	if len(h.Labels) > 0 && p.types[h.Labels[0]] != nil {
+	if len(h.Labels) > 0 && m.p.types[h.Labels[0]] != nil {
 		example = h.Labels[0]
-	} else if len(types) > 0 && p.types["train"] == nil {
+	} else if len(types) > 0 && m.p.types["train"] == nil {
 		example = types[0]
 	}
 	name := "NAME"
@@ -178,54 +179,56 @@ func (p *Pipeline) unknownType(h *hcl.Block) *hcl.Diagnostic {
 	case "var", "vars", "variables":
 		return errorAt(rng, summary, `A variable is declared by a block of its own: variable "NAME" { default = VALUE }.`)
 	}
-	own := append(types, "pipeline", "variable", "locals", "output", "check", "moved", "removed")
+	own := append(types, "pipeline", "variable", "locals", "output", "module", "check", "moved", "removed")
 	detail := "flow has no such block."
 	if s := closest(h.Type, own); s != "" {
 		detail += fmt.Sprintf(" Did you mean %q?", s)
 	} else {
-		detail += fmt.Sprintf(" There is pipeline, variable, locals, output, check, moved and removed, and the stage types %s. Any program is a stage with exec.", list(types, 20))
+		detail += fmt.Sprintf(" There is pipeline, variable, locals, output, module, check, moved and removed, and the stage types %s. Any program is a stage with exec.", list(types, 20))
 	}
 	return errorAt(rng, summary, detail)
 }
 
 // link finds what the block mentions.
-func (b *block) link(p *Pipeline) hcl.Diagnostics {
+func (b *block) link(m *module) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	for _, name := range []string{"for_each", "count"} {
 		if a := b.meta[name]; a != nil {
-			diags = append(diags, p.mention(&b.keys, a.Expr.Variables(), false)...)
+			diags = append(diags, m.mention(&b.keys, a.Expr.Variables(), false)...)
 			diags = append(diags, b.keys.forbid(name, true, true, true)...)
 		}
 	}
 	var rest scope
 	for _, name := range []string{"when", "description", "timeout"} {
 		if a := b.meta[name]; a != nil {
-			diags = append(diags, p.mention(&rest, a.Expr.Variables(), false)...)
+			diags = append(diags, m.mention(&rest, a.Expr.Variables(), false)...)
 		}
 	}
 	for _, args := range []map[string]*hcl.Attribute{b.retryArgs, b.resArgs, b.lifeArgs} {
 		for _, name := range mapKeys(args) {
-			diags = append(diags, p.mention(&rest, args[name].Expr.Variables(), false)...)
+			diags = append(diags, m.mention(&rest, args[name].Expr.Variables(), false)...)
 		}
 	}
 	diags = append(diags, rest.forbid("not one of the arguments that make its results", false, false, true)...)
 	for _, name := range mapKeys(b.body.attrs) {
 		var s scope
 		a := b.body.attrs[name]
-		diags = append(diags, p.mention(&s, a.Expr.Variables(), b.body.schema.attrs[name].lazy)...)
+		diags = append(diags, m.mention(&s, a.Expr.Variables(), b.body.schema.attrs[name].lazy)...)
 		b.note(&s, name)
 	}
 	for _, n := range b.body.blocks {
 		var s scope
-		diags = append(diags, n.body.link(p, &s)...)
+		diags = append(diags, n.body.link(m, &s)...)
 		b.note(&s, n.schema.Name)
 	}
-	diags = append(diags, b.linkRules(p)...)
+	diags = append(diags, b.linkRules(m)...)
 	b.scope.merge(&rest)
 	b.scope.merge(&b.keys)
 	diags = append(diags, b.scope.forbid("a block without for_each", b.meta["for_each"] == nil, false, false)...)
 	diags = append(diags, b.scope.forbid("a block without count", false, b.meta["count"] == nil, false)...)
-	return append(diags, b.linkAfter(p)...)
+	after, more := m.linkAfter(b.meta["depends_on"])
+	b.after = after
+	return append(diags, more...)
 }
 
 func (b *block) note(s *scope, argument string) {
@@ -235,26 +238,26 @@ func (b *block) note(s *scope, argument string) {
 	b.scope.merge(s)
 }
 
-func (b *body) link(p *Pipeline, s *scope) hcl.Diagnostics {
+func (b *body) link(m *module, s *scope) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	for _, name := range mapKeys(b.attrs) {
-		diags = append(diags, p.mention(s, b.attrs[name].Expr.Variables(), b.schema.attrs[name].lazy)...)
+		diags = append(diags, m.mention(s, b.attrs[name].Expr.Variables(), b.schema.attrs[name].lazy)...)
 	}
 	for _, n := range b.blocks {
-		diags = append(diags, n.body.link(p, s)...)
+		diags = append(diags, n.body.link(m, s)...)
 	}
 	return diags
 }
 
-// linkAfter reads depends_on, a list of stages.
-func (b *block) linkAfter(p *Pipeline) hcl.Diagnostics {
-	a := b.meta["depends_on"]
+// linkAfter reads depends_on, a list of stages and modules.
+func (m *module) linkAfter(a *hcl.Attribute) (scope, hcl.Diagnostics) {
+	var s scope
 	if a == nil {
-		return nil
+		return s, nil
 	}
 	items, diags := hcl.ExprList(a.Expr)
 	if diags.HasErrors() {
-		return hcl.Diagnostics{errorAt(a.Expr.Range(), "depends_on is a list of stages", "Write depends_on = [train.mlp, dataset.raw].")}
+		return s, hcl.Diagnostics{errorAt(a.Expr.Range(), "depends_on is a list of stages", "Write depends_on = [train.mlp, dataset.raw].")}
 	}
 	for _, item := range items {
 		t, more := hcl.AbsTraversalForExpr(item)
@@ -262,24 +265,27 @@ func (b *block) linkAfter(p *Pipeline) hcl.Diagnostics {
 			diags = append(diags, errorAt(item.Range(), "depends_on is a list of stages", `Each entry is a stage as it is written in a reference, without quotes: train.mlp or train.mlp["small"].`))
 			continue
 		}
-		to, more := p.target(t, false)
+		to, more := m.target(t, false)
 		diags = append(diags, more...)
-		if to.IsZero() {
-			continue
-		}
-		if p.blocks[to] == nil {
-			diags = append(diags, errorAt(item.Range(), "depends_on is a list of stages", fmt.Sprintf("%s is not a stage.", to)))
-			continue
-		}
-		b.scope.add(to, item.Range())
-		if len(t) > 2 {
-			if i, ok := t[2].(hcl.TraverseIndex); ok {
-				to.Key = keyOf(i.Key)
+		switch {
+		case to.IsZero():
+		case t.RootName() == "module":
+			name, _ := member(t)
+			for _, b := range m.calls[name].mod.everything() {
+				s.add(b, item.Range())
 			}
+		case m.blocks[to] == nil:
+			diags = append(diags, errorAt(item.Range(), "depends_on is a list of stages", fmt.Sprintf("%s is not a stage.", to.Local())))
+		default:
+			if len(t) > 2 {
+				if i, ok := t[2].(hcl.TraverseIndex); ok {
+					to.Key = keyOf(i.Key)
+				}
+			}
+			s.add(to, item.Range())
 		}
-		b.after = append(b.after, to)
 	}
-	return diags
+	return s, diags
 }
 
 // keyOf is the key of an instance, zero if v cannot be one.

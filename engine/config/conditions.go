@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -79,6 +80,7 @@ type rule struct {
 // check is a check block, decoded but not evaluated.
 type check struct {
 	name  string
+	mod   *module
 	rules []*rule
 	Range hcl.Range
 	scope scope
@@ -96,14 +98,14 @@ func declareRule(h *hcl.Block) (*rule, hcl.Diagnostics) {
 	return &rule{h.Type, condition.Expr, message.Expr}, diags
 }
 
-func (p *Pipeline) declareCheck(h *hcl.Block) hcl.Diagnostics {
+func (m *module) declareCheck(h *hcl.Block) hcl.Diagnostics {
 	if diags := labels(h, "check", 1); diags.HasErrors() {
 		return diags
 	}
-	k := &check{name: h.Labels[0], Range: h.DefRange}
+	k := &check{name: h.Labels[0], mod: m, Range: h.DefRange}
 	c, diags := content(h, []string{"description"}, []string{assertion})
 	var description string
-	diags = append(diags, p.constantString(c, "description", &description)...)
+	diags = append(diags, m.constantString(c, "description", &description)...)
 	for _, b := range c.Blocks {
 		r, more := declareRule(b)
 		diags = append(diags, more...)
@@ -114,7 +116,10 @@ func (p *Pipeline) declareCheck(h *hcl.Block) hcl.Diagnostics {
 	if len(c.Blocks) == 0 && !diags.HasErrors() {
 		diags = append(diags, errorAt(h.DefRange, "A check without an assertion", "A check holds blocks assert { condition = … error_message = … }."))
 	}
-	i, found := slices.BinarySearchFunc(p.checks, k.name, func(k *check, name string) int { return strings.Compare(k.name, name) })
+	p := m.p
+	i, found := slices.BinarySearchFunc(p.checks, k, func(a, b *check) int {
+		return cmp.Or(strings.Compare(a.mod.path.String(), b.mod.path.String()), strings.Compare(a.name, b.name))
+	})
 	if found {
 		return append(diags, duplicate(h.DefRange, p.checks[i].Range, fmt.Sprintf("check %q", k.name)))
 	}
@@ -124,7 +129,7 @@ func (p *Pipeline) declareCheck(h *hcl.Block) hcl.Diagnostics {
 
 // linkRules finds what the rules of a stage mention. Only a postcondition sees
 // the stage itself, for it comes after the run.
-func (b *block) linkRules(p *Pipeline) hcl.Diagnostics {
+func (b *block) linkRules(m *module) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	for _, r := range b.rules {
 		var s scope
@@ -135,7 +140,7 @@ func (b *block) linkRules(p *Pipeline) hcl.Diagnostics {
 			}
 		}
 		refs = slices.DeleteFunc(refs, func(t hcl.Traversal) bool { return t.RootName() == "self" })
-		diags = append(diags, p.mention(&s, refs, false)...)
+		diags = append(diags, m.mention(&s, refs, false)...)
 		b.scope.merge(&s)
 	}
 	return diags
@@ -145,7 +150,7 @@ func (p *Pipeline) linkChecks() hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	for _, k := range p.checks {
 		for _, r := range k.rules {
-			diags = append(diags, p.mention(&k.scope, r.variables(), false)...)
+			diags = append(diags, k.mod.mention(&k.scope, r.variables(), false)...)
 		}
 		diags = append(diags, k.scope.forbid("a check", true, true, true)...)
 	}
@@ -210,7 +215,7 @@ func (e *encoder) rules(s *Stage, outputs []outputMark) {
 	for _, r := range e.b.rules {
 		ctx := e.ctx
 		if r.kind == postcondition {
-			ctx = e.ev.ownContext(e.b, e.addr, outputs, cty.DynamicVal)
+			ctx = e.f.ownContext(e.b, e.addr, outputs, cty.DynamicVal)
 		}
 		a, f, diags := e.ev.assess(r, ctx)
 		e.ev.diags = append(e.ev.diags, diags...)
@@ -230,9 +235,9 @@ func (e *encoder) rules(s *Stage, outputs []outputMark) {
 
 // ownContext is the context of a postcondition: the block's, and the stage
 // itself with its metrics.
-func (ev *evaluation) ownContext(b *block, a addr.Address, outputs []outputMark, metrics cty.Value) *hcl.EvalContext {
-	ctx := ev.blockContext(b).NewChild()
-	ctx.Variables = ev.iteration(b, a)
+func (f *frame) ownContext(b *block, a addr.Address, outputs []outputMark, metrics cty.Value) *hcl.EvalContext {
+	ctx := f.blockContext(b).NewChild()
+	ctx.Variables = f.expansion(b).names(a.Key)
 	in := &instance{stage: &Stage{Addr: a}, outputs: outputs}
 	self := in.attributes()
 	self["metrics"] = metrics
@@ -244,7 +249,7 @@ func (ev *evaluation) ownContext(b *block, a addr.Address, outputs []outputMark,
 // own. A mistake that shows only now, such as a metric that is not there, is a
 // diagnostic.
 func (p *Pipeline) Postconditions(a addr.Address, r Results, own stage.Metrics) ([]Assertion, hcl.Diagnostics) {
-	b := p.blocks[a.Block()]
+	b := p.block(a)
 	if b == nil || !slices.ContainsFunc(b.rules, func(r *rule) bool { return r.kind == postcondition }) {
 		return nil, nil
 	}
@@ -254,7 +259,7 @@ func (p *Pipeline) Postconditions(a addr.Address, r Results, own stage.Metrics) 
 		return nil, nil
 	}
 	ev := newEvaluation(p, r, base)
-	ctx := ev.ownContext(b, a, in.outputs, metricsValue(own))
+	ctx := ev.frame(a.Module).ownContext(b, a, in.outputs, metricsValue(own))
 	var all []Assertion
 	for _, r := range b.rules {
 		if r.kind != postcondition {
@@ -267,7 +272,8 @@ func (p *Pipeline) Postconditions(a addr.Address, r Results, own stage.Metrics) 
 	return all, tidy(ev.diags)
 }
 
-// Checks evaluates the check blocks, sorted by name. An assertion that cannot
+// Checks evaluates the check blocks, sorted by name; those of a module once
+// for each of its instances, whose path is part of the name. An assertion that cannot
 // be evaluated does not hold.
 func (p *Pipeline) Checks(r Results) []Check {
 	base := p.evaluateBase()
@@ -277,17 +283,27 @@ func (p *Pipeline) Checks(r Results) []Check {
 	ev := newEvaluation(p, r, base)
 	var checks []Check
 	for _, k := range p.checks {
-		c := Check{Name: k.name, Range: k.Range}
-		ctx := ev.context(&k.scope)
-		for _, r := range k.rules {
-			a, _, diags := ev.assess(r, ctx)
-			if diags.HasErrors() {
-				d := diags[0]
-				a.Value, a.Message = False, strings.TrimSpace(fmt.Sprintf("It cannot be evaluated: %s. %s", strings.TrimSuffix(d.Summary, "."), d.Detail))
-			}
-			c.Assertions = append(c.Assertions, a)
+		for _, f := range base.framesOf(k.mod) {
+			checks = append(checks, ev.frame(f.at).judge(k))
 		}
-		checks = append(checks, c)
 	}
 	return checks
+}
+
+// judge evaluates a check block of the module.
+func (f *frame) judge(k *check) Check {
+	c := Check{Name: k.name, Range: k.Range}
+	if f.up != nil {
+		c.Name = f.at.String() + "." + k.name
+	}
+	ctx := f.context(&k.scope)
+	for _, r := range k.rules {
+		a, _, diags := f.ev.assess(r, ctx)
+		if diags.HasErrors() {
+			d := diags[0]
+			a.Value, a.Message = False, strings.TrimSpace(fmt.Sprintf("It cannot be evaluated: %s. %s", strings.TrimSuffix(d.Summary, "."), d.Detail))
+		}
+		c.Assertions = append(c.Assertions, a)
+	}
+	return c
 }

@@ -19,7 +19,7 @@ import (
 // "features.numeric[0].impute". If that is not written in the file it returns
 // the nearest thing around it, in the end the block's header.
 func (p *Pipeline) ArgRange(a addr.Address, path string) hcl.Range {
-	b := p.blocks[a.Block()]
+	b := p.block(a)
 	if b == nil {
 		return p.settings.Range
 	}
@@ -115,6 +115,52 @@ func exprRange(e hcl.Expression, steps []string) hcl.Range {
 	return e.Range()
 }
 
+// givenAt names the lines at which module blocks give the variables that an
+// argument uses: the mistake may well be there.
+func (b *block) givenAt(path string) string {
+	steps := splitPath(path)
+	if len(steps) == 0 || b.mod.call == nil {
+		return ""
+	}
+	var text strings.Builder
+	seen := map[string]bool{}
+	for _, t := range b.traversals(steps[0]) {
+		name, ok := member(t)
+		if t.RootName() != "var" || !ok || seen[name] || b.mod.call.args[name] == nil {
+			continue
+		}
+		seen[name] = true
+		at := b.mod.call.args[name].attr.NameRange
+		fmt.Fprintf(&text, "\n\nvar.%s is given at %s:%d.", name, at.Filename, at.Start.Line)
+	}
+	return text.String()
+}
+
+// traversals are the references in an argument or in the blocks of a name.
+func (b *block) traversals(name string) []hcl.Traversal {
+	for _, a := range []*hcl.Attribute{b.meta[name], b.body.attrs[name]} {
+		if a != nil {
+			return a.Expr.Variables()
+		}
+	}
+	var ts []hcl.Traversal
+	var within func(*body)
+	within = func(b *body) {
+		for _, name := range mapKeys(b.attrs) {
+			ts = append(ts, b.attrs[name].Expr.Variables()...)
+		}
+		for _, n := range b.blocks {
+			within(n.body)
+		}
+	}
+	for _, n := range b.body.blocks {
+		if n.schema.Name == name {
+			within(n.body)
+		}
+	}
+	return ts
+}
+
 // splitPath cuts "a.b[0][\"c d\"]" into a, b, 0 and c d.
 func splitPath(path string) []string {
 	var steps []string
@@ -181,8 +227,11 @@ func (p *Pipeline) diagnose(a addr.Address, err error, sensitive []string) hcl.D
 			summary = fmt.Sprintf("%s cannot have this value", problem.Path)
 			detail = "The reason is not shown, for the value is sensitive."
 		}
-		if !a.Key.IsZero() {
+		if a != a.Block() {
 			detail = strings.TrimPrefix(detail+fmt.Sprintf("\n\nThis is in %s.", a), "\n\n")
+		}
+		if b := p.block(a); b != nil {
+			detail = strings.TrimPrefix(detail+b.givenAt(problem.Path), "\n\n")
 		}
 		diags = append(diags, errorAt(p.ArgRange(a, problem.Path), summary, detail))
 	}
@@ -352,6 +401,17 @@ func explainStep(v cty.Value, name string, isAttr bool, text, owner string) (sum
 		return fmt.Sprintf("%s has no instance %q", text, name), detail
 	case owner != "" && strings.HasSuffix(text, ".metrics") && v.Type().IsObjectType():
 		return fmt.Sprintf("%s has no metric %q", owner, name), fmt.Sprintf("Its last run gave these metrics: %s.%s", list(mapKeys(v.Type().AttributeTypes()), 20), guess(name, mapKeys(v.Type().AttributeTypes())))
+	case strings.HasPrefix(text, "module.") && strings.Count(text, ".") == 1 && v.LengthInt() > 0:
+		var keys, names []string
+		for it := v.ElementIterator(); it.Next(); {
+			k, _ := it.Element()
+			keys, names = append(keys, literalText(k)), append(names, fmt.Sprintf("%s[%s]", text, literal(k)))
+		}
+		detail = fmt.Sprintf("There is %s.", list(names, 8))
+		if s := closest(name, keys); s != "" {
+			detail += fmt.Sprintf(" Did you mean %s?", names[slices.Index(keys, s)])
+		}
+		return fmt.Sprintf("%s has no instance %q", text, name), detail
 	case v.Type().IsObjectType():
 		return fmt.Sprintf("%s has no %q", text, name), strings.TrimSpace(fmt.Sprintf("The object has %s.%s", list(mapKeys(v.Type().AttributeTypes()), 12), guess(name, mapKeys(v.Type().AttributeTypes()))))
 	}

@@ -18,6 +18,7 @@ import (
 // arguments, and collects on the way what the values depend on.
 type encoder struct {
 	ev   *evaluation
+	f    *frame
 	b    *block
 	addr addr.Address
 	ctx  *hcl.EvalContext
@@ -34,8 +35,8 @@ type encoder struct {
 	unknown, sensitive bool
 }
 
-func newEncoder(ev *evaluation, b *block, a addr.Address, ctx *hcl.EvalContext) *encoder {
-	return &encoder{ev: ev, b: b, addr: a, ctx: ctx, args: map[string]any{}, hashed: map[string]any{}, roles: map[string]int{}}
+func newEncoder(f *frame, b *block, a addr.Address, ctx *hcl.EvalContext) *encoder {
+	return &encoder{ev: f.ev, f: f, b: b, addr: a, ctx: ctx, args: map[string]any{}, hashed: map[string]any{}, roles: map[string]int{}}
 }
 
 // arguments encodes all arguments and blocks but those in skip, which count
@@ -183,9 +184,10 @@ func join(at, name string) string {
 
 func (e *encoder) fail(where, summary, detail string) {
 	e.failed = true
-	if !e.addr.Key.IsZero() {
+	if e.addr != e.addr.Block() {
 		detail += fmt.Sprintf("\n\nThis is in %s.", e.addr)
 	}
+	detail += e.b.givenAt(where)
 	e.ev.diags = append(e.ev.diags, errorAt(e.ev.p.rangeOf(e.b, where), summary, detail))
 }
 
@@ -426,32 +428,42 @@ func (e *encoder) request() *stage.Request {
 }
 
 func (e *encoder) finish(s *Stage) {
-	for _, a := range e.b.after {
-		e.after(a)
+	e.after(&e.b.after, e.f)
+	for f := e.f; f.up != nil; f = f.up {
+		e.after(&f.mod.call.after, f.up)
 	}
 	s.Args, s.Hashed = canonical(e.args), canonical(e.hashed)
 	s.Unknown, s.Sensitive = e.names.unknown, e.names.sensitive
 	s.Deps = sorted(e.found.instances)
 }
 
-// after adds what depends_on names: one instance, or all of a block.
-func (e *encoder) after(a addr.Address) {
+// after adds what a depends_on in the frame names: one instance, or all that
+// the frame has of a block.
+func (e *encoder) after(s *scope, f *frame) {
 	base := cmp.Or(e.ev.base, e.ev)
-	x := base.expansions[a.Block()]
-	if a.Key.IsZero() {
-		for _, in := range x.instances {
-			e.found.instance(in.stage.Addr)
+	for _, r := range s.refs {
+		b := e.ev.p.block(r.to)
+		for _, at := range base.framesOf(b.mod) {
+			if !at.at.Within(f.at) {
+				continue
+			}
+			x := at.expansions[b.addr]
+			if r.to.Key.IsZero() {
+				for _, in := range x.instances {
+					e.found.instance(in.stage.Addr)
+				}
+				continue
+			}
+			if i, ok := x.index[r.to.Key]; ok && i < len(x.instances) {
+				e.found.instance(x.instances[i].stage.Addr)
+				continue
+			}
+			if !x.failed {
+				e.ev.diags = append(e.ev.diags, errorAt(r.Range, fmt.Sprintf("No stage %s", r.to.Local()), x.instancesText(r.to.Block().Local())))
+			}
+			e.failed = true
 		}
-		return
 	}
-	if base.instance(a) == nil {
-		if !x.failed {
-			e.ev.diags = append(e.ev.diags, errorAt(e.b.meta["depends_on"].Expr.Range(), fmt.Sprintf("No stage %s", a), x.instancesText(a.Block())))
-		}
-		e.failed = true
-		return
-	}
-	e.found.instance(a)
 }
 
 // instancesText says which instances there are.

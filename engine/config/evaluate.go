@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
@@ -20,24 +21,19 @@ import (
 // holds the names that are mentioned and no others. So the work is linear in
 // the text and the number of instances.
 type evaluation struct {
-	p          *Pipeline
-	results    Results
-	base       *evaluation // nil in the base
-	expansions map[addr.Address]*expansion
-	values     map[addr.Address]cty.Value
-	locals     map[string]cty.Value
-	contexts   map[addr.Address]*hcl.EvalContext
-	diags      hcl.Diagnostics
+	p         *Pipeline
+	results   Results
+	base      *evaluation            // nil in the base
+	frames    map[addr.Module]*frame // instances of modules
+	instances map[*module][]*frame
+	root      *frame // the project itself
+	diags     hcl.Diagnostics
 }
 
 func newEvaluation(p *Pipeline, r Results, base *evaluation) *evaluation {
-	return &evaluation{
-		p: p, results: r, base: base,
-		expansions: map[addr.Address]*expansion{},
-		values:     map[addr.Address]cty.Value{},
-		locals:     map[string]cty.Value{},
-		contexts:   map[addr.Address]*hcl.EvalContext{},
-	}
+	ev := &evaluation{p: p, results: r, base: base, frames: map[addr.Module]*frame{}, instances: map[*module][]*frame{}}
+	ev.root = newFrame(ev, p.module, addr.Module{}, nil, addr.Key{})
+	return ev
 }
 
 // instance is what is known about one instance.
@@ -54,17 +50,45 @@ func (p *Pipeline) evaluateBase() *evaluation {
 		ev := newEvaluation(p, NoResults{}, nil)
 		if !p.failed {
 			for _, b := range p.order {
-				ev.expansion(b)
+				for _, f := range ev.framesOf(b.mod) {
+					for _, in := range f.expansion(b).instances {
+						p.placed = append(p.placed, placed{b, in})
+					}
+				}
 			}
-			for _, name := range mapKeys(p.locals) {
-				ev.local(name)
-			}
-			ev.diags = append(ev.diags, p.checkPaths(ev)...)
+			ev.remainder()
+			ev.diags = append(ev.diags, p.checkPaths()...)
 		}
 		p.baseDiags = tidy(ev.diags)
 		p.base = ev
 	})
 	return p.base
+}
+
+// remainder evaluates what no stage needs, for the sake of its mistakes.
+func (ev *evaluation) remainder() {
+	for _, m := range ev.p.tree {
+		for _, f := range ev.framesOf(m) {
+			for _, name := range mapKeys(m.locals) {
+				f.local(name)
+			}
+			if f.up == nil {
+				continue
+			}
+			for _, name := range mapKeys(m.vars) {
+				f.variable(name)
+			}
+			for _, o := range m.outputs {
+				f.output(o)
+			}
+		}
+	}
+}
+
+// placed is an instance and the block that it comes from.
+type placed struct {
+	b  *block
+	in *instance
 }
 
 // Stages returns all instances, dependencies first, in an order that depends
@@ -73,14 +97,13 @@ func (p *Pipeline) evaluateBase() *evaluation {
 func (p *Pipeline) Stages(r Results) ([]*Stage, hcl.Diagnostics) {
 	base := p.evaluateBase()
 	ev := newEvaluation(p, r, base)
-	var stages []*Stage
-	for _, b := range p.order {
-		for _, in := range base.expansions[b.addr].instances {
-			if in.dynamic && !in.failed && !p.baseDiags.HasErrors() {
-				in = ev.resolve(b, in.stage.Addr, in)
-			}
-			stages = append(stages, in.stage)
+	stages := make([]*Stage, 0, len(p.placed))
+	for _, at := range p.placed {
+		in := at.in
+		if in.dynamic && !in.failed && !p.baseDiags.HasErrors() {
+			in = ev.frame(in.stage.Addr.Module).resolve(at.b, in.stage.Addr, in)
 		}
+		stages = append(stages, in.stage)
 	}
 	if len(ev.diags) == 0 {
 		return stages, p.baseDiags
@@ -101,7 +124,7 @@ func (p *Pipeline) Resolve(a addr.Address, r Results) (*Stage, hcl.Diagnostics) 
 		return in.stage, nil
 	}
 	ev := newEvaluation(p, r, base)
-	return ev.resolve(p.blocks[a.Block()], a, in).stage, tidy(ev.diags)
+	return ev.frame(a.Module).resolve(p.block(a), a, in).stage, tidy(ev.diags)
 }
 
 // Outputs evaluates the output blocks, sorted by name.
@@ -113,7 +136,7 @@ func (p *Pipeline) Outputs(r Results) ([]Output, hcl.Diagnostics) {
 	ev := newEvaluation(p, r, base)
 	var outs []Output
 	for _, o := range p.outputs {
-		v, diags := o.expr.Value(ev.context(&o.scope))
+		v, diags := o.expr.Value(ev.root.context(&o.scope))
 		if diags.HasErrors() {
 			ev.diags = append(ev.diags, p.improve(diags)...)
 			continue
@@ -129,7 +152,11 @@ func (p *Pipeline) Outputs(r Results) ([]Output, hcl.Diagnostics) {
 
 // instance returns the base's instance, nil if there is none.
 func (ev *evaluation) instance(a addr.Address) *instance {
-	if e := ev.expansions[a.Block()]; e != nil {
+	f := ev.frames[a.Module]
+	if f == nil {
+		return nil
+	}
+	if e := f.expansions[a.Block()]; e != nil {
 		if i, ok := e.index[a.Key]; ok && i < len(e.instances) {
 			return e.instances[i]
 		}
@@ -137,107 +164,74 @@ func (ev *evaluation) instance(a addr.Address) *instance {
 	return nil
 }
 
-// context holds what the scope mentions.
-func (ev *evaluation) context(s *scope) *hcl.EvalContext {
-	roots := map[string]map[string]cty.Value{}
-	for _, r := range s.refs {
-		if roots[r.to.Type] == nil {
-			roots[r.to.Type] = map[string]cty.Value{}
-		}
-		roots[r.to.Type][r.to.Name] = ev.nodeValue(r.to)
-	}
-	ctx := &hcl.EvalContext{Variables: make(map[string]cty.Value, len(roots)), Functions: ev.p.funcs.table}
-	for root, values := range roots {
-		ctx.Variables[root] = cty.ObjectVal(values)
-	}
-	return ctx
-}
-
-func (ev *evaluation) nodeValue(n node) cty.Value {
-	switch n.Type {
-	case "var":
-		return ev.p.vars[n.Name].value
-	case "local":
-		return ev.local(n.Name)
-	}
-	return ev.block(n)
-}
-
-func (ev *evaluation) local(name string) cty.Value {
-	if v, ok := ev.locals[name]; ok {
+func (f *frame) local(name string) cty.Value {
+	if v, ok := f.locals[name]; ok {
 		return v
 	}
-	if ev.base != nil {
-		if v := ev.base.locals[name]; v.IsWhollyKnown() {
+	if base := f.base(); base != nil {
+		if v := base.locals[name]; v.IsWhollyKnown() {
 			return v
 		}
 	}
-	l := ev.p.locals[name]
-	v, diags := l.expr.Value(ev.context(&l.scope))
+	l := f.mod.locals[name]
+	v, diags := l.expr.Value(f.context(&l.scope))
 	if diags.HasErrors() {
-		ev.diags = append(ev.diags, ev.p.improve(diags)...)
+		f.ev.diags = append(f.ev.diags, f.ev.p.improve(diags)...)
 		v = broken()
 	}
-	ev.locals[name] = v
+	f.locals[name] = v
 	return v
 }
 
 // block returns the value of all instances of a block: the instance itself,
 // an object of them by key, or a tuple.
-func (ev *evaluation) block(a addr.Address) cty.Value {
-	if v, ok := ev.values[a]; ok {
+func (f *frame) block(a node) cty.Value {
+	if v, ok := f.values[a]; ok {
 		return v
 	}
-	b := ev.p.blocks[a]
-	e := ev.expansion(b)
-	v := ev.buildBlock(e)
-	ev.values[a] = v
+	v := f.buildBlock(a, f.expansion(f.mod.blocks[a]))
+	f.values[a] = v
 	return v
 }
 
-func (ev *evaluation) buildBlock(e *expansion) cty.Value {
+func (f *frame) buildBlock(a node, e *expansion) cty.Value {
 	if e.failed {
 		return broken()
 	}
 	instances := e.instances
-	if ev.base != nil {
-		news := false
-		for _, in := range instances {
-			if _, ok := ev.results.Metrics(in.stage.Addr); ok {
-				news = true
-				break
-			}
+	if base := f.base(); base != nil {
+		known := func(in *instance) bool {
+			_, ok := f.ev.results.Metrics(in.stage.Addr)
+			return ok
 		}
-		if !news {
-			return ev.base.baseBlock(instances, e)
+		if !slices.ContainsFunc(instances, known) {
+			return base.baseBlock(a, e)
 		}
 	}
 	switch e.kind {
 	case single:
-		return ev.instanceValue(instances[0])
+		return f.ev.instanceValue(instances[0])
 	case counted:
 		values := make([]cty.Value, len(instances))
 		for i, in := range instances {
-			values[i] = ev.instanceValue(in)
+			values[i] = f.ev.instanceValue(in)
 		}
 		return cty.TupleVal(values)
 	}
 	values := make(map[string]cty.Value, len(instances))
 	for _, in := range instances {
-		values[in.stage.Addr.Key.Text()] = ev.instanceValue(in)
+		values[in.stage.Addr.Key.Text()] = f.ev.instanceValue(in)
 	}
 	return cty.ObjectVal(values)
 }
 
 // baseBlock returns the base's value if it was needed in the base, else builds
 // it without keeping it: the base does not change any more.
-func (ev *evaluation) baseBlock(instances []*instance, e *expansion) cty.Value {
-	if len(instances) > 0 {
-		if v, ok := ev.values[instances[0].stage.Addr.Block()]; ok {
-			return v
-		}
+func (f *frame) baseBlock(a node, e *expansion) cty.Value {
+	if v, ok := f.values[a]; ok {
+		return v
 	}
-	return ev.buildBlock(e)
+	return f.buildBlock(a, e)
 }
 
 func (ev *evaluation) instanceValue(in *instance) cty.Value {
@@ -302,41 +296,40 @@ type expansion struct {
 }
 
 // expansion returns a block's instances. In the base it evaluates them.
-func (ev *evaluation) expansion(b *block) *expansion {
-	if e := ev.expansions[b.addr]; e != nil {
+func (f *frame) expansion(b *block) *expansion {
+	if e := f.expansions[b.addr]; e != nil {
 		return e
 	}
-	if ev.base != nil {
-		e := ev.base.expansions[b.addr]
+	if base := f.base(); base != nil {
+		e := base.expansions[b.addr]
 		if !e.dynamic {
 			return e
 		}
-		again := ev.expand(b)
+		again := f.expand(b.meta["for_each"], b.meta["count"], &b.keys)
 		again.instances = e.instances
 		again.failed = again.failed || len(again.keys) != len(e.keys)
-		ev.expansions[b.addr] = again
+		f.expansions[b.addr] = again
 		return again
 	}
-	e := ev.expand(b)
-	ev.expansions[b.addr] = e
+	e := f.expand(b.meta["for_each"], b.meta["count"], &b.keys)
+	f.expansions[b.addr] = e
 	for _, k := range e.keys {
-		a := b.addr
-		a.Key = k
-		e.instances = append(e.instances, ev.resolve(b, a, nil))
+		a := addr.Address{Module: f.at, Type: b.addr.Type, Name: b.addr.Name, Key: k}
+		e.instances = append(e.instances, f.resolve(b, a, nil))
 	}
 	return e
 }
 
-// expand evaluates for_each or count.
-func (ev *evaluation) expand(b *block) *expansion {
+// expand evaluates for_each or count, of which at most one is there.
+func (f *frame) expand(forEach, count *hcl.Attribute, keys *scope) *expansion {
 	e := &expansion{index: map[addr.Key]int{}}
 	switch {
-	case b.meta["for_each"] != nil:
+	case forEach != nil:
 		e.kind = each
-		ev.expandEach(e, b.meta["for_each"].Expr, &b.keys)
-	case b.meta["count"] != nil:
+		f.expandEach(e, forEach.Expr, keys)
+	case count != nil:
 		e.kind = counted
-		ev.expandCount(e, b.meta["count"].Expr, &b.keys)
+		f.expandCount(e, count.Expr, keys)
 	default:
 		e.keys = []addr.Key{{}}
 	}
@@ -348,25 +341,25 @@ func (ev *evaluation) expand(b *block) *expansion {
 
 // keyValue evaluates for_each or count and refuses what keys may not be made
 // of. It returns NilVal after an error.
-func (ev *evaluation) keyValue(expr hcl.Expression, s *scope, name string) (cty.Value, cty.ValueMarks) {
-	v, diags := expr.Value(ev.context(s))
+func (f *frame) keyValue(expr hcl.Expression, s *scope, name string) (cty.Value, cty.ValueMarks) {
+	v, diags := expr.Value(f.context(s))
 	if diags.HasErrors() {
-		ev.diags = append(ev.diags, ev.p.improve(diags)...)
+		f.ev.diags = append(f.ev.diags, f.ev.p.improve(diags)...)
 		return cty.NilVal, nil
 	}
 	v, marks := v.Unmark()
-	var f found
-	f.add(marks)
+	var found found
+	found.add(marks)
 	fail := func(summary, detail string) (cty.Value, cty.ValueMarks) {
-		if !f.broken {
-			ev.diags = append(ev.diags, errorAt(expr.Range(), summary, detail))
+		if !found.broken {
+			f.ev.diags = append(f.ev.diags, errorAt(expr.Range(), summary, detail))
 		}
 		return cty.NilVal, nil
 	}
 	switch {
-	case f.broken:
+	case found.broken:
 		return fail("", "")
-	case f.sensitive:
+	case found.sensitive:
 		return fail(name+" is made from a sensitive value", "Its keys become part of addresses, which are shown and recorded. Use a value that may be seen.")
 	case !v.IsKnown():
 		return fail(name+" must be known before anything runs",
@@ -377,14 +370,14 @@ func (ev *evaluation) keyValue(expr hcl.Expression, s *scope, name string) (cty.
 	return v, marks
 }
 
-func (ev *evaluation) expandEach(e *expansion, expr hcl.Expression, s *scope) {
-	v, marks := ev.keyValue(expr, s, "for_each")
+func (f *frame) expandEach(e *expansion, expr hcl.Expression, s *scope) {
+	v, marks := f.keyValue(expr, s, "for_each")
 	if v == cty.NilVal {
 		e.failed = true
 		return
 	}
 	fail := func(detail string) {
-		ev.diags = append(ev.diags, errorAt(expr.Range(), "for_each cannot use this value", detail))
+		f.ev.diags = append(f.ev.diags, errorAt(expr.Range(), "for_each cannot use this value", detail))
 		e.failed = true
 		e.keys, e.each = nil, nil
 	}
@@ -392,7 +385,7 @@ func (ev *evaluation) expandEach(e *expansion, expr hcl.Expression, s *scope) {
 	isMap := t.IsMapType() || t.IsObjectType()
 	switch {
 	case isStage(v):
-		fail(fmt.Sprintf("%s is a single stage. for_each wants a map, whose keys name the instances, or a list of texts.", exprText(ev.p, expr)))
+		fail(fmt.Sprintf("%s is a single stage. for_each wants a map, whose keys name the instances, or a list of texts.", exprText(f.ev.p, expr)))
 		return
 	case !isMap && !t.IsSetType() && !t.IsListType() && !t.IsTupleType():
 		fail(fmt.Sprintf("It is %s. for_each wants a map, whose keys name the instances, or a list of texts.", describe(t)))
@@ -427,8 +420,8 @@ func (ev *evaluation) expandEach(e *expansion, expr hcl.Expression, s *scope) {
 	}
 }
 
-func (ev *evaluation) expandCount(e *expansion, expr hcl.Expression, s *scope) {
-	v, _ := ev.keyValue(expr, s, "count")
+func (f *frame) expandCount(e *expansion, expr hcl.Expression, s *scope) {
+	v, _ := f.keyValue(expr, s, "count")
 	if v == cty.NilVal {
 		e.failed = true
 		return
@@ -441,7 +434,7 @@ func (ev *evaluation) expandCount(e *expansion, expr hcl.Expression, s *scope) {
 		}
 	}
 	if n < 0 {
-		ev.diags = append(ev.diags, errorAt(expr.Range(), "count is a whole number", fmt.Sprintf("It says how many instances there are, from 0 to a million; got %s.", describeValue(v))))
+		f.ev.diags = append(f.ev.diags, errorAt(expr.Range(), "count is a whole number", fmt.Sprintf("It says how many instances there are, from 0 to a million; got %s.", describeValue(v))))
 		e.failed = true
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -20,13 +21,14 @@ import (
 // Files; if there are errors it has no stages.
 func Load(opts Options) (*Pipeline, hcl.Diagnostics) {
 	p := &Pipeline{
-		dir:    opts.Dir,
-		files:  map[string]*hcl.File{},
-		types:  map[string]*stageType{},
-		vars:   map[string]*variable{},
-		locals: map[string]*local{},
-		blocks: map[addr.Address]*block{},
+		version: opts.Version,
+		dir:     opts.Dir,
+		files:   map[string]*hcl.File{},
+		types:   map[string]*stageType{},
+		modules: map[addr.Module]*module{},
+		parsed:  map[string][]*hclsyntax.Body{},
 	}
+	p.module = newModule(p, ".", ".", nil)
 	p.settings = Settings{Name: filepath.Base(opts.Dir), OutputDir: "out"}
 	p.funcs = newFunctions(opts.Dir)
 	p.funcs.table[baselineName] = baselineFunction(opts.Baseline)
@@ -34,9 +36,9 @@ func Load(opts Options) (*Pipeline, hcl.Diagnostics) {
 		st := newStageType(t)
 		p.types[st.schema.Name] = st
 	}
-	files, diags := p.parse()
+	files, diags := p.parseFolder(".")
 	if !diags.HasErrors() {
-		diags = append(diags, p.declare(files, opts.Version)...)
+		diags = append(diags, p.declare(files)...)
 	}
 	if !diags.HasErrors() {
 		diags = append(diags, p.setVariables(opts)...)
@@ -49,9 +51,12 @@ func Load(opts Options) (*Pipeline, hcl.Diagnostics) {
 	return p, diags
 }
 
-// parse reads the files, sorted by name.
-func (p *Pipeline) parse() ([]*hclsyntax.Body, hcl.Diagnostics) {
-	entries, err := os.ReadDir(p.dir)
+// parseFolder reads the files of a directory of the project, sorted by name.
+func (p *Pipeline) parseFolder(folder string) ([]*hclsyntax.Body, hcl.Diagnostics) {
+	if bodies, ok := p.parsed[folder]; ok {
+		return bodies, nil
+	}
+	entries, err := os.ReadDir(filepath.Join(p.dir, folder))
 	if err != nil {
 		return nil, hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "Cannot read the project", Detail: err.Error() + "."}}
 	}
@@ -62,18 +67,19 @@ func (p *Pipeline) parse() ([]*hclsyntax.Body, hcl.Diagnostics) {
 		if e.IsDir() || filepath.Ext(name) != ".hcl" || strings.HasPrefix(name, ".") {
 			continue
 		}
-		body, more := p.parseFile(name, filepath.Join(p.dir, name))
+		body, more := p.parseFile(path.Join(folder, name), filepath.Join(p.dir, folder, name))
 		diags = append(diags, more...)
 		if body != nil {
 			bodies = append(bodies, body)
 		}
 	}
-	if len(p.files) == 0 && !diags.HasErrors() {
+	if folder == "." && len(p.files) == 0 && !diags.HasErrors() {
 		diags = append(diags, &hcl.Diagnostic{
 			Severity: hcl.DiagError, Summary: "No pipeline here",
 			Detail: fmt.Sprintf("The directory %s has no *.hcl file. Run flow in the project's directory, name it with --dir, or start a pipeline with: flow init", p.dir),
 		})
 	}
+	p.parsed[folder] = bodies
 	return bodies, diags
 }
 
@@ -95,9 +101,9 @@ func (p *Pipeline) parseFile(name, file string) (*hclsyntax.Body, hcl.Diagnostic
 }
 
 // declare turns top-level blocks into declarations.
-func (p *Pipeline) declare(files []*hclsyntax.Body, version string) hcl.Diagnostics {
+func (m *module) declare(files []*hclsyntax.Body) hcl.Diagnostics {
 	var diags hcl.Diagnostics
-	var stages []*hcl.Block
+	var stages, calls []*hcl.Block
 	for _, f := range files {
 		for _, a := range sortedAttributes(f.Attributes) {
 			diags = append(diags, errorAt(a.NameRange, "Argument outside of a block",
@@ -107,26 +113,31 @@ func (p *Pipeline) declare(files []*hclsyntax.Body, version string) hcl.Diagnost
 			h := b.AsHCLBlock()
 			switch h.Type {
 			case "pipeline":
-				diags = append(diags, p.declareSettings(h, version)...)
+				diags = append(diags, m.declareSettings(h)...)
 			case "variable":
-				diags = append(diags, p.declareVariable(h)...)
+				diags = append(diags, m.declareVariable(h)...)
 			case "locals":
-				diags = append(diags, p.declareLocals(h)...)
+				diags = append(diags, m.declareLocals(h)...)
 			case "output":
-				diags = append(diags, p.declareOutput(h)...)
+				diags = append(diags, m.declareOutput(h)...)
 			case "moved":
-				diags = append(diags, p.declareMoved(h)...)
+				diags = append(diags, m.declareMoved(h)...)
 			case "removed":
-				diags = append(diags, p.declareRemoved(h)...)
+				diags = append(diags, m.declareRemoved(h)...)
 			case "check":
-				diags = append(diags, p.declareCheck(h)...)
+				diags = append(diags, m.declareCheck(h)...)
+			case "module":
+				calls = append(calls, h)
 			default:
 				stages = append(stages, h)
 			}
 		}
 	}
 	for _, h := range stages {
-		diags = append(diags, p.declareStage(h)...)
+		diags = append(diags, m.declareStage(h)...)
+	}
+	for _, h := range calls {
+		diags = append(diags, m.declareModule(h)...)
 	}
 	return diags
 }
@@ -171,87 +182,67 @@ func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 // link resolves references and puts the blocks in order.
 func (p *Pipeline) link() hcl.Diagnostics {
 	var diags hcl.Diagnostics
-	for _, name := range mapKeys(p.locals) {
-		l := p.locals[name]
-		diags = append(diags, p.mention(&l.scope, l.expr.Variables(), false)...)
-		diags = append(diags, l.scope.forbid("a local value", true, true, true)...)
-	}
-	for _, o := range p.outputs {
-		diags = append(diags, p.mention(&o.scope, o.expr.Variables(), false)...)
-		diags = append(diags, o.scope.forbid("an output", true, true, true)...)
+	for _, m := range p.tree {
+		diags = append(diags, m.link()...)
 	}
 	diags = append(diags, p.linkChecks()...)
-	diags = append(diags, p.checkMoves()...)
-	blocks := p.sortedBlocks()
-	for _, b := range blocks {
-		diags = append(diags, b.link(p)...)
+	if !diags.HasErrors() {
+		diags = append(diags, p.checkMoves()...)
 	}
 	if diags.HasErrors() {
 		return diags
 	}
 	g := graph.New(addr.Compare)
-	for _, name := range mapKeys(p.locals) {
-		n := node{Type: "local", Name: name}
-		g.Add(n)
-		for _, r := range p.locals[name].scope.refs {
-			g.Depend(n, r.to)
-		}
-	}
-	for _, b := range blocks {
-		g.Add(b.addr)
-		for _, r := range b.scope.refs {
-			g.Depend(b.addr, r.to)
-		}
+	for _, m := range p.tree {
+		m.depend(g.Add, g.Depend)
 	}
 	order, cycle := g.Sort()
 	if cycle != nil {
 		return append(diags, p.cycle(cycle))
 	}
 	for _, n := range order {
-		if b := p.blocks[n]; b != nil {
+		if b := p.block(n); b != nil {
 			p.order = append(p.order, b)
 		}
 	}
 	return diags
 }
 
-func (p *Pipeline) sortedBlocks() []*block {
-	bs := make([]*block, 0, len(p.blocks))
-	for _, b := range p.blocks {
-		bs = append(bs, b)
-	}
-	slices.SortFunc(bs, func(a, b *block) int { return addr.Compare(a.addr, b.addr) })
-	return bs
-}
-
 // cycle shows a circle of references, each hop with its place.
-func (p *Pipeline) cycle(path []node) *hcl.Diagnostic {
+func (p *Pipeline) cycle(circle []node) *hcl.Diagnostic {
 	hop := func(from, to node) hcl.Range {
-		s := &scope{}
-		if b := p.blocks[from]; b != nil {
-			s = &b.scope
-		} else if l := p.locals[from.Name]; l != nil {
-			s = &l.scope
-		}
-		for _, r := range s.refs {
-			if r.to == to {
-				return r.Range
+		for _, s := range p.scopesOf(from) {
+			for _, r := range s.refs {
+				if r.to.Block() == to {
+					return r.Range
+				}
 			}
+		}
+		if m := p.modules[from.Module]; m.call != nil {
+			return m.call.Range
 		}
 		return hcl.Range{}
 	}
-	if len(path) == 1 {
-		return errorAt(hop(path[0], path[0]), fmt.Sprintf("%s refers to itself", path[0]),
+	if len(circle) == 1 {
+		return errorAt(hop(circle[0], circle[0]), fmt.Sprintf("%s refers to itself", nodeText(circle[0])),
 			"Its value would depend on itself. A block's own outputs are self.outputs.NAME.path; another instance of the same block cannot be referred to.")
 	}
 	var text strings.Builder
-	for i, n := range path {
-		next := path[(i+1)%len(path)]
+	for i, n := range circle {
+		next := circle[(i+1)%len(circle)]
 		at := hop(n, next)
-		fmt.Fprintf(&text, "  %s needs %s (%s:%d)\n", n, next, at.Filename, at.Start.Line)
+		fmt.Fprintf(&text, "  %s needs %s (%s:%d)\n", nodeText(n), nodeText(next), at.Filename, at.Start.Line)
 	}
-	return errorAt(hop(path[0], path[1]), "The pipeline goes in a circle",
+	return errorAt(hop(circle[0], circle[1]), "The pipeline goes in a circle",
 		"Each of these waits for the next, and the last for the first:\n\n"+text.String()+"\nTake one of these references out.")
+}
+
+// nodeText is a node as it is written in a reference.
+func nodeText(n node) string {
+	if n.Type == "output" {
+		return n.Module.String() + "." + n.Name
+	}
+	return n.String()
 }
 
 // forbid reports uses of names that mean nothing in such a place.

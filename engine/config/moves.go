@@ -24,7 +24,10 @@ func (m Move) Apply(a addr.Address) (addr.Address, bool) {
 	case m.From.Key.IsZero() && m.To.Key.IsZero() && a.Block() == m.From:
 		to := m.To
 		to.Key = a.Key
-		return to, true
+		if m.From.Module == m.To.Module {
+			to.Module = a.Module
+		}
+		return to, to.Module == a.Module || a.Module.Declared() == a.Module
 	}
 	return a, false
 }
@@ -44,35 +47,43 @@ func (p *Pipeline) Moves() []Move { return p.moves }
 // Removals returns the removed blocks, in the order of the text.
 func (p *Pipeline) Removals() []Removal { return p.removals }
 
-func (p *Pipeline) declareMoved(h *hcl.Block) hcl.Diagnostics {
+func (m *module) declareMoved(h *hcl.Block) hcl.Diagnostics {
+	if m.call != nil {
+		return hcl.Diagnostics{movedInModule(h)}
+	}
+	p := m.p
 	if len(h.Labels) > 0 {
 		return labels(h, "moved", 0)
 	}
 	c, diags := content(h, []string{"from", "to"}, nil)
-	m := Move{Range: h.DefRange}
+	move := Move{Range: h.DefRange}
 	var more hcl.Diagnostics
-	m.From, more = p.stageName(c, "from", h)
+	move.From, more = p.stageName(c, "from", h)
 	diags = append(diags, more...)
-	m.To, more = p.stageName(c, "to", h)
+	move.To, more = p.stageName(c, "to", h)
 	if diags = append(diags, more...); diags.HasErrors() {
 		return diags
 	}
 	switch {
-	case m.From == m.To:
+	case move.From == move.To:
 		return append(diags, errorAt(h.DefRange, "A stage is moved to its own place", "from is what the stage was called before, to what it is called now."))
-	case m.From.Type != m.To.Type:
-		return append(diags, errorAt(h.DefRange, "A stage cannot change its type", fmt.Sprintf("%s and %s are stages of different types, so that the result of one is none of the other.", m.From, m.To)))
+	case move.From.Type != move.To.Type:
+		return append(diags, errorAt(h.DefRange, "A stage cannot change its type", fmt.Sprintf("%s and %s are stages of different types, so that the result of one is none of the other.", move.From, move.To)))
 	}
 	for _, old := range p.moves {
-		if old.From == m.From || old.To == m.To {
+		if old.From == move.From || old.To == move.To {
 			return append(diags, errorAt(h.DefRange, "Two moves of one stage", fmt.Sprintf("The block at %s:%d moves %s to %s already.", old.Range.Filename, old.Range.Start.Line, old.From, old.To)))
 		}
 	}
-	p.moves = append(p.moves, m)
+	p.moves = append(p.moves, move)
 	return diags
 }
 
-func (p *Pipeline) declareRemoved(h *hcl.Block) hcl.Diagnostics {
+func (m *module) declareRemoved(h *hcl.Block) hcl.Diagnostics {
+	if m.call != nil {
+		return hcl.Diagnostics{movedInModule(h)}
+	}
+	p := m.p
 	if len(h.Labels) > 0 {
 		return labels(h, "removed", 0)
 	}
@@ -90,6 +101,11 @@ func (p *Pipeline) declareRemoved(h *hcl.Block) hcl.Diagnostics {
 		p.removals = append(p.removals, Removal{from, h.DefRange})
 	}
 	return diags
+}
+
+// movedInModule refuses a block that is about flow.lock, which is the project's.
+func movedInModule(h *hcl.Block) *hcl.Diagnostic {
+	return errorAt(h.DefRange, fmt.Sprintf("A %s block in a module", h.Type), "What flow.lock records is the project's. Write the block there, with the address that begins with the module: module.NAME.TYPE.NAME.")
 }
 
 // constantBool evaluates an argument that may be missing and refers to nothing.
@@ -116,7 +132,7 @@ func (p *Pipeline) stageName(c *hcl.BodyContent, name string, h *hcl.Block) (add
 		return addr.Address{}, hcl.Diagnostics{wrong}
 	}
 	at, err := addr.Parse(exprText(p, a.Expr))
-	if err != nil {
+	if err != nil || at.IsModule() {
 		return addr.Address{}, hcl.Diagnostics{wrong}
 	}
 	if p.types[at.Type] == nil {
@@ -133,15 +149,15 @@ func (p *Pipeline) checkMoves() hcl.Diagnostics {
 		further[m.From] = true
 	}
 	for _, m := range p.moves {
-		if p.blocks[m.To.Block()] == nil && !further[m.To] && !further[m.To.Block()] {
+		if p.block(m.To) == nil && !further[m.To] && !further[m.To.Block()] {
 			diags = append(diags, p.noStage(m.Range, m.To.Block()))
 		}
-		if m.From.Key.IsZero() && m.From != m.To.Block() && p.blocks[m.From] != nil {
+		if m.From.Key.IsZero() && m.From != m.To.Block() && p.block(m.From) != nil {
 			diags = append(diags, errorAt(m.Range, fmt.Sprintf("%s is still in the pipeline", m.From), fmt.Sprintf("A stage that moved to %s is not at its old place any more. Rename the block, or take the moved block out.", m.To)))
 		}
 	}
 	for _, r := range p.removals {
-		if r.From.Key.IsZero() && p.blocks[r.From] != nil {
+		if r.From.Key.IsZero() && p.block(r.From) != nil {
 			diags = append(diags, errorAt(r.Range, fmt.Sprintf("%s is still in the pipeline", r.From), "removed is for a stage that is gone. Take out one of the two blocks."))
 		}
 	}

@@ -25,17 +25,15 @@ func (p place) String() string { return fmt.Sprintf("the output %q of %s", p.out
 // that name by path what another stage writes, so that the order would be
 // left to chance. Sorted by path, what lies below a directory follows it at
 // once, so one pass with a stack is enough.
-func (p *Pipeline) checkPaths(ev *evaluation) hcl.Diagnostics {
+func (p *Pipeline) checkPaths() hcl.Diagnostics {
 	var places []place
-	for _, b := range p.order {
-		for _, in := range ev.expansions[b.addr].instances {
-			if in.stage.Job == nil {
-				continue
-			}
-			for i := range in.stage.Job.Outputs {
-				o := &in.stage.Job.Outputs[i]
-				places = append(places, place{o.Path, in.stage, o})
-			}
+	for _, at := range p.placed {
+		if at.in.stage.Job == nil {
+			continue
+		}
+		for i := range at.in.stage.Job.Outputs {
+			o := &at.in.stage.Job.Outputs[i]
+			places = append(places, place{o.Path, at.in.stage, o})
 		}
 	}
 	slices.SortStableFunc(places, func(a, b place) int {
@@ -52,7 +50,7 @@ func (p *Pipeline) checkPaths(ev *evaluation) hcl.Diagnostics {
 		}
 		above = append(above, q)
 	}
-	return append(diags, p.checkInputs(ev, places)...)
+	return append(diags, p.checkInputs(places)...)
 }
 
 // collision judges an output that lies at or in another. Two stages may watch
@@ -72,20 +70,18 @@ func (p *Pipeline) collision(inner, outer place) hcl.Diagnostics {
 }
 
 // checkInputs looks at inputs that are paths.
-func (p *Pipeline) checkInputs(ev *evaluation, places []place) hcl.Diagnostics {
+func (p *Pipeline) checkInputs(places []place) hcl.Diagnostics {
 	var diags hcl.Diagnostics
-	for _, b := range p.order {
-		for _, in := range ev.expansions[b.addr].instances {
-			if in.stage.Job == nil {
+	for _, at := range p.placed {
+		if at.in.stage.Job == nil {
+			continue
+		}
+		for _, input := range at.in.stage.Job.Inputs {
+			if input.From != nil || strings.ContainsAny(input.Path, "*?[{") {
 				continue
 			}
-			for _, input := range in.stage.Job.Inputs {
-				if input.From != nil || strings.ContainsAny(input.Path, "*?[{") {
-					continue
-				}
-				if q, ok := writerOf(input.Path, places); ok {
-					diags = append(diags, p.byPath(in.stage, input, q))
-				}
+			if q, ok := writerOf(input.Path, places); ok {
+				diags = append(diags, p.byPath(at.in.stage, input, q))
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/flow-pipelines/flow/engine/addr"
@@ -47,16 +48,17 @@ var _ Results = NoResults{}
 // Pipeline is what a project's files say. It does not change after Load; its
 // methods may be called concurrently.
 type Pipeline struct {
+	*module  // the project's own blocks
 	settings Settings
+	version  string // flow's own
 	dir      string
 	files    map[string]*hcl.File
+	parsed   map[string][]*hclsyntax.Body // by directory
 	types    map[string]*stageType
-	vars     map[string]*variable
-	locals   map[string]*local
-	blocks   map[addr.Address]*block
-	order    []*block // dependencies first
-	outputs  []*output
-	checks   []*check // sorted by name
+	modules  map[addr.Module]*module // by path without keys
+	tree     []*module               // a module before those in it
+	order    []*block                // dependencies first
+	checks   []*check                // sorted by module and name
 	moves    []Move
 	removals []Removal
 	funcs    *functions
@@ -65,6 +67,17 @@ type Pipeline struct {
 	once      sync.Once
 	base      *evaluation // with nothing known
 	baseDiags hcl.Diagnostics
+	placed    []placed // the instances, dependencies first
+}
+
+// block returns the block that a is an instance of, nil if there is none.
+func (p *Pipeline) block(a addr.Address) *block {
+	a = a.Block()
+	m := p.modules[a.Module]
+	if m == nil {
+		return nil
+	}
+	return m.blocks[a]
 }
 
 // Settings are the arguments of the pipeline block.

@@ -33,6 +33,7 @@ type scope struct {
 	each  *hcl.Range // first use of each.…
 	count *hcl.Range
 	self  *hcl.Range
+	path  bool // path.module or path.root
 }
 
 func (s *scope) add(to node, rng hcl.Range) {
@@ -52,10 +53,11 @@ func (s *scope) merge(other *scope) {
 	s.each = cmp.Or(s.each, other.each)
 	s.count = cmp.Or(s.count, other.count)
 	s.self = cmp.Or(s.self, other.self)
+	s.path = s.path || other.path
 }
 
 // mention records what the traversals name and reports names that are nothing.
-func (p *Pipeline) mention(s *scope, traversals []hcl.Traversal, lazy bool) hcl.Diagnostics {
+func (m *module) mention(s *scope, traversals []hcl.Traversal, lazy bool) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	for _, t := range traversals {
 		root := t.RootName()
@@ -76,6 +78,10 @@ func (p *Pipeline) mention(s *scope, traversals []hcl.Traversal, lazy bool) hcl.
 			s.count = cmp.Or(s.count, &rng)
 			diags = append(diags, checkMember(t, "index")...)
 			continue
+		case "path":
+			s.path = true
+			diags = append(diags, checkPath(t)...)
+			continue
 		case "self":
 			s.self = cmp.Or(s.self, &rng)
 			if name, ok := member(t); ok && name == "metrics" {
@@ -84,7 +90,7 @@ func (p *Pipeline) mention(s *scope, traversals []hcl.Traversal, lazy bool) hcl.
 			}
 			continue
 		}
-		to, more := p.target(t, lazy)
+		to, more := m.target(t, lazy)
 		diags = append(diags, more...)
 		if !to.IsZero() {
 			s.add(to, rng)
@@ -95,7 +101,7 @@ func (p *Pipeline) mention(s *scope, traversals []hcl.Traversal, lazy bool) hcl.
 
 // target returns the node that a traversal begins with; it is zero if there is
 // none, which the diagnostics explain.
-func (p *Pipeline) target(t hcl.Traversal, lazy bool) (node, hcl.Diagnostics) {
+func (m *module) target(t hcl.Traversal, lazy bool) (node, hcl.Diagnostics) {
 	root, rng := t.RootName(), t.SourceRange()
 	name, ok := member(t)
 	switch {
@@ -104,36 +110,38 @@ func (p *Pipeline) target(t hcl.Traversal, lazy bool) (node, hcl.Diagnostics) {
 			return node{}, hcl.Diagnostics{errorAt(rng, "Incomplete reference",
 				fmt.Sprintf("%s needs a name, as in %s.NAME.", root, root))}
 		}
-		if root == "var" && p.vars[name] == nil {
-			return node{}, hcl.Diagnostics{undeclared(rng, "variable", name, mapKeys(p.vars),
+		if root == "var" && m.vars[name] == nil {
+			return node{}, hcl.Diagnostics{undeclared(rng, "variable", name, mapKeys(m.vars),
 				fmt.Sprintf("Declare it: variable %q {}.", name))}
 		}
-		if root == "local" && p.locals[name] == nil {
-			return node{}, hcl.Diagnostics{undeclared(rng, "local value", name, mapKeys(p.locals),
+		if root == "local" && m.locals[name] == nil {
+			return node{}, hcl.Diagnostics{undeclared(rng, "local value", name, mapKeys(m.locals),
 				fmt.Sprintf("Declare it: locals { %s = … }.", name))}
 		}
-		return node{Type: root, Name: name}, nil
-	case p.types[root] != nil:
+		return node{Module: m.path, Type: root, Name: name}, nil
+	case root == "module":
+		return m.moduleTarget(t)
+	case m.p.types[root] != nil:
 		if !ok {
 			return node{}, hcl.Diagnostics{errorAt(rng, "Incomplete reference",
-				fmt.Sprintf("%s is a type of stages; a reference needs the stage's name too, as in %s.NAME.%s", root, root, p.declaredOf(root)))}
+				fmt.Sprintf("%s is a type of stages; a reference needs the stage's name too, as in %s.NAME.%s", root, root, m.declaredOf(root)))}
 		}
-		a := node{Type: root, Name: name}
-		if p.blocks[a] == nil {
-			return node{}, hcl.Diagnostics{p.noStage(rng, a)}
+		a := node{Module: m.path, Type: root, Name: name}
+		if m.blocks[a] == nil {
+			return node{}, hcl.Diagnostics{m.noStage(rng, a)}
 		}
 		return a, nil
 	}
-	return node{}, hcl.Diagnostics{p.unknownName(t, lazy)}
+	return node{}, hcl.Diagnostics{m.unknownName(t, lazy)}
 }
 
-func (p *Pipeline) noStage(rng hcl.Range, a addr.Address) *hcl.Diagnostic {
+func (m *module) noStage(rng hcl.Range, a addr.Address) *hcl.Diagnostic {
 	var names, others []string
-	for b := range p.blocks {
+	for b := range m.blocks {
 		if b.Type == a.Type {
 			names = append(names, b.Name)
 		} else if b.Name == a.Name {
-			others = append(others, b.String())
+			others = append(others, b.Local().String())
 		}
 	}
 	detail := fmt.Sprintf("The pipeline has no block %s %q.", a.Type, a.Name)
@@ -143,17 +151,17 @@ func (p *Pipeline) noStage(rng hcl.Range, a addr.Address) *hcl.Diagnostic {
 	} else if len(others) > 0 {
 		detail += fmt.Sprintf(" Did you mean %s?", others[0])
 	} else {
-		detail += p.declaredOf(a.Type)
+		detail += m.declaredOf(a.Type)
 	}
-	return errorAt(rng, fmt.Sprintf("No stage %s", a), detail)
+	return errorAt(rng, fmt.Sprintf("No stage %s", a.Local()), detail)
 }
 
 // declaredOf lists the stages of a type, for the end of a message.
-func (p *Pipeline) declaredOf(typ string) string {
+func (m *module) declaredOf(typ string) string {
 	var names []string
-	for b := range p.blocks {
+	for b := range m.blocks {
 		if b.Type == typ {
-			names = append(names, b.String())
+			names = append(names, b.Local().String())
 		}
 	}
 	slices.Sort(names)
@@ -164,11 +172,11 @@ func (p *Pipeline) declaredOf(typ string) string {
 }
 
 // named returns the stages of a name, sorted.
-func (p *Pipeline) named(name string) []string {
+func (m *module) named(name string) []string {
 	var same []string
-	for b := range p.blocks {
+	for b := range m.blocks {
 		if b.Name == name {
-			same = append(same, b.String())
+			same = append(same, b.Local().String())
 		}
 	}
 	slices.Sort(same)
@@ -176,34 +184,31 @@ func (p *Pipeline) named(name string) []string {
 }
 
 // unknownName explains a reference whose first word means nothing.
-func (p *Pipeline) unknownName(t hcl.Traversal, lazy bool) *hcl.Diagnostic {
+func (m *module) unknownName(t hcl.Traversal, lazy bool) *hcl.Diagnostic {
 	root, rng := t.RootName(), t.SourceRange()
 	switch {
 	case lazy:
 		return errorAt(rng, fmt.Sprintf("Unknown name %s", root),
 			fmt.Sprintf("A column of the table is written %s.%s.", rowName, root))
-	case root == "path":
-		return errorAt(rng, "There is no path object",
-			`Paths are relative to the project's directory already: write "data/x.csv" where Terraform has "${path.module}/data/x.csv".`)
-	case root == "data" || root == "resource" || root == "module" || root == "terraform":
+	case root == "data" || root == "resource" || root == "terraform":
 		if name, ok := member(t); ok {
-			if same := p.named(name); len(same) > 0 {
+			if same := m.named(name); len(same) > 0 {
 				return errorAt(rng, fmt.Sprintf("Unknown name %s", root), fmt.Sprintf("A stage is named by its type and name: did you mean %s?", same[0]))
 			}
 		}
 		return errorAt(rng, fmt.Sprintf("Unknown name %s", root),
 			fmt.Sprintf("A stage is named by its type and name alone, as in train.mlp; %s is not part of a reference.", root))
 	}
-	if same := p.named(root); len(same) > 0 {
+	if same := m.named(root); len(same) > 0 {
 		return errorAt(rng, fmt.Sprintf("Unknown name %s", root), fmt.Sprintf("A stage is named by its type and name: did you mean %s?", same[0]))
 	}
 	for _, kind := range []string{"var", "local"} {
-		if (kind == "var" && p.vars[root] != nil) || (kind == "local" && p.locals[root] != nil) {
+		if (kind == "var" && m.vars[root] != nil) || (kind == "local" && m.locals[root] != nil) {
 			return errorAt(rng, fmt.Sprintf("Unknown name %s", root), fmt.Sprintf("Did you mean %s.%s?", kind, root))
 		}
 	}
-	roots := append(mapKeys(p.types), "var", "local", "each", "count", "self")
-	detail := "A reference starts with var, local, each, self or a stage type."
+	roots := append(mapKeys(m.p.types), "var", "local", "module", "path", "each", "count", "self")
+	detail := "A reference starts with var, local, module, each, self or a stage type."
 	if s := closest(root, roots); s != "" {
 		detail += fmt.Sprintf(" Did you mean %s?", s)
 	} else if len(t) == 1 {
@@ -234,6 +239,14 @@ func checkMember(t hcl.Traversal, names ...string) hcl.Diagnostics {
 	}
 	return hcl.Diagnostics{errorAt(t.SourceRange(), fmt.Sprintf("Unknown name under %s", t.RootName()),
 		fmt.Sprintf("There is %s.%s.", t.RootName(), strings.Join(names, " and "+t.RootName()+".")))}
+}
+
+// checkPath judges path.….
+func checkPath(t hcl.Traversal) hcl.Diagnostics {
+	if name, ok := member(t); ok && name == "cwd" {
+		return hcl.Diagnostics{errorAt(t.SourceRange(), "There is no path.cwd", "The directory that flow is called in differs between people and machines, and a key holds for all of them. Paths are relative to the project's directory.")}
+	}
+	return checkMember(t, "module", "root")
 }
 
 func undeclared(rng hcl.Range, what, name string, have []string, fix string) *hcl.Diagnostic {

@@ -16,23 +16,23 @@ import (
 )
 
 // blockContext is the context that all instances of a block share.
-func (ev *evaluation) blockContext(b *block) *hcl.EvalContext {
-	ctx := ev.contexts[b.addr]
+func (f *frame) blockContext(b *block) *hcl.EvalContext {
+	ctx := f.contexts[b.addr]
 	if ctx == nil {
-		ctx = ev.context(&b.scope)
-		ev.contexts[b.addr] = ctx
+		ctx = f.context(&b.scope)
+		f.contexts[b.addr] = ctx
 	}
 	return ctx
 }
 
 // instanceContext adds each, count and, if the outputs are known, self.
-func (ev *evaluation) instanceContext(b *block, a addr.Address, outputs []outputMark) *hcl.EvalContext {
-	parent := ev.blockContext(b)
+func (f *frame) instanceContext(b *block, a addr.Address, outputs []outputMark) *hcl.EvalContext {
+	parent := f.blockContext(b)
 	if a.Key.IsZero() && len(b.self) == 0 {
 		return parent
 	}
 	ctx := parent.NewChild()
-	ctx.Variables = ev.iteration(b, a)
+	ctx.Variables = f.expansion(b).names(a.Key)
 	if len(b.self) > 0 {
 		self := outputValues(outputs)
 		self["outputs"] = cty.ObjectVal(maps.Clone(self))
@@ -45,37 +45,21 @@ func (ev *evaluation) instanceContext(b *block, a addr.Address, outputs []output
 	return ctx
 }
 
-// iteration is each or count of an instance.
-func (ev *evaluation) iteration(b *block, a addr.Address) map[string]cty.Value {
-	vars := map[string]cty.Value{}
-	switch e := ev.expansion(b); e.kind {
-	case each:
-		value := broken()
-		if i, ok := e.index[a.Key]; ok {
-			value = e.each[i]
-		}
-		vars["each"] = cty.ObjectVal(map[string]cty.Value{"key": cty.StringVal(a.Key.Text()), "value": value})
-	case counted:
-		vars["count"] = cty.ObjectVal(map[string]cty.Value{"index": cty.NumberIntVal(int64(a.Key.Index()))})
-	}
-	return vars
-}
-
 // resolve evaluates one instance. before is what the base found, nil in the
 // base itself.
-func (ev *evaluation) resolve(b *block, a addr.Address, before *instance) *instance {
+func (f *frame) resolve(b *block, a addr.Address, before *instance) *instance {
 	s := &Stage{Addr: a, Type: b.typ.typ, Schema: b.typ.schema, Range: b.Range}
 	in := &instance{stage: s, failed: true}
 	if before != nil {
 		in.outputs = before.outputs
 	} else if len(b.self) > 0 {
-		outputs, ok := ev.ownOutputs(b, a)
+		outputs, ok := f.ownOutputs(b, a)
 		if !ok {
 			return in
 		}
 		in.outputs = outputs
 	}
-	e := newEncoder(ev, b, a, ev.instanceContext(b, a, in.outputs))
+	e := newEncoder(f, b, a, f.instanceContext(b, a, in.outputs))
 	e.arguments(nil)
 	e.options(s)
 	e.finish(s)
@@ -92,7 +76,7 @@ func (ev *evaluation) resolve(b *block, a addr.Address, before *instance) *insta
 	if !ok {
 		return in
 	}
-	outputs, ok := ev.outputsOf(b, a, job)
+	outputs, ok := f.ev.outputsOf(b, a, job)
 	if !ok {
 		return in
 	}
@@ -107,8 +91,8 @@ func (ev *evaluation) resolve(b *block, a addr.Address, before *instance) *insta
 // ownOutputs asks the stage type where the outputs will lie, before the
 // arguments that mention them (self.…) are evaluated: to it these look like
 // arguments that are not known yet, on which outputs may not depend.
-func (ev *evaluation) ownOutputs(b *block, a addr.Address) ([]outputMark, bool) {
-	e := newEncoder(ev, b, a, ev.instanceContext(b, a, nil))
+func (f *frame) ownOutputs(b *block, a addr.Address) ([]outputMark, bool) {
+	e := newEncoder(f, b, a, f.instanceContext(b, a, nil))
 	e.arguments(b.self)
 	if e.failed {
 		return nil, false
@@ -117,7 +101,7 @@ func (ev *evaluation) ownOutputs(b *block, a addr.Address) ([]outputMark, bool) 
 	if !ok {
 		return nil, false
 	}
-	return ev.outputsOf(b, a, job)
+	return f.ev.outputsOf(b, a, job)
 }
 
 func (e *encoder) job() (*stage.Job, bool) {
@@ -142,7 +126,7 @@ func (ev *evaluation) outputsOf(b *block, a addr.Address, job *stage.Job) ([]out
 		o := &job.Outputs[i]
 		clean, problem := projectPath(o.Path)
 		if problem == "" {
-			problem = reservedPath(clean)
+			problem = ev.p.reservedPath(clean)
 		}
 		switch {
 		case !hclsyntax.ValidIdentifier(o.Name):
@@ -162,14 +146,14 @@ func (ev *evaluation) outputsOf(b *block, a addr.Address, job *stage.Job) ([]out
 }
 
 // reservedPath says why an output may not be at a path of the project.
-func reservedPath(clean string) string {
+func (p *Pipeline) reservedPath(clean string) string {
 	first, _, _ := strings.Cut(clean, "/")
 	switch {
 	case clean == ".":
 		return "it is the project itself"
 	case first == ".flow" || first == ".git":
 		return fmt.Sprintf("%s is not for outputs", first)
-	case clean == "flow.lock" || (path.Ext(clean) == ".hcl" && first == clean):
+	case clean == "flow.lock" || (path.Ext(clean) == ".hcl" && first == clean) || p.files[clean] != nil:
 		return "the file belongs to the pipeline's text"
 	}
 	return ""

@@ -29,63 +29,81 @@ func content(h *hcl.Block, attrs []string, blocks []string) (*hcl.BodyContent, h
 }
 
 // constant evaluates an argument that may not refer to anything.
-func (p *Pipeline) constant(a *hcl.Attribute, want cty.Type) (cty.Value, hcl.Diagnostics) {
+func (m *module) constant(a *hcl.Attribute, want cty.Type) (cty.Value, hcl.Diagnostics) {
 	if refs := a.Expr.Variables(); len(refs) > 0 {
 		return cty.DynamicVal, hcl.Diagnostics{errorAt(refs[0].SourceRange(), "A constant is needed here",
 			fmt.Sprintf("%s is read before anything else is evaluated, so it cannot refer to %s.", a.Name, refs[0].RootName()))}
 	}
-	v, diags := a.Expr.Value(&hcl.EvalContext{Functions: p.funcs.table})
+	v, diags := a.Expr.Value(&hcl.EvalContext{Functions: m.p.funcs.table})
 	if diags.HasErrors() {
 		return cty.DynamicVal, diags
 	}
 	return convertTo(v, want, a.Expr.Range())
 }
 
-func (p *Pipeline) constantString(c *hcl.BodyContent, name string, to *string) hcl.Diagnostics {
+func (m *module) constantString(c *hcl.BodyContent, name string, to *string) hcl.Diagnostics {
 	a, ok := c.Attributes[name]
 	if !ok {
 		return nil
 	}
-	v, diags := p.constant(a, cty.String)
+	v, diags := m.constant(a, cty.String)
 	if !diags.HasErrors() && !v.IsNull() && v.IsKnown() {
 		*to = v.AsString()
 	}
 	return diags
 }
 
-func (p *Pipeline) declareSettings(h *hcl.Block, running string) hcl.Diagnostics {
-	if p.settings.Range.Filename != "" {
-		return hcl.Diagnostics{duplicate(h.DefRange, p.settings.Range, "pipeline block")}
+func (m *module) declareSettings(h *hcl.Block) hcl.Diagnostics {
+	if m.call != nil {
+		return m.declareRequirement(h)
 	}
-	p.settings.Range = h.DefRange
+	if m.p.settings.Range.Filename != "" {
+		return hcl.Diagnostics{duplicate(h.DefRange, m.p.settings.Range, "pipeline block")}
+	}
+	m.p.settings.Range = h.DefRange
 	if len(h.Labels) > 1 {
 		return hcl.Diagnostics{errorAt(h.DefRange, "Wrong number of labels on pipeline", `pipeline takes one label, its name: pipeline "NAME" { … }.`)}
 	}
 	if len(h.Labels) == 1 {
-		p.settings.Name = h.Labels[0]
+		m.p.settings.Name = h.Labels[0]
 	}
 	c, diags := content(h, []string{"required_version", "output_dir", "cache", "description"}, nil)
 	var description string
-	diags = append(diags, p.constantString(c, "required_version", &p.settings.RequiredVersion)...)
-	diags = append(diags, p.constantString(c, "output_dir", &p.settings.OutputDir)...)
-	diags = append(diags, p.constantString(c, "cache", &p.settings.Cache)...)
-	diags = append(diags, p.constantString(c, "description", &description)...)
+	diags = append(diags, m.constantString(c, "required_version", &m.p.settings.RequiredVersion)...)
+	diags = append(diags, m.constantString(c, "output_dir", &m.p.settings.OutputDir)...)
+	diags = append(diags, m.constantString(c, "cache", &m.p.settings.Cache)...)
+	diags = append(diags, m.constantString(c, "description", &description)...)
 	if diags.HasErrors() {
 		return diags
 	}
 	if a, ok := c.Attributes["output_dir"]; ok {
-		clean, problem := projectPath(p.settings.OutputDir)
+		clean, problem := projectPath(m.p.settings.OutputDir)
 		if problem == "" && clean == "." {
 			problem = "it would be the project itself"
 		}
 		if problem != "" {
 			diags = append(diags, errorAt(a.Expr.Range(), "output_dir must be a directory in the project",
-				fmt.Sprintf("%q is not: %s.", p.settings.OutputDir, problem)))
+				fmt.Sprintf("%q is not: %s.", m.p.settings.OutputDir, problem)))
 		}
-		p.settings.OutputDir = clean
+		m.p.settings.OutputDir = clean
 	}
 	if a, ok := c.Attributes["required_version"]; ok {
-		diags = append(diags, checkVersion(a.Expr.Range(), p.settings.RequiredVersion, running)...)
+		diags = append(diags, checkVersion(a.Expr.Range(), m.p.settings.RequiredVersion, m.p.version)...)
+	}
+	return diags
+}
+
+// declareRequirement reads the pipeline block of a module, which can only say
+// what it needs: all else is for the project to say.
+func (m *module) declareRequirement(h *hcl.Block) hcl.Diagnostics {
+	c, diags := content(h, []string{"required_version", "description"}, nil)
+	if diags.HasErrors() {
+		return hcl.Diagnostics{errorAt(h.DefRange, "Settings in a module", "In a module the pipeline block holds required_version and description only; the rest is for the project to say.")}
+	}
+	var required string
+	diags = append(diags, m.constantString(c, "required_version", &required)...)
+	if a, ok := c.Attributes["required_version"]; ok && !diags.HasErrors() {
+		diags = append(diags, checkVersion(a.Expr.Range(), required, m.p.version)...)
 	}
 	return diags
 }

@@ -36,20 +36,20 @@ type validation struct {
 
 const variableEnv = "FLOW_VAR_"
 
-func (p *Pipeline) declareVariable(h *hcl.Block) hcl.Diagnostics {
+func (m *module) declareVariable(h *hcl.Block) hcl.Diagnostics {
 	if diags := labels(h, "variable", 1); diags.HasErrors() {
 		return diags
 	}
 	v := &variable{name: h.Labels[0], typ: cty.DynamicPseudoType, nullable: true, Range: h.DefRange}
-	if old := p.vars[v.name]; old != nil {
+	if old := m.vars[v.name]; old != nil {
 		return hcl.Diagnostics{duplicate(h.DefRange, old.Range, fmt.Sprintf("variable %q", v.name))}
 	}
-	p.vars[v.name] = v
+	m.vars[v.name] = v
 	c, diags := content(h, []string{"type", "default", "description", "sensitive", "nullable"}, []string{"validation"})
-	diags = append(diags, p.constantString(c, "description", &v.description)...)
+	diags = append(diags, m.constantString(c, "description", &v.description)...)
 	for name, to := range map[string]*bool{"sensitive": &v.sensitive, "nullable": &v.nullable} {
 		if a, ok := c.Attributes[name]; ok {
-			b, more := p.constant(a, cty.Bool)
+			b, more := m.constant(a, cty.Bool)
 			diags = append(diags, more...)
 			*to = !more.HasErrors() && b.IsKnown() && !b.IsNull() && b.True()
 		}
@@ -62,7 +62,7 @@ func (p *Pipeline) declareVariable(h *hcl.Block) hcl.Diagnostics {
 		}
 	}
 	if a, ok := c.Attributes["default"]; ok && !diags.HasErrors() {
-		d, more := p.constant(a, cty.DynamicPseudoType)
+		d, more := m.constant(a, cty.DynamicPseudoType)
 		diags = append(diags, more...)
 		if !more.HasErrors() {
 			v.hasDefault = true
@@ -100,24 +100,11 @@ func (v *variable) declareValidation(h *hcl.Block) hcl.Diagnostics {
 
 // set converts and stores a value.
 func (v *variable) set(value cty.Value, rng hcl.Range) hcl.Diagnostics {
-	if v.defaults != nil && !value.IsNull() {
-		value = v.defaults.Apply(value)
+	got, diags := v.convert(value, rng)
+	if !diags.HasErrors() {
+		v.value, v.valueRange = got, rng
 	}
-	got, err := convert.Convert(value, v.typ)
-	if err != nil {
-		shown := ""
-		if t := value.Type(); t.IsPrimitiveType() && !v.sensitive && value.IsKnown() && !value.IsNull() {
-			shown = fmt.Sprintf(" (%s)", literal(value))
-		}
-		return hcl.Diagnostics{errorAt(rng, fmt.Sprintf("Wrong type for variable %q", v.name),
-			fmt.Sprintf("The variable is declared as %s at %s:%d, and got %s%s: %s.",
-				typeexpr.TypeString(v.typ), v.Range.Filename, v.Range.Start.Line, describe(value.Type()), shown, explainConversion(err)))}
-	}
-	if got.IsNull() && !v.nullable {
-		return hcl.Diagnostics{errorAt(rng, fmt.Sprintf("Variable %q may not be null", v.name), "It is declared with nullable = false.")}
-	}
-	v.value, v.valueRange = got, rng
-	return nil
+	return diags
 }
 
 // setVariables takes values from the environment, *.auto.hclvars, --var-file
@@ -158,7 +145,14 @@ func (p *Pipeline) setVariables(opts Options) hcl.Diagnostics {
 		return diags
 	}
 	for _, name := range mapKeys(p.vars) {
-		diags = append(diags, p.validate(p.vars[name])...)
+		diags = append(diags, p.linkValidations(p.vars[name])...)
+	}
+	if diags.HasErrors() {
+		return diags
+	}
+	root := newEvaluation(p, NoResults{}, nil).root
+	for _, name := range mapKeys(p.vars) {
+		diags = append(diags, root.validate(p.vars[name], p.vars[name].valueRange)...)
 	}
 	return diags
 }
@@ -244,30 +238,38 @@ func (p *Pipeline) variableFromText(name, text, source string, explicit bool) hc
 		fmt.Sprintf("The variable is declared as %s, so its value is written as in HCL: [\"a\", \"b\"] or { a = 1 }. In a shell, put single quotes around it.", typeexpr.TypeString(v.typ)))}
 }
 
-// validate evaluates a variable's validation blocks.
-func (p *Pipeline) validate(v *variable) hcl.Diagnostics {
+// linkValidations resolves what the variable's validation blocks mention.
+func (m *module) linkValidations(v *variable) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	for i := range v.validations {
 		c := &v.validations[i]
-		more := p.mention(&c.scope, append(c.condition.Variables(), c.message.Variables()...), false)
-		more = append(more, c.scope.forbid("the validation of a variable", true, true, true)...)
+		diags = append(diags, m.mention(&c.scope, append(c.condition.Variables(), c.message.Variables()...), false)...)
+		diags = append(diags, c.scope.forbid("the validation of a variable", true, true, true)...)
 		for _, r := range c.scope.refs {
 			if r.to.Type != "var" {
-				more = append(more, errorAt(r.Range, "A validation looks at variables only", fmt.Sprintf("It cannot refer to %s.", r.to)))
+				diags = append(diags, errorAt(r.Range, "A validation looks at variables only", fmt.Sprintf("It cannot refer to %s.", nodeText(r.to))))
 			}
 		}
-		diags = append(diags, more...)
-		if more.HasErrors() {
-			continue
-		}
-		ev := &evaluation{p: p}
-		ctx := ev.context(&c.scope)
+	}
+	return diags
+}
+
+// validate evaluates a variable's validation blocks. rng is where its value
+// comes from.
+func (f *frame) validate(v *variable, rng hcl.Range) hcl.Diagnostics {
+	var diags hcl.Diagnostics
+	for i := range v.validations {
+		c := &v.validations[i]
+		ctx := f.context(&c.scope)
 		ok, more := c.condition.Value(ctx)
 		diags = append(diags, more...)
 		if more.HasErrors() {
 			continue
 		}
-		ok, _ = ok.UnmarkDeep()
+		ok, found := strip(ok)
+		if found.broken || f.up != nil && !ok.IsKnown() {
+			continue // reported, or for when it is known
+		}
 		ok, err := convert.Convert(ok, cty.Bool)
 		if err != nil || ok.IsNull() || !ok.IsKnown() {
 			diags = append(diags, errorAt(c.condition.Range(), "A condition is true or false", "This one is neither."))
@@ -283,7 +285,6 @@ func (p *Pipeline) validate(v *variable) hcl.Diagnostics {
 				message = m.AsString()
 			}
 		}
-		rng := v.valueRange
 		diags = append(diags, errorAt(rng, fmt.Sprintf("Invalid value for variable %q", v.name),
 			fmt.Sprintf("%s\n\nThis is required at %s:%d.", message, c.condition.Range().Filename, c.condition.Range().Start.Line)))
 	}

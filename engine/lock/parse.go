@@ -114,6 +114,9 @@ func (p *parser) stage(rest string) *ParseError {
 	if err != nil {
 		return &ParseError{Err: err}
 	}
+	if a.IsModule() {
+		return bad("%s is a module, not a stage", a)
+	}
 	if p.seen[a] {
 		return bad("%s stands here a second time", a)
 	}

@@ -44,13 +44,14 @@ func (sh *Shell) completeRecorded(_ *cobra.Command, args []string, begin string)
 	return beginning(as, begin), noFiles
 }
 
-// beginning returns the addresses, and those of their blocks, that begin so.
+// beginning returns the addresses, and those of their blocks and modules, that
+// begin so.
 func beginning(as []addr.Address, begin string) []string {
 	var out []string
 	seen := map[string]bool{}
 	for _, a := range as {
-		for _, s := range []string{a.Block().String(), a.String()} {
-			if !seen[s] && strings.HasPrefix(s, begin) {
+		for _, s := range []string{a.Module.Declared().String(), a.Module.String(), a.Block().String(), a.String()} {
+			if s != "" && !seen[s] && strings.HasPrefix(s, begin) {
 				seen[s] = true
 				out = append(out, s)
 			}

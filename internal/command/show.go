@@ -80,7 +80,7 @@ func choose(l *lock.Lock, text string) ([]*lock.Stage, error) {
 	var names []string
 	for _, s := range l.Stages() {
 		names = append(names, s.Addr.String())
-		if s.Addr == want || s.Addr.Block() == want {
+		if s.Addr.Within(want) {
 			found = append(found, s)
 		}
 	}

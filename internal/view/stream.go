@@ -68,6 +68,7 @@ func (s *stream) writeAt(at time.Time, level, message, typ string, fields map[st
 
 type resourceJSON struct {
 	Addr     string `json:"addr"`
+	Module   string `json:"module,omitempty"`
 	Resource string `json:"resource"`
 	Type     string `json:"resource_type"`
 	Name     string `json:"resource_name"`
@@ -76,7 +77,7 @@ type resourceJSON struct {
 }
 
 func resource(a addr.Address) *resourceJSON {
-	r := &resourceJSON{Addr: a.String(), Resource: a.String(), Type: a.Type, Name: a.Name}
+	r := &resourceJSON{Addr: a.String(), Module: a.Module.String(), Resource: a.Local().String(), Type: a.Type, Name: a.Name}
 	switch {
 	case a.Key.IsInt():
 		r.Key = a.Key.Index()
