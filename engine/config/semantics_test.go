@@ -478,3 +478,80 @@ func bench(b *testing.B, dir string, want int) {
 		}
 	}
 }
+
+// What goes into a module and comes out of it keeps its marks, and what was
+// not known at first is known later.
+func TestMetricsPassThroughModules(t *testing.T) {
+	p := loadFiles(t, map[string]string{
+		"pipeline.hcl": `
+train "m" {
+  for_each = { a = 1, b = 2 }
+  data     = "d.csv"
+  target   = "y"
+}
+module "gate" {
+  for_each = train.m
+  source   = "./gate"
+  score    = each.value.metrics.f1
+  settings = { path = each.value.path }
+}
+evaluate "e" {
+  model     = train.m["a"].model
+  data      = "d.csv"
+  threshold = module.gate["b"].twice
+}
+`,
+		"gate/gate.hcl": `
+variable "score" {
+  type = number
+  validation {
+    condition     = var.score > 0
+    error_message = "No score."
+  }
+}
+variable "settings" { type = object({ path = string, format = optional(string, "csv") }) }
+exec "x" { command = ["x", var.settings.path, var.settings.format] }
+output "twice" { value = var.score * 2 }
+`,
+	})
+	ss := stages(t, p, config.NoResults{})
+	if got, want := deps(ss["evaluate.e"]), []string{`train.m["a"]`, `train.m["b"]`}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if got, want := deps(ss[`module.gate["a"].exec.x`]), []string{`train.m["a"]`}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	s, diags := p.Resolve(addr.Address{Type: "evaluate", Name: "e"}, results{`train.m["b"]`: {"f1": 0.25}})
+	if diags.HasErrors() {
+		t.Fatal(render(p, diags))
+	}
+	if got, want := string(s.Args), `{"data":"d.csv","model":"out/train/m/a/model","threshold":0.5}`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	_, diags = p.Resolve(addr.Address{Type: "evaluate", Name: "e"}, results{`train.m["b"]`: {"f1": -1.0}})
+	if !diags.HasErrors() || !strings.Contains(render(p, diags), "No score.") {
+		t.Errorf("got %s, want the message of the validation", render(p, diags))
+	}
+}
+
+func TestSensitiveValuesStaySecretThroughModules(t *testing.T) {
+	p := loadFiles(t, map[string]string{
+		"pipeline.hcl": `
+variable "token" {
+  sensitive = true
+  default   = "hunter2"
+}
+module "m" {
+  source = "./m"
+  token  = var.token
+}
+`,
+		"m/m.hcl": `
+variable "token" { type = string }
+exec "x" { command = ["x", var.token] }
+`,
+	})
+	if got := stages(t, p, config.NoResults{})["module.m.exec.x"].Sensitive; !slices.Equal(got, []string{"command"}) {
+		t.Errorf("got %v, want command", got)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -87,6 +88,11 @@ func load(t *testing.T, text string) {
 			t.Fatal(err)
 		}
 	}
+	for _, b := range body.Blocks {
+		if b.Type == "module" {
+			moduleOf(t, dir, b, text)
+		}
+	}
 	p, diags := config.Load(config.Options{Dir: dir, Types: builtin.Types(), Version: "0.1.0", Vars: values(body)})
 	if !diags.HasErrors() {
 		_, diags = p.Stages(config.NoResults{})
@@ -98,12 +104,40 @@ func load(t *testing.T, text string) {
 	}
 }
 
+// moduleOf writes a module that has the variables that the block sets, and the
+// outputs that the text uses.
+func moduleOf(t *testing.T, dir string, b *hclsyntax.Block, text string) {
+	source, diags := b.Body.Attributes["source"].Expr.Value(nil)
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	var content strings.Builder
+	for name := range b.Body.Attributes {
+		if !slices.Contains([]string{"source", "for_each", "count", "depends_on"}, name) {
+			fmt.Fprintf(&content, "variable %q {}\n", name)
+		}
+	}
+	for _, m := range regexp.MustCompile(`\b(?:r|module\.`+b.Labels[0]+`)\.(\w+)`).FindAllStringSubmatch(text, -1) {
+		fmt.Fprintf(&content, "output %q { value = 1 }\n", m[1])
+	}
+	folder := filepath.Join(dir, source.AsString())
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, "main.hcl"), []byte(content.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // values gives the variables without a default a value.
 func values(body *hclsyntax.Body) map[string]string {
 	vars := map[string]string{}
 	for _, b := range body.Blocks {
 		if b.Type == "variable" && b.Body.Attributes["default"] == nil {
 			vars[b.Labels[0]] = "1"
+			if b.Body.Attributes["type"] == nil {
+				vars[b.Labels[0]] = `"data/x.csv"`
+			}
 		}
 	}
 	return vars
@@ -128,7 +162,7 @@ func surroundings(body *hclsyntax.Body) string {
 	missing := map[string]map[string]bool{}
 	for _, t := range traversals(body) {
 		words := names(t)
-		if len(words) < 2 || declared[words[0]+"."+words[1]] || slices.Contains([]string{"each", "count", "self", "row"}, words[0]) {
+		if len(words) < 2 || declared[words[0]+"."+words[1]] || slices.Contains([]string{"each", "count", "self", "row", "path", "module"}, words[0]) {
 			continue
 		}
 		a := words[0] + "." + words[1]
