@@ -18,6 +18,7 @@ import (
 	"github.com/flow-pipelines/flow/engine/cas/disk"
 	"github.com/flow-pipelines/flow/engine/config"
 	"github.com/flow-pipelines/flow/engine/lock"
+	"github.com/flow-pipelines/flow/engine/modules"
 	"github.com/flow-pipelines/flow/engine/plan"
 	"github.com/flow-pipelines/flow/engine/state"
 	"github.com/flow-pipelines/flow/engine/worktree"
@@ -69,25 +70,43 @@ func Open(opts Options) (*Project, error) {
 	}
 	p := &Project{opts: opts, root: root, warn: opts.Warn}
 	var diags hcl.Diagnostics
-	p.pipeline, diags = config.Load(config.Options{
-		Dir: root, Types: opts.Types, Version: opts.Version, Vars: opts.Vars, VarFiles: opts.VarFiles, Environ: opts.Environ,
-		Baseline: p.baseline,
+	var lockErr error
+	if p.lock, lockErr = lock.ReadFile(root); lockErr != nil {
+		p.lock = &lock.Lock{}
+	}
+	load := opts.config(root, func(at addr.Module, source string) (string, string, error) {
+		if lockErr != nil {
+			return "", "", &config.SourceError{Summary: "flow.lock cannot be read, which pins the module", Detail: lockErr.Error() + "."}
+		}
+		return modules.Find(root, p.lock, at, source)
 	})
+	load.Baseline = p.baseline
+	p.pipeline, diags = config.Load(load)
 	p.warnings = diags
 	if diags.HasErrors() {
 		if !opts.Records {
-			return nil, &plan.Mistakes{Diags: diags, Files: p.pipeline.Files()}
+			return nil, &plan.Mistakes{Diags: diags, Files: p.Files()}
 		}
 		p.warnings = nil
 	}
-	return p, p.readLock()
+	if lockErr != nil {
+		return p, p.lockMistake(lockErr)
+	}
+	p.doubt()
+	return p, nil
 }
 
-// readLock reads flow.lock, and warns of what it records and is not used.
+// readLock reads flow.lock again.
 func (p *Project) readLock() (err error) {
 	if p.lock, err = lock.ReadFile(p.root); err != nil {
 		return p.lockMistake(err)
 	}
+	p.doubt()
+	return nil
+}
+
+// doubt warns of what flow.lock records and is not used.
+func (p *Project) doubt() {
 	p.lockWarnings = nil
 	for _, d := range p.lock.Doubtful() {
 		p.lockWarnings = append(p.lockWarnings, &hcl.Diagnostic{
@@ -97,7 +116,13 @@ func (p *Project) readLock() (err error) {
 			Subject:  &hcl.Range{Filename: lock.FileName, Start: hcl.Pos{Line: d.Line, Column: 1}, End: hcl.Pos{Line: d.Line, Column: 1}},
 		})
 	}
-	return nil
+}
+
+// config is what config.Load takes.
+func (o Options) config(root string, remote func(at addr.Module, source string) (string, string, error)) config.Options {
+	return config.Options{
+		Dir: root, Types: o.Types, Version: o.Version, Vars: o.Vars, VarFiles: o.VarFiles, Environ: o.Environ, Remote: remote,
+	}
 }
 
 // Close frees what the project holds; nothing that it said is affected.
@@ -176,7 +201,12 @@ func (p *Project) Root() string { return p.root }
 func (p *Project) Pipeline() *config.Pipeline { return p.pipeline }
 
 // Files are the parsed HCL files, for snippets in diagnostics.
-func (p *Project) Files() map[string]*hcl.File { return p.pipeline.Files() }
+func (p *Project) Files() map[string]*hcl.File {
+	if p.pipeline == nil {
+		return nil
+	}
+	return p.pipeline.Files()
+}
 
 // Warnings are diagnostics about the pipeline that are no errors.
 func (p *Project) Warnings() hcl.Diagnostics { return slices.Concat(p.warnings, p.lockWarnings) }
@@ -222,7 +252,7 @@ func (p *Project) lockMistake(err error) error {
 		d.Summary = lock.FileName + " was written by a newer flow"
 		d.Detail = fmt.Sprintf("It has %v. Update flow to the version that your team uses.", pe.Err)
 	}
-	return &plan.Mistakes{Diags: hcl.Diagnostics{d}, Files: p.pipeline.Files()}
+	return &plan.Mistakes{Diags: hcl.Diagnostics{d}, Files: p.Files()}
 }
 
 // capacity returns what the machine has: CPUs and bytes of memory.

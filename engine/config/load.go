@@ -16,17 +16,34 @@ import (
 	"github.com/flow-pipelines/flow/engine/graph"
 )
 
-// Load reads the *.hcl files of a directory, not of those below it, and checks
-// all that needs no evaluation. The pipeline is never nil, for the sake of
-// Files; if there are errors it has no stages.
+// Load reads the *.hcl files of a directory, not of those below it, and those
+// of its modules, and checks all that needs no evaluation. The pipeline is
+// never nil, for the sake of Files; if there are errors it has no stages.
 func Load(opts Options) (*Pipeline, hcl.Diagnostics) {
+	p, diags := Read(opts)
+	if !diags.HasErrors() {
+		diags = append(diags, p.setVariables(opts)...)
+	}
+	if !diags.HasErrors() {
+		diags = append(diags, p.link()...)
+	}
+	diags = tidy(diags)
+	p.failed = diags.HasErrors()
+	return p, diags
+}
+
+// Read does the part of Load that needs no values of variables, and so finds
+// all modules. The pipeline is good for Files alone.
+func Read(opts Options) (*Pipeline, hcl.Diagnostics) {
 	p := &Pipeline{
 		version: opts.Version,
 		dir:     opts.Dir,
+		remote:  opts.Remote,
 		files:   map[string]*hcl.File{},
 		types:   map[string]*stageType{},
 		modules: map[addr.Module]*module{},
 		parsed:  map[string][]*hclsyntax.Body{},
+		failed:  true,
 	}
 	p.module = newModule(p, ".", ".", nil)
 	p.settings = Settings{Name: filepath.Base(opts.Dir), OutputDir: "out"}
@@ -40,15 +57,7 @@ func Load(opts Options) (*Pipeline, hcl.Diagnostics) {
 	if !diags.HasErrors() {
 		diags = append(diags, p.declare(files)...)
 	}
-	if !diags.HasErrors() {
-		diags = append(diags, p.setVariables(opts)...)
-	}
-	if !diags.HasErrors() {
-		diags = append(diags, p.link()...)
-	}
-	diags = tidy(diags)
-	p.failed = diags.HasErrors()
-	return p, diags
+	return p, tidy(diags)
 }
 
 // parseFolder reads the files of a directory of the project, sorted by name.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -120,7 +121,7 @@ func (m *module) loadModule(c *call) hcl.Diagnostics {
 	if v.IsNull() || !v.IsKnown() {
 		return hcl.Diagnostics{errorAt(rng, "The source of a module is a text", `Write the directory: source = "./lib/prepare".`)}
 	}
-	folder, limit, d := m.resolveSource(v.AsString(), rng)
+	folder, limit, d := m.resolveSource(c.name, v.AsString(), rng)
 	if d != nil {
 		return hcl.Diagnostics{d}
 	}
@@ -149,13 +150,16 @@ func (m *module) parent() *module {
 
 // resolveSource finds the directory of a source, relative to the project, and
 // the one that its own sources may not lead out of.
-func (m *module) resolveSource(source string, rng hcl.Range) (folder, limit string, d *hcl.Diagnostic) {
+func (m *module) resolveSource(name, source string, rng hcl.Range) (folder, limit string, d *hcl.Diagnostic) {
+	if strings.Contains(source, "::") && m.p.remote != nil {
+		return m.remoteSource(name, source, rng)
+	}
 	if !strings.HasPrefix(source, "./") && !strings.HasPrefix(source, "../") {
 		detail := fmt.Sprintf("%q is not the source of a module. ", source)
 		if info, err := os.Stat(filepath.Join(m.p.dir, m.folder, source)); err == nil && info.IsDir() {
 			return "", "", errorAt(rng, "Unknown source of a module", detail+fmt.Sprintf(`A directory is written with ./ before it: "./%s".`, source))
 		}
-		return "", "", errorAt(rng, "Unknown source of a module", detail+`A directory is written with ./ or ../ before it, relative to the file: "./lib/prepare".`)
+		return "", "", errorAt(rng, "Unknown source of a module", detail+`A directory is written with ./ or ../ before it, relative to the file: "./lib/prepare"; a repository with git:: before it: "git::https://HOST/REPOSITORY.git//FOLDER?ref=TAG".`)
 	}
 	folder = path.Join(m.folder, source)
 	if m.limit != "." && folder != m.limit && !strings.HasPrefix(folder, m.limit+"/") || folder == ".." || strings.HasPrefix(folder, "../") {
@@ -165,6 +169,22 @@ func (m *module) resolveSource(source string, rng hcl.Range) (folder, limit stri
 		return "", "", errorAt(rng, "No module there", fmt.Sprintf("There is no directory %s in the project.", folder))
 	}
 	return folder, m.limit, nil
+}
+
+// remoteSource finds a module that comes from elsewhere.
+func (m *module) remoteSource(name, source string, rng hcl.Range) (folder, limit string, d *hcl.Diagnostic) {
+	folder, limit, err := m.p.remote(m.path.Child(name, addr.Key{}), source)
+	var wrong *SourceError
+	switch {
+	case errors.As(err, &wrong):
+		return "", "", errorAt(rng, wrong.Summary, wrong.Detail)
+	case err != nil:
+		return "", "", errorAt(rng, "The module is not to be had", capital(err.Error())+".")
+	}
+	if info, err := os.Stat(filepath.Join(m.p.dir, folder)); err != nil || !info.IsDir() {
+		return "", "", errorAt(rng, "No module there", fmt.Sprintf("What comes from %s has no directory %s.", source, strings.TrimPrefix(folder, limit+"/")))
+	}
+	return folder, limit, nil
 }
 
 // link resolves what the module's declarations mention.

@@ -29,7 +29,17 @@ type Options struct {
 	Environ []string
 	// Baseline reads what other revisions have recorded; nil: it is unknown.
 	Baseline Baseline
+	// Remote finds a module that comes from elsewhere than the project, that
+	// of a source with :: in it: the directory of its files, and the one that
+	// its own sources may not lead out of, both relative to Dir. Nil: there
+	// are none. An error that is a *SourceError is shown as it is.
+	Remote func(at addr.Module, source string) (folder, limit string, err error)
 }
+
+// SourceError says why a module is not to be had.
+type SourceError struct{ Summary, Detail string }
+
+func (e *SourceError) Error() string { return e.Summary + ": " + e.Detail }
 
 // Results tells what the stages that have run have found.
 type Results interface {
@@ -52,6 +62,7 @@ type Pipeline struct {
 	settings Settings
 	version  string // flow's own
 	dir      string
+	remote   func(at addr.Module, source string) (folder, limit string, err error)
 	files    map[string]*hcl.File
 	parsed   map[string][]*hclsyntax.Body // by directory
 	types    map[string]*stageType

@@ -10,6 +10,10 @@
 //	# flow.lock …
 //	version 1
 //
+//	module git::https://example.org/lib.git?ref=v1.2
+//	commit 8f3e…
+//	content blake3:02d1…
+//
 //	stage train.mlp["small"]
 //	key k1:5a0e…
 //	check 9f31c2a08be1d7e4
@@ -20,7 +24,8 @@
 //	result model blake3:99ab… d 21034 4 out/train/mlp/small/model
 //	metric validation.f1 0.971
 //
-// The lines from type to isolation are the stage's manifest (engine/key). A
+// Modules from git come first: the commit that a revision was, and the digest
+// of its files. In a stage, the lines from type to isolation are the stage's manifest (engine/key). A
 // result is an output as it came out; `given` marks the user's own files, which
 // flow restores but never cleans up. Sensitive values are written as
 // (sensitive).
@@ -39,6 +44,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -88,7 +94,36 @@ func (s *Stage) Result(name string) (Result, bool) {
 // which nothing has run.
 type Lock struct {
 	stages   map[addr.Address]*Stage
+	modules  map[string]*Module // by source
 	doubtful []Doubt
+}
+
+// Module is the pin of a module that comes from elsewhere.
+type Module struct {
+	Source  string // without spaces
+	Commit  string
+	Content digest.Digest
+}
+
+// Module returns the pin of a source, nil if there is none.
+func (l *Lock) Module(source string) *Module { return l.modules[source] }
+
+// Modules returns all pins, sorted by source.
+func (l *Lock) Modules() []*Module {
+	all := make([]*Module, 0, len(l.modules))
+	for _, m := range l.modules {
+		all = append(all, m)
+	}
+	slices.SortFunc(all, func(a, b *Module) int { return strings.Compare(a.Source, b.Source) })
+	return all
+}
+
+// SetModules replaces all pins.
+func (l *Lock) SetModules(pins []Module) {
+	l.modules = make(map[string]*Module, len(pins))
+	for _, m := range pins {
+		l.modules[m.Source] = &m
+	}
 }
 
 // Doubt is a stage whose lines do not fit together.
@@ -131,7 +166,7 @@ func (l *Lock) Stages() []*Stage {
 
 // Clone returns a copy that can be changed without changing l.
 func (l *Lock) Clone() *Lock {
-	c := &Lock{stages: make(map[addr.Address]*Stage, len(l.stages))}
+	c := &Lock{stages: make(map[addr.Address]*Stage, len(l.stages)), modules: maps.Clone(l.modules)}
 	for a, s := range l.stages {
 		c.stages[a] = s
 	}
@@ -201,6 +236,9 @@ version 1
 func (l *Lock) Format() ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteString(header)
+	for _, m := range l.Modules() {
+		fmt.Fprintf(&b, "\nmodule %s\ncommit %s\ncontent %s\n", m.Source, m.Commit, m.Content)
+	}
 	for _, s := range l.Stages() {
 		if err := s.format(&b); err != nil {
 			return nil, fmt.Errorf("%s: %w", s.Addr, err)

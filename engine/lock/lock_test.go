@@ -180,3 +180,33 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestPinsOfModulesAreKept(t *testing.T) {
+	l := sample()
+	pin := lock.Module{Source: "git::https://example.org/lib.git?ref=v1", Commit: "8f3e0c", Content: digest.OfBytes([]byte("m"))}
+	l.SetModules([]lock.Module{pin, {Source: "git::file:///a.git", Commit: "1", Content: digest.OfBytes(nil)}})
+	text, err := l.Clone().Format()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"\nmodule git::file:///a.git\n",
+		"\nmodule git::https://example.org/lib.git?ref=v1\ncommit 8f3e0c\ncontent " + pin.Content.String() + "\n\nstage dataset.scans\n",
+	} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("got:\n%s\nwant %q in it", text, want)
+		}
+	}
+	back, err := lock.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := back.Module(pin.Source); got == nil || *got != pin {
+		t.Errorf("got %v, want %v", got, pin)
+	}
+	for _, wrong := range []string{"module x y\n", "module x\ncommit 1\n", "module x\nkey 1\n", "commit 1\n"} {
+		if _, err := lock.Parse([]byte("version 1\n\n" + wrong)); err == nil {
+			t.Errorf("%q: got no error", wrong)
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/digest"
 	"github.com/flow-pipelines/flow/engine/key"
 	"github.com/flow-pipelines/flow/engine/stage"
 )
@@ -49,6 +50,7 @@ type parser struct {
 	versioned bool
 	at        *Stage
 	seen      map[addr.Address]bool
+	module    *Module
 	metrics   []key.Leaf
 	lines     []string // of the stage, without key and check
 	check     string
@@ -69,10 +71,14 @@ func (p *parser) line(line string) *ParseError {
 	if !p.versioned {
 		return p.version(verb, rest)
 	}
-	if verb == "stage" {
+	switch {
+	case verb == "stage":
 		return p.stage(rest)
-	}
-	if p.at == nil {
+	case verb == "module":
+		return p.beginModule(rest)
+	case p.module != nil:
+		return p.pin(verb, rest)
+	case p.at == nil:
 		return bad("%q before the first stage", verb)
 	}
 	if verb == "check" {
@@ -125,8 +131,48 @@ func (p *parser) stage(rest string) *ParseError {
 	return nil
 }
 
-// end completes the stage that was being read.
+func (p *parser) beginModule(source string) *ParseError {
+	if err := p.end(); err != nil {
+		return err
+	}
+	if source == "" || strings.ContainsAny(source, " \t") {
+		return bad("module %q is not a source", source)
+	}
+	if p.lock.Module(source) != nil {
+		return bad("module %s stands here a second time", source)
+	}
+	p.module, p.start = &Module{Source: source}, p.n
+	return nil
+}
+
+// pin reads a line of a module.
+func (p *parser) pin(verb, rest string) *ParseError {
+	var err error
+	switch verb {
+	case "commit":
+		p.module.Commit = rest
+	case "content":
+		p.module.Content, err = digest.Parse(rest)
+	default:
+		err = fmt.Errorf("unknown fact %q of a module", verb)
+	}
+	if err != nil {
+		return &ParseError{Err: err}
+	}
+	return nil
+}
+
+// end completes the stage or module that was being read.
 func (p *parser) end() *ParseError {
+	if m := p.module; m != nil {
+		if m.Commit == "" || m.Content.IsZero() {
+			return bad("module %s is not complete", m.Source)
+		}
+		if p.lock.modules == nil {
+			p.lock.modules = map[string]*Module{}
+		}
+		p.lock.modules[m.Source], p.module = m, nil
+	}
 	if p.at == nil {
 		return nil
 	}

@@ -51,7 +51,7 @@ func (w *Worktree) Expand(ctx context.Context, glob string) ([]string, error) {
 // isFile reports whether a match is a file, or a link that stands for one, in a
 // directory that lies in the project. inside remembers which directories do.
 func (w *Worktree) isFile(path string, d fs.DirEntry, inside map[string]bool) bool {
-	for part := range strings.SplitSeq(path, "/") {
+	for part := range strings.SplitSeq(strings.TrimPrefix(path, modules), "/") {
 		if reserved(part) {
 			return false
 		}

@@ -129,6 +129,10 @@ func (e *ChangedError) Error() string {
 	return fmt.Sprintf("%s: was %s, is now %s", name, e.Want.Digest.Short(), e.Got.Digest.Short())
 }
 
+// modules is where the files of modules lie that come from elsewhere: in .flow,
+// and yet inputs like others.
+const modules = ".flow/modules/"
+
 // reserved reports whether an entry of a directory is git's or ours.
 func reserved(name string) bool {
 	return name == ".git" || name == ".flow" || strings.HasPrefix(name, tempPrefix)
@@ -143,7 +147,7 @@ func clean(p string) (string, error) {
 	if path.IsAbs(c) || !filepath.IsLocal(filepath.FromSlash(c)) {
 		return "", &PathError{Path: p, Reason: "leaves the project"}
 	}
-	for part := range strings.SplitSeq(c, "/") {
+	for part := range strings.SplitSeq(strings.TrimPrefix(c, modules), "/") {
 		if reserved(part) {
 			return "", &PathError{Path: p, Reason: "belongs to git or to flow itself"}
 		}

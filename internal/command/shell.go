@@ -125,25 +125,17 @@ func (sh *Shell) open(v Variables) (*engine.Project, error) { return sh.openFor(
 func (sh *Shell) openRecords(v Variables) (*engine.Project, error) { return sh.openFor(v, true) }
 
 func (sh *Shell) openFor(v Variables, records bool) (*engine.Project, error) {
-	vars := make(map[string]string, len(v.Vars))
-	for _, assignment := range v.Vars {
-		name, value, ok := strings.Cut(assignment, "=")
-		if !ok || name == "" {
-			return nil, usage("--var %q is not of the form NAME=VALUE", assignment)
-		}
-		vars[name] = value
+	opts, err := sh.options(v)
+	if err != nil {
+		return nil, err
 	}
 	for _, f := range v.VarFiles {
 		if _, err := os.Stat(sh.path(f)); errors.Is(err, fs.ErrNotExist) {
 			return nil, usage("no variable file %s", f)
 		}
 	}
-	p, err := engine.Open(engine.Options{
-		Dir: sh.dir(), Types: sh.Types(), Vars: vars, VarFiles: v.VarFiles, Environ: sh.Environ,
-		Self: sh.Self, Version: sh.Version.Version, Clock: sh.Clock,
-		Records: records,
-		Warn:    func(text string) { sh.err().Warning(text) },
-	})
+	opts.Records = records
+	p, err := engine.Open(opts)
 	if err != nil {
 		return nil, err
 	}
@@ -151,4 +143,21 @@ func (sh *Shell) openFor(v Variables, records bool) (*engine.Project, error) {
 		sh.err().Diagnostics(w, p.Files())
 	}
 	return p, nil
+}
+
+// options are what the project is opened with.
+func (sh *Shell) options(v Variables) (engine.Options, error) {
+	vars := make(map[string]string, len(v.Vars))
+	for _, assignment := range v.Vars {
+		name, value, ok := strings.Cut(assignment, "=")
+		if !ok || name == "" {
+			return engine.Options{}, usage("--var %q is not of the form NAME=VALUE", assignment)
+		}
+		vars[name] = value
+	}
+	return engine.Options{
+		Dir: sh.dir(), Types: sh.Types(), Vars: vars, VarFiles: v.VarFiles, Environ: sh.Environ,
+		Self: sh.Self, Version: sh.Version.Version, Clock: sh.Clock,
+		Warn: func(text string) { sh.err().Warning(text) },
+	}, nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 
+	"github.com/flow-pipelines/flow/engine/addr"
 	"github.com/flow-pipelines/flow/engine/config"
 	"github.com/flow-pipelines/flow/stages/builtin"
 )
@@ -93,7 +94,10 @@ func load(t *testing.T, text string) {
 			moduleOf(t, dir, b, text)
 		}
 	}
-	p, diags := config.Load(config.Options{Dir: dir, Types: builtin.Types(), Version: "0.1.0", Vars: values(body)})
+	p, diags := config.Load(config.Options{
+		Dir: dir, Types: builtin.Types(), Version: "0.1.0", Vars: values(body),
+		Remote: func(_ addr.Module, source string) (string, string, error) { return source, source, nil },
+	})
 	if !diags.HasErrors() {
 		_, diags = p.Stages(config.NoResults{})
 	}

@@ -1,0 +1,74 @@
+package engine
+
+import (
+	"context"
+	"path/filepath"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/config"
+	"github.com/flow-pipelines/flow/engine/lock"
+	"github.com/flow-pipelines/flow/engine/modules"
+	"github.com/flow-pipelines/flow/engine/plan"
+)
+
+// GetOptions say what to fetch.
+type GetOptions struct {
+	// Upgrade looks every revision up again, and pins what it is now.
+	Upgrade bool
+	// Busy is told who holds the project before Get waits for him; may be nil.
+	Busy func(holder string)
+}
+
+// Get fetches the modules that come from git and pins them in flow.lock. It is
+// all that touches the network on behalf of the pipeline's text. It needs no
+// values of variables.
+func Get(ctx context.Context, opts Options, o GetOptions) ([]modules.Got, error) {
+	if opts.Clock == nil {
+		opts.Clock = time.Now
+	}
+	root, err := filepath.Abs(opts.Dir)
+	if err != nil {
+		return nil, err
+	}
+	if root, err = filepath.EvalSymlinks(root); err != nil {
+		return nil, err
+	}
+	if found, err := filepath.Glob(filepath.Join(root, "*.hcl")); err != nil || len(found) == 0 {
+		return nil, &NoPipelineError{root}
+	}
+	p := &Project{opts: opts, root: root}
+	release, err := p.hold(ctx, func(holder string) {
+		if o.Busy != nil {
+			o.Busy(holder)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	if p.lock, err = lock.ReadFile(root); err != nil {
+		return nil, p.lockMistake(err)
+	}
+	g := &modules.Getter{Root: root, Environ: opts.Environ, Locked: p.lock, Upgrade: o.Upgrade}
+	var diags hcl.Diagnostics
+	p.pipeline, diags = config.Read(opts.config(root, func(at addr.Module, source string) (string, string, error) {
+		return g.Find(ctx, at, source)
+	}))
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if diags.HasErrors() {
+		return nil, &plan.Mistakes{Diags: diags, Files: p.Files()}
+	}
+	pins := g.Pins()
+	if len(pins)+len(p.lock.Modules()) > 0 {
+		p.lock.SetModules(pins)
+		if err := lock.WriteFile(root, p.lock); err != nil {
+			return nil, err
+		}
+	}
+	return g.Got, g.Clean()
+}

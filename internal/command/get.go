@@ -1,0 +1,65 @@
+package command
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/flow-pipelines/flow/engine"
+	"github.com/flow-pipelines/flow/engine/modules"
+	"github.com/flow-pipelines/flow/internal/view"
+)
+
+// GetOptions are the arguments of get.
+type GetOptions struct {
+	Shell   *Shell
+	Upgrade bool
+}
+
+func newGet(sh *Shell, run func(context.Context, *GetOptions) error) *cobra.Command {
+	o := &GetOptions{Shell: sh}
+	cmd := &cobra.Command{
+		Use:   "get",
+		Short: "Fetch the modules that come from git",
+		Long: `Fetch the modules whose source is in git into .flow/modules, and pin them in
+flow.lock: the commit and the content. What flow.lock pins already is fetched as
+it was. No other command touches the network for a module.`,
+		Example: `  flow get               # after a clone, or after writing a module block
+  flow get --upgrade     # take what branches and tags are now`,
+		Args: atMost(0),
+		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o) },
+	}
+	cmd.Flags().BoolVar(&o.Upgrade, "upgrade", false, "look every revision up again, and pin what it is now")
+	return cmd
+}
+
+func runGet(ctx context.Context, o *GetOptions) error {
+	sh := o.Shell
+	opts, err := sh.options(Variables{})
+	if err != nil {
+		return err
+	}
+	got, err := engine.Get(ctx, opts, engine.GetOptions{
+		Upgrade: o.Upgrade,
+		Busy: func(holder string) {
+			sh.err().Printf("another flow is at work in this project (%s); waiting until it has finished\n", holder)
+		},
+	})
+	if err != nil {
+		return err
+	}
+	sh.showModules(got)
+	return nil
+}
+
+func (sh *Shell) showModules(got []modules.Got) {
+	out := sh.out()
+	for _, g := range got {
+		out.Printf("%-8s %s at %.12s, from %s\n", g.Status, g.At, g.Commit, g.Source)
+	}
+	if len(got) == 0 {
+		out.Printf("No module of this pipeline comes from git.\n")
+		return
+	}
+	out.Printf("%s from git in place, as flow.lock says.\n", view.Plural(len(got), "module"))
+}
