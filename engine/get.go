@@ -36,7 +36,7 @@ func Get(ctx context.Context, opts Options, o GetOptions) ([]modules.Got, error)
 	if root, err = filepath.EvalSymlinks(root); err != nil {
 		return nil, err
 	}
-	if found, err := filepath.Glob(filepath.Join(root, "*.hcl")); err != nil || len(found) == 0 {
+	if !config.Present(root) {
 		return nil, &NoPipelineError{root}
 	}
 	p := &Project{opts: opts, root: root}

@@ -65,8 +65,8 @@ func Open(opts Options) (*Project, error) {
 	if root, err = filepath.EvalSymlinks(root); err != nil {
 		return nil, err
 	}
-	if found, err := filepath.Glob(filepath.Join(root, "*.hcl")); err != nil || len(found) == 0 {
-		return nil, errors.Join(&NoPipelineError{root}, err)
+	if !config.Present(root) {
+		return nil, &NoPipelineError{root}
 	}
 	p := &Project{opts: opts, root: root, warn: opts.Warn}
 	var diags hcl.Diagnostics

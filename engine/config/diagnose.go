@@ -240,12 +240,7 @@ func (p *Pipeline) diagnose(a addr.Address, err error, sensitive []string) hcl.D
 
 // exprText is the source of an expression, on one line.
 func exprText(p *Pipeline, e hcl.Expression) string {
-	rng := e.Range()
-	f := p.files[rng.Filename]
-	if f == nil || rng.End.Byte > len(f.Bytes) {
-		return ""
-	}
-	return strings.Join(strings.Fields(string(rng.SliceBytes(f.Bytes))), " ")
+	return strings.Join(strings.Fields(p.source(e.Range())), " ")
 }
 
 // improve says more about references that lead nowhere than HCL can, which

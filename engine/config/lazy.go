@@ -59,11 +59,10 @@ func (e *encoder) deferred(expr hcl.Expression, where string) (arg, hash any) {
 		return nil, nil
 	}
 	rng := expr.Range()
-	f := e.ev.p.files[rng.Filename]
-	if f == nil {
+	if e.ev.p.files[rng.Filename] == nil {
 		panic("BUG: an expression from a file that was not read")
 	}
-	source := normalise(rng.SliceBytes(f.Bytes))
+	source := normalise([]byte(e.ev.p.source(rng)))
 	again, diags := hclsyntax.ParseExpression([]byte(source), rng.Filename, hcl.InitialPos)
 	if diags.HasErrors() {
 		e.fail(where, "The expression cannot be used here", fmt.Sprintf("Put it in parentheses. Without its line breaks and comments it reads: %s", source))

@@ -16,7 +16,7 @@ import (
 	"github.com/flow-pipelines/flow/engine/graph"
 )
 
-// Load reads the *.hcl files of a directory, not of those below it, and those
+// Load reads the *.hcl and *.hcl.json files of a directory, not of those below it, and those
 // of its modules, and checks all that needs no evaluation. The pipeline is
 // never nil, for the sake of Files; if there are errors it has no stages.
 func Load(opts Options) (*Pipeline, hcl.Diagnostics) {
@@ -43,6 +43,7 @@ func Read(opts Options) (*Pipeline, hcl.Diagnostics) {
 		types:   map[string]*stageType{},
 		modules: map[addr.Module]*module{},
 		parsed:  map[string][]*hclsyntax.Body{},
+		decoded: map[string][]decodedText{},
 		failed:  true,
 	}
 	p.module = newModule(p, ".", ".", nil)
@@ -73,7 +74,7 @@ func (p *Pipeline) parseFolder(folder string) ([]*hclsyntax.Body, hcl.Diagnostic
 	var diags hcl.Diagnostics
 	for _, e := range entries {
 		name := e.Name()
-		if e.IsDir() || filepath.Ext(name) != ".hcl" || strings.HasPrefix(name, ".") {
+		if e.IsDir() || !isPipelineFile(name) {
 			continue
 		}
 		body, more := p.parseFile(path.Join(folder, name), filepath.Join(p.dir, folder, name))
@@ -92,20 +93,41 @@ func (p *Pipeline) parseFolder(folder string) ([]*hclsyntax.Body, hcl.Diagnostic
 	return bodies, diags
 }
 
+// isPipelineFile reports whether a file of this name is text of a pipeline.
+func isPipelineFile(name string) bool {
+	return !strings.HasPrefix(name, ".") && (strings.HasSuffix(name, ".hcl") || strings.HasSuffix(name, jsonSuffix))
+}
+
+// Present reports whether a directory holds files of a pipeline.
+func Present(dir string) bool {
+	entries, err := os.ReadDir(dir)
+	return err == nil && slices.ContainsFunc(entries, func(e os.DirEntry) bool { return !e.IsDir() && isPipelineFile(e.Name()) })
+}
+
 // parseFile reads one file; name is what diagnostics call it.
 func (p *Pipeline) parseFile(name, file string) (*hclsyntax.Body, hcl.Diagnostics) {
 	src, err := os.ReadFile(file)
 	if err != nil {
 		return nil, hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "Cannot read a file", Detail: err.Error() + "."}}
 	}
-	f, diags := hclsyntax.ParseConfig(src, name, hcl.InitialPos)
-	diags = improveSyntax(src, diags)
-	if f == nil {
-		return nil, diags
+	var f *hcl.File
+	var body *hclsyntax.Body
+	var diags hcl.Diagnostics
+	if strings.HasSuffix(name, jsonSuffix) {
+		f, body, diags = p.parseJSON(src, name)
+	} else {
+		f, diags = hclsyntax.ParseConfig(src, name, hcl.InitialPos)
+		diags = improveSyntax(src, diags)
+		if f != nil {
+			body = f.Body.(*hclsyntax.Body)
+		}
 	}
-	p.files[name] = f
-	body := f.Body.(*hclsyntax.Body)
-	refineBody(body)
+	if f != nil {
+		p.files[name] = f
+	}
+	if body != nil {
+		refineBody(body)
+	}
 	return body, diags
 }
 

@@ -65,6 +65,7 @@ type Pipeline struct {
 	remote   func(at addr.Module, source string) (folder, limit string, err error)
 	files    map[string]*hcl.File
 	parsed   map[string][]*hclsyntax.Body // by directory
+	decoded  map[string][]decodedText     // of JSON files
 	types    map[string]*stageType
 	modules  map[addr.Module]*module // by path without keys
 	tree     []*module               // a module before those in it

@@ -70,6 +70,9 @@ func runInit(o *InitOptions) error {
 	if err != nil {
 		return err
 	}
+	if more, err := filepath.Glob(filepath.Join(dir, "*.hcl.json")); err == nil {
+		found = append(found, more...)
+	}
 	if len(found) > 0 {
 		out.Printf("kept     %s\n", filepath.Base(found[0]))
 	} else {

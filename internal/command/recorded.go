@@ -11,6 +11,7 @@ import (
 
 	"github.com/flow-pipelines/flow/engine"
 	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/config"
 	"github.com/flow-pipelines/flow/engine/event"
 	"github.com/flow-pipelines/flow/engine/lock"
 	"github.com/flow-pipelines/flow/engine/runs"
@@ -23,7 +24,7 @@ import (
 // checkProject refuses a directory in which flow has nothing.
 func (sh *Shell) checkProject() error {
 	dir := sh.dir()
-	if found, err := filepath.Glob(filepath.Join(dir, "*.hcl")); err == nil && len(found) > 0 {
+	if config.Present(dir) {
 		return nil
 	}
 	for _, name := range []string{lock.FileName, engine.Dir} {
