@@ -18,6 +18,8 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/function"
+
+	"github.com/flow-pipelines/flow/engine/digest"
 )
 
 // maxFile limits what file() reads: it is for settings, not for data.
@@ -28,8 +30,9 @@ const maxFile = 16 << 20
 type projectFiles struct {
 	dir string
 
-	mu   sync.Mutex
-	read map[string][]byte // by clean path
+	mu      sync.Mutex
+	read    map[string][]byte // by clean path
+	digests map[string]string
 }
 
 func (p *projectFiles) content(name string) ([]byte, error) {
@@ -60,23 +63,12 @@ func (p *Pipeline) Reads() []string {
 }
 
 func (p *projectFiles) load(clean string) ([]byte, error) {
-	f, err := os.OpenInRoot(p.dir, clean)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("there is no file %s in the project", clean)
-	}
+	f, err := p.open(clean)
 	if err != nil {
-		return nil, fmt.Errorf("cannot read %s: %w", clean, pathless(err))
+		return nil, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("cannot read %s: %w", clean, pathless(err))
-	case info.IsDir():
-		return nil, fmt.Errorf("%s is a directory", clean)
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is not a regular file", clean)
-	case info.Size() > maxFile:
+	if info, err := f.Stat(); err == nil && info.Size() > maxFile {
 		return nil, fmt.Errorf("%s is larger than %d MiB: data is read by stages, not by functions", clean, maxFile>>20)
 	}
 	b, err := io.ReadAll(io.LimitReader(f, maxFile))
@@ -84,6 +76,31 @@ func (p *projectFiles) load(clean string) ([]byte, error) {
 		return nil, fmt.Errorf("cannot read %s: %w", clean, pathless(err))
 	}
 	return b, nil
+}
+
+// open opens a regular file of the project.
+func (p *projectFiles) open(clean string) (*os.File, error) {
+	f, err := os.OpenInRoot(p.dir, clean)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("there is no file %s in the project", clean)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot read %s: %w", clean, pathless(err))
+	}
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		err = fmt.Errorf("cannot read %s: %w", clean, pathless(err))
+	case info.IsDir():
+		err = fmt.Errorf("%s is a directory", clean)
+	case !info.Mode().IsRegular():
+		err = fmt.Errorf("%s is not a regular file", clean)
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return f, nil
 }
 
 // pathless takes absolute paths out of an error.
@@ -116,6 +133,7 @@ func (p *projectFiles) functions(others map[string]function.Function) map[string
 			b, err := p.content(name)
 			return base64.StdEncoding.EncodeToString(b), err
 		}),
+		"filedigest": textFunction("path", p.digest),
 		"fileexists": function.New(&function.Spec{
 			Params: []function.Parameter{{Name: "path", Type: cty.String}},
 			Type:   function.StaticReturnType(cty.Bool),
@@ -133,6 +151,30 @@ func (p *projectFiles) functions(others map[string]function.Function) map[string
 		}),
 		"templatefile": p.template(inTemplates),
 	}
+}
+
+// digest returns the digest of a file of any size, as flow.lock writes it.
+func (p *projectFiles) digest(name string) (string, error) {
+	clean, problem := projectPath(name)
+	if problem != "" {
+		return "", function.NewArgErrorf(0, "functions read files of the project only, and %q is none: %s", name, problem)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if d, ok := p.digests[clean]; ok {
+		return d, nil
+	}
+	f, err := p.open(clean)
+	if err != nil {
+		return "", function.NewArgError(0, err)
+	}
+	defer f.Close()
+	d, _, err := digest.OfReader(f)
+	if err != nil {
+		return "", function.NewArgErrorf(0, "cannot read %s: %w", clean, pathless(err))
+	}
+	p.digests[clean] = d.String()
+	return d.String(), nil
 }
 
 func (p *projectFiles) exists(name string) (bool, error) {

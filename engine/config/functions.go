@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"math/big"
 	"net/url"
 	"path"
@@ -22,18 +23,18 @@ import (
 
 // functions are what expressions can call. All are pure: the same arguments
 // and files of the project give the same value, for the values end up in keys.
+// env is the exception, and has to be declared.
 type functions struct {
 	table map[string]function.Function
 	files *projectFiles
 }
 
-func newFunctions(dir string) *functions {
+func newFunctions(dir string, env *environment) *functions {
 	f := &functions{table: pureFunctions()}
-	files := &projectFiles{dir: dir, read: map[string][]byte{}}
+	files := &projectFiles{dir: dir, read: map[string][]byte{}, digests: map[string]string{}}
 	f.files = files
-	for name, fn := range files.functions(f.table) {
-		f.table[name] = fn
-	}
+	maps.Copy(f.table, files.functions(f.table))
+	maps.Copy(f.table, map[string]function.Function{"env": env.function()})
 	for name, why := range map[string]string{
 		"timestamp":     "every plan would find a new value and run the stage again",
 		"plantimestamp": "every plan would find a new value and run the stage again",
@@ -312,8 +313,7 @@ func sensitiveFunction(sensitive bool) function.Function {
 // unknown explains that there is no function of a name.
 func (f *functions) unknown(name string) string {
 	for _, known := range []struct{ name, instead string }{
-		{"env", "Pass a value from the environment in as a variable: FLOW_VAR_NAME."},
-		{"getenv", "Pass a value from the environment in as a variable: FLOW_VAR_NAME."},
+		{"getenv", "The function is called env; the pipeline block lists the names that it may read."},
 		{"len", "The function is called length."},
 		{"str", "The function is called tostring."},
 		{"int", "The function is called floor, or, for a text, tonumber."},

@@ -48,7 +48,8 @@ func Read(opts Options) (*Pipeline, hcl.Diagnostics) {
 	}
 	p.module = newModule(p, ".", ".", nil)
 	p.settings = Settings{Name: filepath.Base(opts.Dir), OutputDir: "out"}
-	p.funcs = newFunctions(opts.Dir)
+	p.env = newEnvironment(opts.Environ)
+	p.funcs = newFunctions(opts.Dir, p.env)
 	p.funcs.table[baselineName] = baselineFunction(opts.Baseline)
 	for _, t := range opts.Types {
 		st := newStageType(t)
@@ -134,34 +135,40 @@ func (p *Pipeline) parseFile(name, file string) (*hclsyntax.Body, hcl.Diagnostic
 // declare turns top-level blocks into declarations.
 func (m *module) declare(files []*hclsyntax.Body) hcl.Diagnostics {
 	var diags hcl.Diagnostics
-	var stages, calls []*hcl.Block
+	var stages, calls, rest []*hcl.Block
 	for _, f := range files {
 		for _, a := range sortedAttributes(f.Attributes) {
 			diags = append(diags, errorAt(a.NameRange, "Argument outside of a block",
 				fmt.Sprintf("%s = … stands alone in the file. A value for use in expressions belongs in a locals block: locals { %s = … }.", a.Name, a.Name)))
 		}
 		for _, b := range f.Blocks {
-			h := b.AsHCLBlock()
-			switch h.Type {
-			case "pipeline":
+			// What others may read, such as variables of the environment, is
+			// said in the pipeline block.
+			if h := b.AsHCLBlock(); h.Type == "pipeline" {
 				diags = append(diags, m.declareSettings(h)...)
-			case "variable":
-				diags = append(diags, m.declareVariable(h)...)
-			case "locals":
-				diags = append(diags, m.declareLocals(h)...)
-			case "output":
-				diags = append(diags, m.declareOutput(h)...)
-			case "moved":
-				diags = append(diags, m.declareMoved(h)...)
-			case "removed":
-				diags = append(diags, m.declareRemoved(h)...)
-			case "check":
-				diags = append(diags, m.declareCheck(h)...)
-			case "module":
-				calls = append(calls, h)
-			default:
-				stages = append(stages, h)
+			} else {
+				rest = append(rest, h)
 			}
+		}
+	}
+	for _, h := range rest {
+		switch h.Type {
+		case "variable":
+			diags = append(diags, m.declareVariable(h)...)
+		case "locals":
+			diags = append(diags, m.declareLocals(h)...)
+		case "output":
+			diags = append(diags, m.declareOutput(h)...)
+		case "moved":
+			diags = append(diags, m.declareMoved(h)...)
+		case "removed":
+			diags = append(diags, m.declareRemoved(h)...)
+		case "check":
+			diags = append(diags, m.declareCheck(h)...)
+		case "module":
+			calls = append(calls, h)
+		default:
+			stages = append(stages, h)
 		}
 	}
 	for _, h := range stages {

@@ -24,8 +24,8 @@ type Options struct {
 	// VarFiles are paths (--var-file), relative to Dir unless absolute. A
 	// later file wins.
 	VarFiles []string
-	// Environ is the environment, in os.Environ's form; only FLOW_VAR_ names
-	// are read.
+	// Environ is the environment, in os.Environ's form; of it FLOW_VAR_ names
+	// are read, and those that the pipeline block lists.
 	Environ []string
 	// Baseline reads what other revisions have recorded; nil: it is unknown.
 	Baseline Baseline
@@ -74,6 +74,7 @@ type Pipeline struct {
 	moves    []Move
 	removals []Removal
 	funcs    *functions
+	env      *environment
 	failed   bool // Load found errors
 
 	once      sync.Once

@@ -67,7 +67,7 @@ func (m *module) declareSettings(h *hcl.Block) hcl.Diagnostics {
 	if len(h.Labels) == 1 {
 		m.p.settings.Name = h.Labels[0]
 	}
-	c, diags := content(h, []string{"required_version", "output_dir", "cache", "description"}, nil)
+	c, diags := content(h, []string{"required_version", "output_dir", "cache", "description", "env"}, nil)
 	var description string
 	diags = append(diags, m.constantString(c, "required_version", &m.p.settings.RequiredVersion)...)
 	diags = append(diags, m.constantString(c, "output_dir", &m.p.settings.OutputDir)...)
@@ -86,6 +86,9 @@ func (m *module) declareSettings(h *hcl.Block) hcl.Diagnostics {
 				fmt.Sprintf("%q is not: %s.", m.p.settings.OutputDir, problem)))
 		}
 		m.p.settings.OutputDir = clean
+	}
+	if a, ok := c.Attributes["env"]; ok {
+		diags = append(diags, m.p.env.declare(m, a)...)
 	}
 	if a, ok := c.Attributes["required_version"]; ok {
 		diags = append(diags, checkVersion(a.Expr.Range(), m.p.settings.RequiredVersion, m.p.version)...)

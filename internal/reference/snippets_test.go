@@ -96,7 +96,8 @@ func load(t *testing.T, text string) {
 	}
 	p, diags := config.Load(config.Options{
 		Dir: dir, Types: builtin.Types(), Version: "0.1.0", Vars: values(body),
-		Remote: func(_ addr.Module, source string) (string, string, error) { return source, source, nil },
+		Environ: []string{"DATA_REGION=eu"},
+		Remote:  func(_ addr.Module, source string) (string, string, error) { return source, source, nil },
 	})
 	if !diags.HasErrors() {
 		_, diags = p.Stages(config.NoResults{})
