@@ -218,7 +218,7 @@ func (b *block) link(m *module) hcl.Diagnostics {
 	}
 	for _, n := range b.body.blocks {
 		var s scope
-		diags = append(diags, n.body.link(m, &s)...)
+		diags = append(diags, n.link(m, &s, nil)...)
 		b.note(&s, n.schema.Name)
 	}
 	diags = append(diags, b.linkRules(m)...)
@@ -238,13 +238,13 @@ func (b *block) note(s *scope, argument string) {
 	b.scope.merge(s)
 }
 
-func (b *body) link(m *module, s *scope) hcl.Diagnostics {
+func (b *body) link(m *module, s *scope, bound []string) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	for _, name := range mapKeys(b.attrs) {
-		diags = append(diags, m.mention(s, b.attrs[name].Expr.Variables(), b.schema.attrs[name].lazy)...)
+		diags = append(diags, m.mention(s, unbound(b.attrs[name].Expr.Variables(), bound), b.schema.attrs[name].lazy)...)
 	}
 	for _, n := range b.blocks {
-		diags = append(diags, n.body.link(m, s)...)
+		diags = append(diags, n.link(m, s, bound)...)
 	}
 	return diags
 }

@@ -77,10 +77,10 @@ func (b *body) rangeOf(steps []string) hcl.Range {
 			return n.Range
 		}
 		i, err := strconv.Atoi(rest[0])
-		if err != nil || i < 0 || i >= len(same) {
+		if err != nil || i < 0 || find(same, i) == nil {
 			return n.Range
 		}
-		n, rest = same[i], rest[1:]
+		n, rest = find(same, i), rest[1:]
 		if kind == stage.Steps && len(rest) > 0 && rest[0] == n.schema.step {
 			rest = rest[1:]
 		}

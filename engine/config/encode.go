@@ -135,31 +135,36 @@ func (e *encoder) blocks(b *body, blk *stage.Block, at string, args, hashed map[
 		if n.schema.Block != blk {
 			continue
 		}
-		inArgs, inHashed := map[string]any{}, map[string]any{}
-		where := join(at, blk.Name)
-		switch blk.Kind {
-		case stage.Repeated:
-			where = fmt.Sprintf("%s[%d]", where, len(many))
-		case stage.Steps:
-			where = fmt.Sprintf("%s[%d].%s", where, len(many), n.schema.step)
-		case stage.Choice:
-			where = join(where, n.label)
-		}
-		e.body(n.body, where, inArgs, inHashed)
-		if n.schema.label != "" {
-			inArgs[n.schema.label], inHashed[n.schema.label] = n.label, n.label
-		}
-		switch blk.Kind {
-		case stage.Single:
-			args[blk.Name], hashed[blk.Name] = inArgs, inHashed
-		case stage.Choice:
-			args[blk.Name], hashed[blk.Name] = map[string]any{n.label: inArgs}, map[string]any{n.label: inHashed}
-		case stage.Repeated:
-			many, manyHashed = append(many, inArgs), append(manyHashed, inHashed)
-		case stage.Steps:
-			many = append(many, map[string]any{n.schema.step: inArgs})
-			manyHashed = append(manyHashed, map[string]any{n.schema.step: inHashed})
-		}
+		e.each(n, join(at, blk.Name), func(label string) {
+			inArgs, inHashed := map[string]any{}, map[string]any{}
+			where := join(at, blk.Name)
+			switch blk.Kind {
+			case stage.Repeated:
+				where = fmt.Sprintf("%s[%d]", where, len(many))
+			case stage.Steps:
+				where = fmt.Sprintf("%s[%d].%s", where, len(many), n.schema.step)
+			case stage.Choice:
+				where = join(where, label)
+			}
+			e.body(n.body, where, inArgs, inHashed)
+			if n.schema.label != "" {
+				inArgs[n.schema.label], inHashed[n.schema.label] = label, label
+			}
+			if _, twice := args[blk.Name]; twice {
+				e.failAt(n.Range, fmt.Sprintf("Duplicate block %q", blk.Name), "There is at most one, and the dynamic block makes another.")
+			}
+			switch blk.Kind {
+			case stage.Single:
+				args[blk.Name], hashed[blk.Name] = inArgs, inHashed
+			case stage.Choice:
+				args[blk.Name], hashed[blk.Name] = map[string]any{label: inArgs}, map[string]any{label: inHashed}
+			case stage.Repeated:
+				many, manyHashed = append(many, inArgs), append(manyHashed, inHashed)
+			case stage.Steps:
+				many = append(many, map[string]any{n.schema.step: inArgs})
+				manyHashed = append(manyHashed, map[string]any{n.schema.step: inHashed})
+			}
+		})
 	}
 	if many != nil {
 		args[blk.Name], hashed[blk.Name] = many, manyHashed

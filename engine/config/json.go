@@ -84,6 +84,9 @@ func (b *bodySchema) jsonShape() jsonObject {
 			return inner.jsonShape()
 		}}
 	}
+	if _, taken := s.blocks[dynamicBlock]; !taken && len(s.blocks) > 0 {
+		s.blocks[dynamicBlock] = b.jsonDynamic()
+	}
 	return s
 }
 

@@ -124,6 +124,8 @@ type nested struct {
 	label  string // label, or the chosen variant
 	body   *body
 	Range  hcl.Range
+	// dynamic is nil in a block that stands for itself.
+	dynamic *dynamic
 }
 
 func (s *blockSchema) takesLabel() bool { return s.label != "" || s.Kind == stage.Choice }
@@ -153,6 +155,10 @@ func decode(hb hcl.Body, s *bodySchema, meta map[string]bool, what string, open 
 		want.Blocks = append(want.Blocks, hcl.BlockHeaderSchema{Type: name, LabelNames: names})
 		blocks = append(blocks, name)
 	}
+	if len(s.blocks) > 0 && s.blocks[dynamicBlock] == nil {
+		want.Blocks = append(want.Blocks, hcl.BlockHeaderSchema{Type: dynamicBlock, LabelNames: []string{"block"}})
+		blocks = append(blocks, dynamicBlock)
+	}
 	for _, name := range metaBlocks {
 		if meta[name] {
 			want.Blocks = append(want.Blocks, hcl.BlockHeaderSchema{Type: name})
@@ -172,6 +178,14 @@ func decode(hb hcl.Body, s *bodySchema, meta map[string]bool, what string, open 
 	}
 	for _, h := range content.Blocks {
 		bs := s.blocks[h.Type]
+		if bs == nil && h.Type == dynamicBlock {
+			n, more := decodeDynamic(h, s, what)
+			diags = append(diags, more...)
+			if n != nil {
+				b.blocks = append(b.blocks, n)
+			}
+			continue
+		}
 		if bs == nil {
 			continue
 		}
@@ -223,7 +237,7 @@ func (b *body) complete(what string) hcl.Diagnostics {
 	for _, n := range b.blocks {
 		if old := first[n.schema.Name]; old == nil {
 			first[n.schema.Name] = n
-		} else if n.schema.Kind == stage.Single || n.schema.Kind == stage.Choice {
+		} else if (n.schema.Kind == stage.Single || n.schema.Kind == stage.Choice) && n.dynamic == nil && old.dynamic == nil {
 			diags = append(diags, errorAt(n.Range, fmt.Sprintf("Duplicate block %q", n.schema.Name),
 				fmt.Sprintf("%s has at most one block %s; the first is at line %d.", what, n.schema.Name, old.Range.Start.Line)))
 		}
