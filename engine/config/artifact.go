@@ -109,7 +109,7 @@ func (e *encoder) reference(v cty.Value, marks cty.ValueMarks, where string) (ar
 		r := e.input(where+".outputs."+o.output, stage.Input{Path: o.path, From: &stage.Source{Address: a.String(), Output: o.output}})
 		outputs[o.output], hashedOutputs[o.output] = o.path, map[string]any{"input": r}
 	}
-	metrics, ok := e.ev.results.Metrics(a)
+	metrics, ok := e.ev.metrics(a)
 	if !ok {
 		e.unknown = true
 		return nil, nil

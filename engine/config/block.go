@@ -22,6 +22,7 @@ type block struct {
 	res   *hcl.Block
 	Range hcl.Range
 	scope scope // everything that the block mentions
+	inner scope // of it, what is not for_each or count
 	// keys is what for_each or count mention; self lists the top-level
 	// arguments that mention the stage's own outputs.
 	keys scope
@@ -223,6 +224,7 @@ func (b *block) link(m *module) hcl.Diagnostics {
 	}
 	diags = append(diags, b.linkRules(m)...)
 	b.scope.merge(&rest)
+	b.inner.merge(&b.scope)
 	b.scope.merge(&b.keys)
 	diags = append(diags, b.scope.forbid("a block without for_each", b.meta["for_each"] == nil, false, false)...)
 	diags = append(diags, b.scope.forbid("a block without count", false, b.meta["count"] == nil, false)...)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
@@ -31,16 +32,17 @@ type encoder struct {
 	dynamic      bool // something depends on metrics
 	failed       bool
 
+	done map[string]bool // top-level names that have been encoded
 	// Of the top-level argument at hand:
 	unknown, sensitive bool
 }
 
 func newEncoder(f *frame, b *block, a addr.Address, ctx *hcl.EvalContext) *encoder {
-	return &encoder{ev: f.ev, f: f, b: b, addr: a, ctx: ctx, args: map[string]any{}, hashed: map[string]any{}, roles: map[string]int{}}
+	return &encoder{ev: f.ev, f: f, b: b, addr: a, ctx: ctx, args: map[string]any{}, hashed: map[string]any{}, roles: map[string]int{}, done: map[string]bool{}}
 }
 
-// arguments encodes all arguments and blocks but those in skip, which count
-// as unknown.
+// arguments encodes all arguments and blocks that are not done yet, but those
+// in skip, which count as unknown.
 func (e *encoder) arguments(skip []string) {
 	schema := e.b.body.schema
 	for _, a := range schema.order {
@@ -55,13 +57,25 @@ func (e *encoder) arguments(skip []string) {
 	}
 	slices.Sort(e.names.unknown)
 	slices.Sort(e.names.sensitive)
+	// In the order of the schema, whatever was encoded first.
+	slices.SortStableFunc(e.inputs, func(a, b stage.Input) int { return cmp.Compare(e.place(a.Role), e.place(b.Role)) })
+}
+
+// place is where the argument of a role stands in the schema.
+func (e *encoder) place(role string) int {
+	name := role[:len(role)-len(strings.TrimLeftFunc(role, func(r rune) bool { return r != '.' && r != '[' && r != '#' }))]
+	return e.b.body.schema.places[name]
 }
 
 func (e *encoder) top(name string, skip []string, encode func(args, hashed map[string]any)) {
-	if slices.Contains(skip, name) {
+	switch {
+	case e.done[name]:
+		return
+	case slices.Contains(skip, name):
 		e.names.unknown = append(e.names.unknown, name)
 		return
 	}
+	e.done[name] = true
 	e.unknown, e.sensitive = false, false
 	args, hashed := map[string]any{}, map[string]any{}
 	encode(args, hashed)

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"slices"
+	"sync/atomic"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
@@ -24,6 +25,7 @@ type evaluation struct {
 	p         *Pipeline
 	results   Results
 	base      *evaluation            // nil in the base
+	matter    map[addr.Address]bool  // whose results matter; nil: all
 	frames    map[addr.Module]*frame // instances of modules
 	instances map[*module][]*frame
 	root      *frame // the project itself
@@ -42,6 +44,9 @@ type instance struct {
 	outputs []outputMark // in the order that the stage type gives
 	dynamic bool         // something in it depends on metrics
 	failed  bool
+	// unknown is its value without metrics. It is shared: with thousands of
+	// instances, a value that refers to one of them still has them all.
+	unknown atomic.Pointer[cty.Value]
 }
 
 // evaluateBase evaluates everything with no results.
@@ -124,6 +129,10 @@ func (p *Pipeline) Resolve(a addr.Address, r Results) (*Stage, hcl.Diagnostics) 
 		return in.stage, nil
 	}
 	ev := newEvaluation(p, r, base)
+	ev.matter = make(map[addr.Address]bool, len(in.stage.Deps))
+	for _, d := range in.stage.Deps {
+		ev.matter[d] = true
+	}
 	return ev.frame(a.Module).resolve(p.block(a), a, in).stage, tidy(ev.diags)
 }
 
@@ -200,11 +209,7 @@ func (f *frame) buildBlock(a node, e *expansion) cty.Value {
 	}
 	instances := e.instances
 	if base := f.base(); base != nil {
-		known := func(in *instance) bool {
-			_, ok := f.ev.results.Metrics(in.stage.Addr)
-			return ok
-		}
-		if !slices.ContainsFunc(instances, known) {
+		if !f.ev.news(base, a, instances) {
 			return base.baseBlock(a, e)
 		}
 	}
@@ -225,6 +230,34 @@ func (f *frame) buildBlock(a node, e *expansion) cty.Value {
 	return cty.ObjectVal(values)
 }
 
+// news reports whether a metric of the instances matters and is known.
+func (ev *evaluation) news(base *frame, a node, instances []*instance) bool {
+	known := func(in *instance) bool {
+		_, ok := ev.metrics(in.stage.Addr)
+		return ok
+	}
+	if ev.matter == nil || len(instances) <= len(ev.matter) {
+		return slices.ContainsFunc(instances, known)
+	}
+	e := base.expansions[a]
+	for d := range ev.matter {
+		if d.Module == base.at && d.Block() == a {
+			if i, ok := e.index[d.Key]; ok && i < len(instances) && known(instances[i]) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// metrics are the results of a stage as far as they matter.
+func (ev *evaluation) metrics(a addr.Address) (stage.Metrics, bool) {
+	if ev.base == nil || ev.matter != nil && !ev.matter[a] {
+		return nil, false
+	}
+	return ev.results.Metrics(a)
+}
+
 // baseBlock returns the base's value if it was needed in the base, else builds
 // it without keeping it: the base does not change any more.
 func (f *frame) baseBlock(a node, e *expansion) cty.Value {
@@ -238,12 +271,20 @@ func (ev *evaluation) instanceValue(in *instance) cty.Value {
 	if in.failed {
 		return broken()
 	}
+	m, ok := ev.metrics(in.stage.Addr)
+	if v := in.unknown.Load(); v != nil && !ok {
+		return *v
+	}
 	attrs := in.attributes()
 	attrs["metrics"] = cty.DynamicVal
-	if m, ok := ev.results.Metrics(in.stage.Addr); ok {
+	if ok {
 		attrs["metrics"] = metricsValue(m)
 	}
-	return cty.ObjectVal(attrs).Mark(instanceMark{in.stage.Addr})
+	v := cty.ObjectVal(attrs).Mark(instanceMark{in.stage.Addr})
+	if !ok {
+		in.unknown.Store(&v)
+	}
+	return v
 }
 
 // attributes are what a reference to the instance can name, without metrics.
@@ -289,8 +330,9 @@ type expansion struct {
 	kind      shape
 	keys      []addr.Key
 	index     map[addr.Key]int
-	each      []cty.Value // by key, for for_each
-	dynamic   bool        // each holds unknowns
+	each      []cty.Value              // by key, for for_each
+	lookup    func(addr.Key) cty.Value // instead of each, where one is wanted
+	dynamic   bool                     // each holds unknowns
 	failed    bool
 	instances []*instance
 }
@@ -305,9 +347,7 @@ func (f *frame) expansion(b *block) *expansion {
 		if !e.dynamic {
 			return e
 		}
-		again := f.expand(b.meta["for_each"], b.meta["count"], &b.keys)
-		again.instances = e.instances
-		again.failed = again.failed || len(again.keys) != len(e.keys)
+		again := f.again(e, b.meta["for_each"], &b.keys)
 		f.expansions[b.addr] = again
 		return again
 	}
@@ -318,6 +358,63 @@ func (f *frame) expansion(b *block) *expansion {
 		e.instances = append(e.instances, f.resolve(b, a, nil))
 	}
 	return e
+}
+
+// again is an expansion of the base once more is known. The instances are the
+// same. What each.value is to one of them is looked up when it is asked for:
+// as a rule only one is, and there may be thousands.
+func (f *frame) again(before *expansion, forEach *hcl.Attribute, keys *scope) *expansion {
+	e := &expansion{kind: before.kind, keys: before.keys, index: before.index, dynamic: true, failed: before.failed, instances: before.instances}
+	if to := f.soleBlock(forEach.Expr); to != nil {
+		e.lookup = func(k addr.Key) cty.Value {
+			if i, ok := to.index[k]; ok && i < len(to.instances) {
+				return f.ev.instanceValue(to.instances[i])
+			}
+			return broken()
+		}
+		return e
+	}
+	v, marks := f.keyValue(forEach.Expr, keys, "for_each")
+	t := cty.DynamicPseudoType
+	if v != cty.NilVal {
+		t = v.Type()
+	}
+	switch {
+	case !t.IsObjectType() && !t.IsMapType(), v.LengthInt() != len(e.keys):
+		again := f.expand(forEach, nil, keys)
+		again.instances = e.instances
+		again.failed = again.failed || len(again.keys) != len(e.keys)
+		return again
+	}
+	e.lookup = func(k addr.Key) cty.Value {
+		if t.IsMapType() {
+			if i := cty.StringVal(k.Text()); v.HasIndex(i).True() {
+				return v.Index(i).WithMarks(marks)
+			}
+		} else if t.HasAttribute(k.Text()) {
+			return v.GetAttr(k.Text()).WithMarks(marks)
+		}
+		return broken()
+	}
+	return e
+}
+
+// soleBlock returns the instances of a block with for_each if an expression is
+// that block and nothing else.
+func (f *frame) soleBlock(expr hcl.Expression) *expansion {
+	t, diags := hcl.AbsTraversalForExpr(expr)
+	if diags.HasErrors() || len(t) != 2 {
+		return nil
+	}
+	name, _ := member(t)
+	b := f.mod.blocks[node{Module: f.mod.path, Type: t.RootName(), Name: name}]
+	if b == nil {
+		return nil
+	}
+	if e := f.expansion(b); e.kind == each && !e.failed {
+		return e
+	}
+	return nil
 }
 
 // expand evaluates for_each or count, of which at most one is there.

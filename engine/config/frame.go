@@ -88,8 +88,7 @@ func (f *frame) modules(c *call) *expansion {
 		if !e.dynamic {
 			return e
 		}
-		again := f.expand(c.forEach, c.count, &c.keys)
-		again.failed = again.failed || len(again.keys) != len(e.keys)
+		again := f.again(e, c.forEach, &c.keys)
 		f.expansions[n] = again
 		return again
 	}
@@ -282,7 +281,9 @@ func (e *expansion) names(k addr.Key) map[string]cty.Value {
 	switch e.kind {
 	case each:
 		value := broken()
-		if i, ok := e.index[k]; ok && i < len(e.each) {
+		if e.lookup != nil {
+			value = e.lookup(k)
+		} else if i, ok := e.index[k]; ok && i < len(e.each) {
 			value = e.each[i]
 		}
 		return map[string]cty.Value{"each": cty.ObjectVal(map[string]cty.Value{"key": cty.StringVal(k.Text()), "value": value})}

@@ -19,7 +19,7 @@ import (
 func (f *frame) blockContext(b *block) *hcl.EvalContext {
 	ctx := f.contexts[b.addr]
 	if ctx == nil {
-		ctx = f.context(&b.scope)
+		ctx = f.context(&b.inner)
 		f.contexts[b.addr] = ctx
 	}
 	return ctx
@@ -50,16 +50,18 @@ func (f *frame) instanceContext(b *block, a addr.Address, outputs []outputMark) 
 func (f *frame) resolve(b *block, a addr.Address, before *instance) *instance {
 	s := &Stage{Addr: a, Type: b.typ.typ, Schema: b.typ.schema, Range: b.Range}
 	in := &instance{stage: s, failed: true}
-	if before != nil {
+	e := newEncoder(f, b, a, nil)
+	switch {
+	case before != nil:
 		in.outputs = before.outputs
-	} else if len(b.self) > 0 {
-		outputs, ok := f.ownOutputs(b, a)
+	case len(b.self) > 0:
+		outputs, ok := e.ownOutputs()
 		if !ok {
 			return in
 		}
 		in.outputs = outputs
 	}
-	e := newEncoder(f, b, a, f.instanceContext(b, a, in.outputs))
+	e.ctx = f.instanceContext(b, a, in.outputs)
 	e.arguments(nil)
 	e.options(s)
 	e.finish(s)
@@ -90,10 +92,11 @@ func (f *frame) resolve(b *block, a addr.Address, before *instance) *instance {
 
 // ownOutputs asks the stage type where the outputs will lie, before the
 // arguments that mention them (self.…) are evaluated: to it these look like
-// arguments that are not known yet, on which outputs may not depend.
-func (f *frame) ownOutputs(b *block, a addr.Address) ([]outputMark, bool) {
-	e := newEncoder(f, b, a, f.instanceContext(b, a, nil))
-	e.arguments(b.self)
+// arguments that are not known yet, on which outputs may not depend. What was
+// evaluated stays.
+func (e *encoder) ownOutputs() ([]outputMark, bool) {
+	e.ctx = e.f.instanceContext(e.b, e.addr, nil)
+	e.arguments(e.b.self)
 	if e.failed {
 		return nil, false
 	}
@@ -101,7 +104,8 @@ func (f *frame) ownOutputs(b *block, a addr.Address) ([]outputMark, bool) {
 	if !ok {
 		return nil, false
 	}
-	return f.ev.outputsOf(b, a, job)
+	e.names.unknown = slices.DeleteFunc(e.names.unknown, func(name string) bool { return slices.Contains(e.b.self, name) })
+	return e.ev.outputsOf(e.b, e.addr, job)
 }
 
 func (e *encoder) job() (*stage.Job, bool) {

@@ -49,6 +49,7 @@ type bodySchema struct {
 	// blocks are by HCL block type: for Steps, one for each variant.
 	blocks map[string]*blockSchema
 	names  []*stage.Block // top-level JSON names, in the schema's order
+	places map[string]int // of all names in that order
 }
 
 type attrSchema struct {
@@ -70,7 +71,7 @@ type blockSchema struct {
 }
 
 func newBodySchema(b stage.Body) *bodySchema {
-	s := &bodySchema{attrs: map[string]*attrSchema{}, blocks: map[string]*blockSchema{}}
+	s := &bodySchema{attrs: map[string]*attrSchema{}, blocks: map[string]*blockSchema{}, places: map[string]int{}}
 	for i := range b.Attributes {
 		a := &attrSchema{Attribute: &b.Attributes[i]}
 		a.lazy = holdsExpression(a.Type)
@@ -80,10 +81,12 @@ func newBodySchema(b stage.Body) *bodySchema {
 		}
 		s.attrs[a.Name] = a
 		s.order = append(s.order, a)
+		s.places[a.Name] = len(s.places)
 	}
 	for i := range b.Blocks {
 		blk := &b.Blocks[i]
 		s.names = append(s.names, blk)
+		s.places[blk.Name] = len(s.places)
 		switch blk.Kind {
 		case stage.Steps:
 			for j := range blk.Variants {
