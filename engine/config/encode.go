@@ -63,7 +63,10 @@ func (e *encoder) arguments(skip []string) {
 
 // place is where the argument of a role stands in the schema.
 func (e *encoder) place(role string) int {
-	name := role[:len(role)-len(strings.TrimLeftFunc(role, func(r rune) bool { return r != '.' && r != '[' && r != '#' }))]
+	name := role
+	if i := strings.IndexAny(role, ".[#"); i >= 0 {
+		name = role[:i]
+	}
 	return e.b.body.schema.places[name]
 }
 

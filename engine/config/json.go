@@ -91,13 +91,13 @@ func (b *bodySchema) jsonShape() jsonObject {
 }
 
 // parseJSON reads a *.hcl.json file.
-func (p *Pipeline) parseJSON(src []byte, name string) (*hcl.File, *hclsyntax.Body, hcl.Diagnostics) {
-	f, diags := json.Parse(src, name)
-	if f == nil || diags.HasErrors() {
-		return f, nil, diags
+func (p *Pipeline) parseJSON(src []byte, to *parsedFile) {
+	to.file, to.diags = json.Parse(src, to.name)
+	if to.file == nil || to.diags.HasErrors() {
+		return
 	}
-	c := &jsonConverter{p: p, file: f}
-	body := c.body(f.Body, p.jsonShape())
+	c := &jsonConverter{to}
+	body := c.object(to.file.Body, p.jsonShape())
 	// What stands at the top is a block, though of no type that there is.
 	for _, a := range sortedAttributes(body.Attributes) {
 		body.Blocks = append(body.Blocks, &hclsyntax.Block{
@@ -105,17 +105,13 @@ func (p *Pipeline) parseJSON(src []byte, name string) (*hcl.File, *hclsyntax.Bod
 		})
 	}
 	body.Attributes = nil
-	return f, body, append(diags, c.diags...)
+	to.body = body
 }
 
-type jsonConverter struct {
-	p     *Pipeline
-	file  *hcl.File
-	diags hcl.Diagnostics
-}
+type jsonConverter struct{ *parsedFile }
 
-// body converts an object: first what the schemas call blocks, then the rest.
-func (c *jsonConverter) body(b hcl.Body, s jsonObject) *hclsyntax.Body {
+// object converts an object: first what the schemas call blocks, then the rest.
+func (c *jsonConverter) object(b hcl.Body, s jsonObject) *hclsyntax.Body {
 	out := &hclsyntax.Body{Attributes: hclsyntax.Attributes{}, SrcRange: b.MissingItemRange(), EndRange: b.MissingItemRange()}
 	want := &hcl.BodySchema{}
 	for _, name := range mapKeys(s.blocks) {
@@ -129,7 +125,7 @@ func (c *jsonConverter) body(b hcl.Body, s jsonObject) *hclsyntax.Body {
 	c.diags = append(c.diags, diags...)
 	for _, h := range content.Blocks {
 		out.Blocks = append(out.Blocks, &hclsyntax.Block{
-			Type: h.Type, Labels: h.Labels, Body: c.body(h.Body, s.blocks[h.Type].body(h.Labels)),
+			Type: h.Type, Labels: h.Labels, Body: c.object(h.Body, s.blocks[h.Type].body(h.Labels)),
 			TypeRange: h.TypeRange, LabelRanges: h.LabelRanges, OpenBraceRange: h.DefRange, CloseBraceRange: h.DefRange,
 		})
 	}
@@ -184,7 +180,7 @@ func (c *jsonConverter) expression(e hcl.Expression, code bool) hclsyntax.Expres
 func (c *jsonConverter) text(text string, rng hcl.Range, code bool) hclsyntax.Expression {
 	at := hcl.Pos{Line: rng.Start.Line, Column: rng.Start.Column + 1, Byte: rng.Start.Byte + 1}
 	if raw := rng.SliceBytes(c.file.Bytes); len(raw) != len(text)+2 {
-		c.p.decoded[rng.Filename] = append(c.p.decoded[rng.Filename], decodedText{at.Byte, text})
+		c.decoded = append(c.decoded, decodedText{at.Byte, text})
 	}
 	parse := hclsyntax.ParseTemplate
 	if code {

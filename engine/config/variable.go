@@ -183,7 +183,8 @@ func (p *Pipeline) variablesFromFile(name, file string) hcl.Diagnostics {
 	if _, err := os.Stat(file); err != nil {
 		return hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "Cannot read a file of variables", Detail: err.Error() + "."}}
 	}
-	body, diags := p.parseFile(name, file)
+	f := p.parseFile(name, file)
+	body, diags := p.keep(f), f.diags
 	if diags.HasErrors() {
 		return diags
 	}
