@@ -46,11 +46,20 @@ func newEncoder(f *frame, b *block, a addr.Address, ctx *hcl.EvalContext) *encod
 func (e *encoder) arguments(skip []string) {
 	schema := e.b.body.schema
 	for _, a := range schema.order {
+		if e.b.body.attrs[a.Name] == nil {
+			if a.defaultArg != nil {
+				e.args[a.Name] = a.defaultArg
+			}
+			continue
+		}
 		e.top(a.Name, skip, func(args, hashed map[string]any) {
 			e.attribute(e.b.body, a, "", args, hashed)
 		})
 	}
 	for _, blk := range schema.names {
+		if !slices.ContainsFunc(e.b.body.blocks, func(n *nested) bool { return n.schema.Block == blk }) {
+			continue
+		}
 		e.top(blk.Name, skip, func(args, hashed map[string]any) {
 			e.blocks(e.b.body, blk, "", args, hashed)
 		})
