@@ -195,14 +195,14 @@ func (b *block) link(m *module) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	for _, name := range []string{"for_each", "count"} {
 		if a := b.meta[name]; a != nil {
-			diags = append(diags, m.mention(&b.keys, a.Expr.Variables(), false)...)
+			diags = append(diags, m.mention(&b.keys, references(a.Expr), false)...)
 			diags = append(diags, b.keys.forbid(name, true, true, true)...)
 		}
 	}
 	var rest scope
 	for _, name := range []string{"when", "description", "timeout"} {
 		if a := b.meta[name]; a != nil {
-			diags = append(diags, m.mention(&rest, a.Expr.Variables(), false)...)
+			diags = append(diags, m.mention(&rest, references(a.Expr), false)...)
 		}
 	}
 	for _, args := range []map[string]*hcl.Attribute{b.retryArgs, b.resArgs, b.lifeArgs} {
@@ -214,7 +214,7 @@ func (b *block) link(m *module) hcl.Diagnostics {
 	for _, name := range mapKeys(b.body.attrs) {
 		var s scope
 		a := b.body.attrs[name]
-		diags = append(diags, m.mention(&s, a.Expr.Variables(), b.body.schema.attrs[name].lazy)...)
+		diags = append(diags, m.mention(&s, b.body.schema.attrs[name].references(a.Expr), b.body.schema.attrs[name].lazy)...)
 		b.note(&s, name)
 	}
 	for _, n := range b.body.blocks {
@@ -243,7 +243,7 @@ func (b *block) note(s *scope, argument string) {
 func (b *body) link(m *module, s *scope, bound []string) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	for _, name := range mapKeys(b.attrs) {
-		diags = append(diags, m.mention(s, unbound(b.attrs[name].Expr.Variables(), bound), b.schema.attrs[name].lazy)...)
+		diags = append(diags, m.mention(s, unbound(b.schema.attrs[name].references(b.attrs[name].Expr), bound), b.schema.attrs[name].lazy)...)
 	}
 	for _, n := range b.blocks {
 		diags = append(diags, n.link(m, s, bound)...)
@@ -274,7 +274,7 @@ func (m *module) linkAfter(a *hcl.Attribute) (scope, hcl.Diagnostics) {
 		case t.RootName() == "module":
 			name, _ := member(t)
 			for _, b := range m.calls[name].mod.everything() {
-				s.add(b, item.Range())
+				s.add(b, item.Range(), false)
 			}
 		case m.blocks[to] == nil:
 			diags = append(diags, errorAt(item.Range(), "depends_on is a list of stages", fmt.Sprintf("%s is not a stage.", to.Local())))
@@ -284,7 +284,7 @@ func (m *module) linkAfter(a *hcl.Attribute) (scope, hcl.Diagnostics) {
 					to.Key = keyOf(i.Key)
 				}
 			}
-			s.add(to, item.Range())
+			s.add(to, item.Range(), false)
 		}
 	}
 	return s, diags

@@ -238,6 +238,7 @@ func (f *frame) context(s *scope) *hcl.EvalContext {
 		}
 		roots[root][name] = v
 	}
+	ones := &keyed{f, map[[2]string]node{}}
 	var calls []*call
 	outputs := map[*call][]*output{}
 	use := func(c *call, os ...*output) {
@@ -259,7 +260,11 @@ func (f *frame) context(s *scope) *hcl.EvalContext {
 			c := f.mod.calls[r.to.Name]
 			use(c, c.mod.outputs...)
 		default:
-			put(r.to.Type, r.to.Name, f.block(r.to))
+			if f.keyed(r) {
+				ones.blocks[[2]string{r.to.Type, r.to.Name}] = r.to
+			} else {
+				put(r.to.Type, r.to.Name, f.block(r.to))
+			}
 		}
 	}
 	for _, c := range calls {
@@ -272,6 +277,9 @@ func (f *frame) context(s *scope) *hcl.EvalContext {
 	ctx := &hcl.EvalContext{Variables: make(map[string]cty.Value, len(roots)), Functions: f.ev.p.funcs.table}
 	for root, values := range roots {
 		ctx.Variables[root] = cty.ObjectVal(values)
+	}
+	if len(ones.blocks) > 0 {
+		ctx.Variables[keyedName] = cty.CapsuleVal(keyedType, ones)
 	}
 	return ctx
 }

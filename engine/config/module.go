@@ -192,11 +192,11 @@ func (m *module) link() hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	for _, name := range mapKeys(m.locals) {
 		l := m.locals[name]
-		diags = append(diags, m.mention(&l.scope, l.expr.Variables(), false)...)
+		diags = append(diags, m.mention(&l.scope, references(l.expr), false)...)
 		diags = append(diags, l.scope.forbid("a local value", true, true, true)...)
 	}
 	for _, o := range m.outputs {
-		diags = append(diags, m.mention(&o.scope, o.expr.Variables(), false)...)
+		diags = append(diags, m.mention(&o.scope, references(o.expr), false)...)
 		diags = append(diags, o.scope.forbid("an output", true, true, true)...)
 	}
 	for _, b := range m.sortedBlocks() {
@@ -228,13 +228,13 @@ func (c *call) link() hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	for _, a := range []*hcl.Attribute{c.forEach, c.count} {
 		if a != nil {
-			diags = append(diags, c.in.mention(&c.keys, a.Expr.Variables(), false)...)
+			diags = append(diags, c.in.mention(&c.keys, references(a.Expr), false)...)
 			diags = append(diags, c.keys.forbid(a.Name, true, true, true)...)
 		}
 	}
 	for _, name := range mapKeys(c.args) {
 		a := c.args[name]
-		diags = append(diags, c.in.mention(&a.scope, a.attr.Expr.Variables(), false)...)
+		diags = append(diags, c.in.mention(&a.scope, references(a.attr.Expr), false)...)
 		diags = append(diags, a.scope.forbid("a module block without for_each", c.forEach == nil, false, true)...)
 		diags = append(diags, a.scope.forbid("a module block without count", false, c.count == nil, false)...)
 		if c.mod.vars[name] == nil {

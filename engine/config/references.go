@@ -23,32 +23,36 @@ type node = addr.Address
 type reference struct {
 	to    node
 	Range hcl.Range
+	keyed bool // only ever with a key behind it
 }
 
 // scope is what some expressions mention: what must be in the context that
 // they are evaluated in.
 type scope struct {
-	refs  []reference // in the order of the text, a node once
-	seen  map[node]bool
-	each  *hcl.Range // first use of each.…
+	refs  []reference  // in the order of the text, a node once
+	seen  map[node]int // place in refs
+	each  *hcl.Range   // first use of each.…
 	count *hcl.Range
 	self  *hcl.Range
 	path  bool // path.module or path.root
 }
 
-func (s *scope) add(to node, rng hcl.Range) {
+func (s *scope) add(to node, rng hcl.Range, keyed bool) {
 	if s.seen == nil {
-		s.seen = map[node]bool{}
+		s.seen = map[node]int{}
 	}
-	if !s.seen[to] {
-		s.seen[to] = true
-		s.refs = append(s.refs, reference{to, rng})
+	i, ok := s.seen[to]
+	if !ok {
+		i = len(s.refs)
+		s.seen[to] = i
+		s.refs = append(s.refs, reference{to, rng, keyed})
 	}
+	s.refs[i].keyed = s.refs[i].keyed && keyed
 }
 
 func (s *scope) merge(other *scope) {
 	for _, r := range other.refs {
-		s.add(r.to, r.Range)
+		s.add(r.to, r.Range, r.keyed)
 	}
 	s.each = cmp.Or(s.each, other.each)
 	s.count = cmp.Or(s.count, other.count)
@@ -93,7 +97,7 @@ func (m *module) mention(s *scope, traversals []hcl.Traversal, lazy bool) hcl.Di
 		to, more := m.target(t, lazy)
 		diags = append(diags, more...)
 		if !to.IsZero() {
-			s.add(to, rng)
+			s.add(to, rng, isKeyed(t))
 		}
 	}
 	return diags

@@ -58,9 +58,20 @@ type index struct{ *hclsyntax.IndexExpr }
 var _ hclsyntax.Expression = (*index)(nil)
 
 func (x *index) Value(ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
-	collection, diags := x.Collection.Value(ctx)
-	key, more := x.Key.Value(ctx)
-	diags = append(diags, more...)
+	key, diags := x.Key.Value(ctx)
+	var collection cty.Value
+	if f, n, ok := x.lookup(ctx); ok && !diags.HasErrors() {
+		if bare, marks := key.Unmark(); bare.IsKnown() {
+			if v, ok := f.one(n, bare); ok {
+				return v.WithMarks(marks), diags
+			}
+		}
+		collection = f.block(n)
+	} else {
+		var more hcl.Diagnostics
+		collection, more = x.Collection.Value(ctx)
+		diags = append(more, diags...)
+	}
 	if diags.HasErrors() {
 		return cty.DynamicVal, diags
 	}

@@ -555,3 +555,60 @@ exec "x" { command = ["x", var.token] }
 		t.Errorf("got %v, want command", got)
 	}
 }
+
+// Resolving one stage looks at the instances that matter to it alone, and comes
+// to what evaluating everything comes to.
+func TestResolveAgreesWithStages(t *testing.T) {
+	const text = `
+train "m" {
+  for_each = { a = 1, b = 2, c = 3 }
+  data     = "d.csv"
+  target   = "y"
+}
+train "n" {
+  count  = 3
+  data   = "d.csv"
+  target = "y"
+}
+locals {
+  scores = { for k, m in train.m : k => m.metrics.f1 }
+  best   = [for k, s in local.scores : k if s == max(values(local.scores)...)][0]
+}
+exec "x" {
+  for_each = train.m
+  command  = ["x", tostring(each.value.metrics.f1), %s]
+}
+exec "y" {
+  for_each = { for k, m in train.m : k => m.metrics.f1 }
+  command  = ["y", tostring(each.value)]
+}
+`
+	r := results{}
+	for i, k := range []string{"a", "b", "c"} {
+		r[fmt.Sprintf("train.m[%q]", k)] = stage.Metrics{"f1": float64(i), "next": "b"}
+		r[fmt.Sprintf("train.n[%d]", i)] = stage.Metrics{"f1": float64(10 + i), "next": 1.0}
+	}
+	for _, expr := range []string{
+		`train.m[each.key].path`, `tostring(train.m[each.key].metrics.f1)`, `train.m["a"].path`,
+		`tostring(train.m[train.m[each.key].metrics.next].metrics.f1)`, `tostring(train.n[train.n[0].metrics.next].metrics.f1)`,
+		`tostring(length(train.m)) == "3" ? train.m[each.key].path : "no"`, `train.m[local.best].path`,
+		`join(",", [for k in keys(train.m) : train.m[k].path if train.m[k].metrics.f1 > 0])`,
+		`try(train.m["${each.key}x"].path, train.m[each.key].path)`, `can(train.m["${each.key}x"]) ? "yes" : "no"`,
+		`tostring({ for k, m in train.m : k => m.metrics.f1 }[each.key])`, `tostring(sum(train.n[*].metrics.f1))`,
+		`train.n["0"].path`, `train.n[tonumber("1")].path`,
+	} {
+		p := load(t, fmt.Sprintf(text, expr))
+		if _, diags := p.Stages(config.NoResults{}); diags.HasErrors() {
+			t.Fatal(expr, render(p, diags))
+		}
+		for name, want := range stages(t, p, r) {
+			got, diags := p.Resolve(want.Addr, r)
+			if diags.HasErrors() {
+				t.Fatal(expr, render(p, diags))
+			}
+			if show(got) != show(want) || len(want.Unknown) > 0 {
+				t.Errorf("%s: %s: got\n%s\nwant\n%s", expr, name, show(got), show(want))
+			}
+		}
+	}
+}
