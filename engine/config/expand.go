@@ -1,0 +1,234 @@
+package config
+
+import (
+	"fmt"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+
+	"github.com/flow-pipelines/flow/engine/addr"
+)
+
+// shape says how a block makes its instances.
+type shape int
+
+const (
+	single shape = iota
+	each
+	counted
+)
+
+// expansion is the instances of a block.
+type expansion struct {
+	kind      shape
+	keys      []addr.Key
+	index     map[addr.Key]int
+	each      []cty.Value              // by key, for for_each
+	lookup    func(addr.Key) cty.Value // instead of each, where one is wanted
+	dynamic   bool                     // each holds unknowns
+	failed    bool
+	instances []*instance
+}
+
+// expansion returns a block's instances. In the base it evaluates them.
+func (f *frame) expansion(b *block) *expansion {
+	if e := f.expansions[b.addr]; e != nil {
+		return e
+	}
+	if base := f.base(); base != nil {
+		e := base.expansions[b.addr]
+		if !e.dynamic {
+			return e
+		}
+		again := f.again(e, b.meta["for_each"], &b.keys)
+		f.expansions[b.addr] = again
+		return again
+	}
+	e := f.expand(b.meta["for_each"], b.meta["count"], &b.keys)
+	f.expansions[b.addr] = e
+	for _, k := range e.keys {
+		a := addr.Address{Module: f.at, Type: b.addr.Type, Name: b.addr.Name, Key: k}
+		e.instances = append(e.instances, f.resolve(b, a, nil))
+	}
+	return e
+}
+
+// again is an expansion of the base once more is known. The instances are the
+// same. What each.value is to one of them is looked up when it is asked for:
+// as a rule only one is, and there may be thousands.
+func (f *frame) again(before *expansion, forEach *hcl.Attribute, keys *scope) *expansion {
+	e := &expansion{kind: before.kind, keys: before.keys, index: before.index, dynamic: true, failed: before.failed, instances: before.instances}
+	if to := f.soleBlock(forEach.Expr); to != nil {
+		e.lookup = func(k addr.Key) cty.Value {
+			if i, ok := to.index[k]; ok && i < len(to.instances) {
+				return f.ev.instanceValue(to.instances[i])
+			}
+			return broken()
+		}
+		return e
+	}
+	v, marks := f.keyValue(forEach.Expr, keys, "for_each")
+	t := cty.DynamicPseudoType
+	if v != cty.NilVal {
+		t = v.Type()
+	}
+	switch {
+	case !t.IsObjectType() && !t.IsMapType(), v.LengthInt() != len(e.keys):
+		again := f.expand(forEach, nil, keys)
+		again.instances = e.instances
+		again.failed = again.failed || len(again.keys) != len(e.keys)
+		return again
+	}
+	e.lookup = func(k addr.Key) cty.Value {
+		if t.IsMapType() {
+			if i := cty.StringVal(k.Text()); v.HasIndex(i).True() {
+				return v.Index(i).WithMarks(marks)
+			}
+		} else if t.HasAttribute(k.Text()) {
+			return v.GetAttr(k.Text()).WithMarks(marks)
+		}
+		return broken()
+	}
+	return e
+}
+
+// soleBlock returns the instances of a block with for_each if an expression is
+// that block and nothing else.
+func (f *frame) soleBlock(expr hcl.Expression) *expansion {
+	t, diags := hcl.AbsTraversalForExpr(expr)
+	if diags.HasErrors() || len(t) != 2 {
+		return nil
+	}
+	name, _ := member(t)
+	b := f.mod.blocks[node{Module: f.mod.path, Type: t.RootName(), Name: name}]
+	if b == nil {
+		return nil
+	}
+	if e := f.expansion(b); e.kind == each && !e.failed {
+		return e
+	}
+	return nil
+}
+
+// expand evaluates for_each or count, of which at most one is there.
+func (f *frame) expand(forEach, count *hcl.Attribute, keys *scope) *expansion {
+	e := &expansion{index: map[addr.Key]int{}}
+	switch {
+	case forEach != nil:
+		e.kind = each
+		f.expandEach(e, forEach.Expr, keys)
+	case count != nil:
+		e.kind = counted
+		f.expandCount(e, count.Expr, keys)
+	default:
+		e.keys = []addr.Key{{}}
+	}
+	for i, k := range e.keys {
+		e.index[k] = i
+	}
+	return e
+}
+
+// keyValue evaluates for_each or count and refuses what keys may not be made
+// of. It returns NilVal after an error.
+func (f *frame) keyValue(expr hcl.Expression, s *scope, name string) (cty.Value, cty.ValueMarks) {
+	v, diags := expr.Value(f.context(s))
+	if diags.HasErrors() {
+		f.ev.diags = append(f.ev.diags, f.ev.p.improve(diags)...)
+		return cty.NilVal, nil
+	}
+	v, marks := v.Unmark()
+	var found found
+	found.add(marks)
+	fail := func(summary, detail string) (cty.Value, cty.ValueMarks) {
+		if !found.broken {
+			f.ev.diags = append(f.ev.diags, errorAt(expr.Range(), summary, detail))
+		}
+		return cty.NilVal, nil
+	}
+	switch {
+	case found.broken:
+		return fail("", "")
+	case found.sensitive:
+		return fail(name+" is made from a sensitive value", "Its keys become part of addresses, which are shown and recorded. Use a value that may be seen.")
+	case !v.IsKnown():
+		return fail(name+" must be known before anything runs",
+			"It depends on the metrics of a stage, which are known only after that stage has run. The instances of a block decide what there is to plan, so use values that the files alone determine; when = … can skip an instance by metrics.")
+	case v.IsNull():
+		return fail(name+" is null", "Leave it out for a single stage, or give it a value; an empty one makes no instances.")
+	}
+	return v, marks
+}
+
+func (f *frame) expandEach(e *expansion, expr hcl.Expression, s *scope) {
+	v, marks := f.keyValue(expr, s, "for_each")
+	if v == cty.NilVal {
+		e.failed = true
+		return
+	}
+	fail := func(detail string) {
+		f.ev.diags = append(f.ev.diags, errorAt(expr.Range(), "for_each cannot use this value", detail))
+		e.failed = true
+		e.keys, e.each = nil, nil
+	}
+	t := v.Type()
+	isMap := t.IsMapType() || t.IsObjectType()
+	switch {
+	case isStage(v):
+		fail(fmt.Sprintf("%s is a single stage. for_each wants a map, whose keys name the instances, or a list of texts.", exprText(f.ev.p, expr)))
+		return
+	case !isMap && !t.IsSetType() && !t.IsListType() && !t.IsTupleType():
+		fail(fmt.Sprintf("It is %s. for_each wants a map, whose keys name the instances, or a list of texts.", describe(t)))
+		return
+	}
+	for it := v.ElementIterator(); it.Next(); {
+		k, item := it.Element()
+		if !isMap {
+			plainItem, itemFound := strip(item)
+			if itemFound.sensitive {
+				fail("A sensitive value would become part of addresses, which are shown and recorded.")
+				return
+			}
+			if !plainItem.IsKnown() || plainItem.IsNull() || (plainItem.Type() != cty.String && plainItem.Type() != cty.Number) {
+				fail("The entries of a list must be known texts or numbers, for they name the instances. For other values write a map: { NAME = VALUE, … }.")
+				return
+			}
+			k = cty.StringVal(literalText(plainItem))
+		}
+		key := addr.StringKey(k.AsString())
+		if _, twice := e.index[key]; twice {
+			fail(fmt.Sprintf("The list has %s twice, and the entries name the instances.", key.Text()))
+			return
+		}
+		item = item.WithMarks(marks)
+		if !item.IsWhollyKnown() {
+			e.dynamic = true
+		}
+		e.index[key] = len(e.keys)
+		e.keys = append(e.keys, key)
+		e.each = append(e.each, item)
+	}
+}
+
+func (f *frame) expandCount(e *expansion, expr hcl.Expression, s *scope) {
+	v, _ := f.keyValue(expr, s, "count")
+	if v == cty.NilVal {
+		e.failed = true
+		return
+	}
+	got, diags := convertTo(v, cty.Number, expr.Range())
+	n := -1
+	if !diags.HasErrors() {
+		if i, accuracy := got.AsBigFloat().Int64(); accuracy == 0 && i >= 0 && i <= 1_000_000 {
+			n = int(i)
+		}
+	}
+	if n < 0 {
+		f.ev.diags = append(f.ev.diags, errorAt(expr.Range(), "count is a whole number", fmt.Sprintf("It says how many instances there are, from 0 to a million; got %s.", describeValue(v))))
+		e.failed = true
+		return
+	}
+	for i := range n {
+		e.keys = append(e.keys, addr.IntKey(i))
+	}
+}

@@ -1,0 +1,75 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"path"
+
+	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/stage"
+)
+
+func (e *encoder) request() *stage.Request {
+	return &stage.Request{
+		Address: e.addr.String(),
+		Args:    canonical(e.args),
+		Unknown: e.names.unknown,
+		Dir:     path.Join(e.ev.p.settings.OutputDir, e.addr.Dir()),
+		Inputs:  e.inputs,
+	}
+}
+
+func (e *encoder) finish(s *Stage) {
+	e.after(&e.b.after, e.f)
+	for f := e.f; f.up != nil; f = f.up {
+		e.after(&f.mod.call.after, f.up)
+	}
+	s.Args, s.Hashed = canonical(e.args), canonical(e.hashed)
+	s.Unknown, s.Sensitive = e.names.unknown, e.names.sensitive
+	s.Deps = sorted(e.found.instances)
+}
+
+// after adds what a depends_on in the frame names: one instance, or all that
+// the frame has of a block.
+func (e *encoder) after(s *scope, f *frame) {
+	base := cmp.Or(e.ev.base, e.ev)
+	for _, r := range s.refs {
+		b := e.ev.p.block(r.to)
+		for _, at := range base.framesOf(b.mod) {
+			if !at.at.Within(f.at) {
+				continue
+			}
+			x := at.expansions[b.addr]
+			if r.to.Key.IsZero() {
+				for _, in := range x.instances {
+					e.found.instance(in.stage.Addr)
+				}
+				continue
+			}
+			if i, ok := x.index[r.to.Key]; ok && i < len(x.instances) {
+				e.found.instance(x.instances[i].stage.Addr)
+				continue
+			}
+			if !x.failed {
+				e.ev.diags = append(e.ev.diags, errorAt(r.Range, fmt.Sprintf("No stage %s", r.to.Local()), x.instancesText(r.to.Block().Local())))
+			}
+			e.failed = true
+		}
+	}
+}
+
+// instancesText says which instances there are.
+func (x *expansion) instancesText(a addr.Address) string {
+	if x.kind == single {
+		return fmt.Sprintf("%s has neither for_each nor count: it is one stage, without a key.", a)
+	}
+	var names []string
+	for _, k := range x.keys {
+		a.Key = k
+		names = append(names, a.String())
+	}
+	if len(names) == 0 {
+		return "The block has no instances at present."
+	}
+	return fmt.Sprintf("There is %s.", list(names, 8))
+}
