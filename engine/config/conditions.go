@@ -258,7 +258,7 @@ func (p *Pipeline) Postconditions(a addr.Address, r Results, own stage.Metrics) 
 	if in == nil || in.failed {
 		return nil, nil
 	}
-	ev := newEvaluation(p, r, base)
+	ev := p.evaluationFor(in, r)
 	ctx := ev.frame(a.Module).ownContext(b, a, in.outputs, metricsValue(own))
 	var all []Assertion
 	for _, r := range b.rules {

@@ -127,12 +127,18 @@ func (p *Pipeline) Resolve(a addr.Address, r Results) (*Stage, hcl.Diagnostics) 
 	if !in.dynamic || in.failed {
 		return in.stage, nil
 	}
-	ev := newEvaluation(p, r, base)
+	ev := p.evaluationFor(in, r)
+	return ev.frame(a.Module).resolve(p.block(a), a, in).stage, tidy(ev.diags)
+}
+
+// evaluationFor is an evaluation that is about one instance of the base.
+func (p *Pipeline) evaluationFor(in *instance, r Results) *evaluation {
+	ev := newEvaluation(p, r, p.base)
 	ev.matter = make(map[addr.Address]bool, len(in.stage.Deps))
 	for _, d := range in.stage.Deps {
 		ev.matter[d] = true
 	}
-	return ev.frame(a.Module).resolve(p.block(a), a, in).stage, tidy(ev.diags)
+	return ev
 }
 
 // Outputs evaluates the output blocks, sorted by name.

@@ -48,6 +48,12 @@ func (p *Pipeline) jsonShape() jsonObject {
 		"locals": plainBlock(0, jsonObject{}),
 		"output": plainBlock(1, jsonObject{}),
 		"module": plainBlock(1, jsonObject{exprs: map[string]bool{"depends_on": true}}),
+		"check":  plainBlock(1, jsonObject{blocks: map[string]jsonBlock{assertion: plainBlock(0, jsonObject{})}}),
+		"moved":  plainBlock(0, jsonObject{exprs: map[string]bool{"from": true, "to": true}}),
+		"removed": plainBlock(0, jsonObject{
+			blocks: map[string]jsonBlock{"lifecycle": plainBlock(0, jsonObject{})},
+			exprs:  map[string]bool{"from": true},
+		}),
 	}}
 	for name, st := range p.types {
 		s.blocks[name] = jsonBlock{1, func([]string) jsonObject { return st.jsonShape() }}

@@ -612,3 +612,60 @@ exec "y" {
 		}
 	}
 }
+
+// Checks of a module are judged once for each of its instances; what a stage in
+// it says of its result is about the instance.
+func TestChecksInModules(t *testing.T) {
+	p := loadFiles(t, map[string]string{
+		"pipeline.hcl": `
+module "m" {
+  source   = "./m"
+  for_each = { a = 1, b = 5 }
+  least    = each.value
+}
+moved {
+  from = exec.old
+  to   = module.m.exec.x
+}
+moved {
+  from = module.m.exec.was
+  to   = module.m.exec.y
+}
+`,
+		"m/m.hcl": `
+variable "least" {}
+exec "x" {
+  command = ["x"]
+  outputs = { o = "x/${var.least}" }
+  postcondition {
+    condition     = self.metrics.rows >= var.least
+    error_message = "${self.metrics.rows} of ${var.least} rows"
+  }
+}
+exec "y" { command = ["y", exec.x.path] }
+check "rows" {
+  assert {
+    condition     = exec.x.metrics.rows >= var.least
+    error_message = "few rows"
+  }
+}
+`,
+	})
+	r := results{`module.m["a"].exec.x`: {"rows": 3.0}, `module.m["b"].exec.x`: {"rows": 3.0}}
+	var got []string
+	for _, c := range p.Checks(r) {
+		got = append(got, fmt.Sprintf("%s: %s", c.Name, c.Value()))
+	}
+	if d := cmp.Diff([]string{`module.m["a"].rows: true`, `module.m["b"].rows: false`}, got); d != "" {
+		t.Error(d)
+	}
+	a, _ := addr.Parse(`module.m["b"].exec.x`)
+	post, diags := p.Postconditions(a, r, stage.Metrics{"rows": 3.0})
+	if diags.HasErrors() || len(post) != 1 || post[0].Message != "3 of 5 rows" {
+		t.Errorf("got %+v, %v", post, diags)
+	}
+	was, _ := addr.Parse(`module.m["b"].exec.was`)
+	if to, ok := p.Moves()[1].Apply(was); !ok || to.String() != `module.m["b"].exec.y` {
+		t.Errorf("got %s, %v", to, ok)
+	}
+}
