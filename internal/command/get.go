@@ -34,18 +34,24 @@ it was. No other command touches the network for a module.`,
 }
 
 func runGet(ctx context.Context, o *GetOptions) error {
-	sh := o.Shell
+	return o.Shell.get(ctx, o.Shell.dir(), o.Upgrade, false)
+}
+
+// get fetches the modules of the project in dir and lists them. With quiet it
+// says nothing where there are none.
+func (sh *Shell) get(ctx context.Context, dir string, upgrade, quiet bool) error {
 	opts, err := sh.options(Variables{})
 	if err != nil {
 		return err
 	}
+	opts.Dir = dir
 	got, err := engine.Get(ctx, opts, engine.GetOptions{
-		Upgrade: o.Upgrade,
+		Upgrade: upgrade,
 		Busy: func(holder string) {
 			sh.err().Printf("another flow is at work in this project (%s); waiting until it has finished\n", holder)
 		},
 	})
-	if err != nil {
+	if err != nil || quiet && len(got) == 0 {
 		return err
 	}
 	sh.showModules(got)

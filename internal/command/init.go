@@ -1,6 +1,7 @@
 package command
 
 import (
+	"context"
 	_ "embed"
 	"errors"
 	"io/fs"
@@ -43,23 +44,23 @@ type InitOptions struct {
 	Dir   string
 }
 
-func newInit(sh *Shell, run func(*InitOptions) error) *cobra.Command {
+func newInit(sh *Shell, run func(context.Context, *InitOptions) error) *cobra.Command {
 	o := &InitOptions{Shell: sh}
 	return &cobra.Command{
 		Use:   "init [DIR]",
 		Short: "Begin a pipeline: a commented example that works at once",
-		Long:  "Write a commented pipeline.hcl with a small example, and the lines that git needs in .gitignore and .gitattributes. A pipeline that is there is left alone.",
+		Long:  "Write a commented pipeline.hcl with a small example, and the lines that git needs in .gitignore and .gitattributes. A pipeline that is there is left alone; its modules from git are fetched, as flow get does.",
 		Args:  atMost(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				o.Dir = args[0]
 			}
-			return run(o)
+			return run(cmd.Context(), o)
 		},
 	}
 }
 
-func runInit(o *InitOptions) error {
+func runInit(ctx context.Context, o *InitOptions) error {
 	sh := o.Shell
 	dir := sh.path(o.Dir)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -91,9 +92,10 @@ func runInit(o *InitOptions) error {
 		}
 		out.Printf("%-8s %s\n", verb, f.name)
 	}
-	if len(found) == 0 {
-		out.Printf("\nRead pipeline.hcl, then: flow plan, flow apply. flow explain lists the stage types.\n")
+	if len(found) > 0 {
+		return sh.get(ctx, dir, false, true)
 	}
+	out.Printf("\nRead pipeline.hcl, then: flow plan, flow apply. flow explain lists the stage types.\n")
 	return nil
 }
 
