@@ -294,6 +294,9 @@ func mentionsSecret(e hcl.Expression, ctx *hcl.EvalContext) bool {
 // improveSyntax says more about text that does not parse where HCL sees only
 // characters.
 func improveSyntax(src []byte, diags hcl.Diagnostics) hcl.Diagnostics {
+	if d := mergeMark(src, diags); d != nil {
+		return hcl.Diagnostics{d}
+	}
 	var kept hcl.Diagnostics
 	var template *hcl.Range // a ${…} outside of quotes
 	for _, d := range diags {
@@ -316,6 +319,26 @@ func improveSyntax(src []byte, diags hcl.Diagnostics) hcl.Diagnostics {
 		kept = append(kept, d)
 	}
 	return kept
+}
+
+// mergeMark complains about the first mark of an unresolved git merge in a file
+// that has syntax errors, in place of all that follows from it.
+func mergeMark(src []byte, diags hcl.Diagnostics) *hcl.Diagnostic {
+	if !diags.HasErrors() || diags[0].Subject == nil {
+		return nil
+	}
+	line, at := 0, 0
+	for text := range strings.Lines(string(src)) {
+		line++
+		if strings.HasPrefix(text, "<<<<<<< ") {
+			start := hcl.Pos{Line: line, Column: 1, Byte: at}
+			end := hcl.Pos{Line: line, Column: 8, Byte: at + 7}
+			return errorAt(hcl.Range{Filename: diags[0].Subject.Filename, Start: start, End: end},
+				"Unresolved merge conflict", "git could not merge this file. Choose between the two sides, and remove the lines with <<<<<<<, ======= and >>>>>>>.")
+		}
+		at += len(text)
+	}
+	return nil
 }
 
 // wrongStep follows a traversal to the step that fails.
