@@ -56,7 +56,11 @@ func (p *Project) Apply(ctx context.Context, o ApplyOptions) (*Report, error) {
 	if err := p.readLock(); err != nil {
 		return nil, err
 	}
-	pl, err := p.Plan(ctx, o.Selection)
+	c, err := p.choose(o.Selection)
+	if err != nil {
+		return nil, err
+	}
+	pl, err := p.plan(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -79,12 +83,12 @@ func (p *Project) Apply(ctx context.Context, o ApplyOptions) (*Report, error) {
 		return rep, p.ignore(ctx)
 	}
 	start := p.opts.Clock()
-	err = p.carryOut(ctx, o, pl, rep, sink)
+	err = p.carryOut(ctx, o, c, pl, rep, sink)
 	rep.Elapsed = p.opts.Clock().Sub(start)
 	return rep, err
 }
 
-func (p *Project) carryOut(ctx context.Context, o ApplyOptions, pl *plan.Plan, rep *Report, sink event.Sink) error {
+func (p *Project) carryOut(ctx context.Context, o ApplyOptions, c *chosen, pl *plan.Plan, rep *Report, sink event.Sink) error {
 	// Nobody else is at work: whatever lies here belongs to runs that died,
 	// or failed and were looked at.
 	scratch := p.path("exec")
@@ -122,6 +126,7 @@ func (p *Project) carryOut(ctx context.Context, o ApplyOptions, pl *plan.Plan, r
 	start := p.opts.Clock()
 	emit(event.Event{Time: start, Kind: event.RunStarted, Run: rep.Run, Total: int64(len(pl.Steps) - pl.Count(plan.Keep))})
 	cfg := p.applyConfig(o, record, exe)
+	cfg.Options = c.options
 	cfg.Emit = emit
 	out, err := apply.Run(ctx, cfg, pl)
 	closeExe()
@@ -154,7 +159,7 @@ func (p *Project) applyConfig(o ApplyOptions, record *runs.Run, exe executor.Exe
 		Root: p.root, Scratch: p.path("exec"), Pipeline: p.pipeline, World: p.world(was), Files: p.files, State: p.db,
 		Lock: l, Record: record, Executor: exe, Self: p.opts.Self, Environ: p.opts.Environ,
 		Jobs: jobs, CPUs: cpus, Memory: memory, KeepGoing: o.KeepGoing,
-		Options: plan.Options{Rerun: matcher(o.Rerun)}, Clock: p.opts.Clock,
+		Clock: p.opts.Clock,
 	}
 }
 

@@ -21,7 +21,7 @@ import (
 // CheckoutOptions say what to bring back.
 type CheckoutOptions struct {
 	// Targets narrow it to some stages; none means all of flow.lock.
-	Targets []addr.Address
+	Targets []addr.Pattern
 	// Force replaces files that hold something flow has not stored; they are
 	// moved to .flow/trash.
 	Force bool
@@ -58,19 +58,13 @@ func (p *Project) Checkout(ctx context.Context, o CheckoutOptions) (*CheckoutRep
 		return nil, err
 	}
 	c := &checkout{p: p, opts: o, filters: p.outputFilters(), rep: &CheckoutReport{Trashed: map[string]string{}}}
-	want := matcher(o.Targets)
+	want := addr.AnyOf(o.Targets)
 	var all []addr.Address
 	for _, s := range p.lock.Stages() {
 		all = append(all, s.Addr)
 	}
-	for _, t := range o.Targets {
-		found := false
-		for _, a := range all {
-			found = found || matcher([]addr.Address{t})(a)
-		}
-		if !found {
-			return nil, &UnknownStageError{Addr: t, Similar: similar(t, all)}
-		}
+	if err := CheckPatterns(all, o.Targets...); err != nil {
+		return nil, err
 	}
 	for _, s := range p.lock.Stages() {
 		if want != nil && !want(s.Addr) {
@@ -169,7 +163,7 @@ func (p *Project) outputFilters() map[string]stage.Output {
 // Rollback takes the effect of a stage back to an earlier version, "" the one
 // before the current, and returns which that is.
 func (p *Project) Rollback(ctx context.Context, a addr.Address, to string) (string, error) {
-	if err := p.checkSelection(Selection{Targets: []addr.Address{a}}); err != nil {
+	if _, err := p.choose(Selection{Targets: []addr.Pattern{addr.PatternOf(a)}}); err != nil {
 		return "", err
 	}
 	st, diags := p.pipeline.Resolve(a, plan.Known{})

@@ -49,15 +49,6 @@ type Options struct {
 	Clock func() time.Time
 }
 
-// Selection narrows a plan to some stages.
-type Selection struct {
-	// Targets are the stages to bring up to date, with what they need; an
-	// address without a key means all instances. None means all.
-	Targets []addr.Address
-	// Rerun are stages to run though they need not.
-	Rerun []addr.Address
-}
-
 // ApplyOptions say how to apply.
 type ApplyOptions struct {
 	Selection

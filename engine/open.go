@@ -263,14 +263,19 @@ func capacity() (cpus float64, memory int64) {
 // Plan decides what is to be done with each stage. It changes nothing in the
 // project; what it learns about files is remembered in .flow.
 func (p *Project) Plan(ctx context.Context, sel Selection) (*plan.Plan, error) {
-	if err := p.checkSelection(sel); err != nil {
+	c, err := p.choose(sel)
+	if err != nil {
 		return nil, err
 	}
+	return p.plan(ctx, c)
+}
+
+func (p *Project) plan(ctx context.Context, c *chosen) (*plan.Plan, error) {
 	if err := p.wire(); err != nil {
 		return nil, err
 	}
 	l, moved := p.renamed()
-	pl, err := plan.Make(ctx, p.world(l), p.pipeline, l, matcher(sel.Targets), plan.Options{Rerun: matcher(sel.Rerun)})
+	pl, err := plan.Make(ctx, p.world(l), p.pipeline, l, c.targets, c.options)
 	if err != nil {
 		return nil, err
 	}

@@ -8,63 +8,140 @@ import (
 	"github.com/agext/levenshtein"
 
 	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/config"
 	"github.com/flow-pipelines/flow/engine/plan"
 )
 
-// UnknownStageError says that the pipeline has no stage of this address.
+// Selection narrows a plan to some stages.
+type Selection struct {
+	// Targets are the stages to bring up to date, with what they need; an
+	// address without a key means all instances. None means all.
+	Targets []addr.Pattern `json:"target,omitempty"`
+	// Exclude are stages to leave alone, with what depends on them.
+	Exclude []addr.Pattern `json:"exclude,omitempty"`
+	// Rerun are stages to run though they need not; RerunFrom as well, and
+	// all that depends on them.
+	Rerun     []addr.Pattern `json:"rerun,omitempty"`
+	RerunFrom []addr.Pattern `json:"rerun_from,omitempty"`
+}
+
+func (s Selection) empty() bool {
+	return len(s.Targets)+len(s.Exclude)+len(s.Rerun)+len(s.RerunFrom) == 0
+}
+
+// UnknownStageError says that there is no stage that a pattern names.
 type UnknownStageError struct {
-	Addr    addr.Address
+	Pattern addr.Pattern
 	Similar string // the nearest address there is, or ""
 }
 
 func (e *UnknownStageError) Error() string {
-	s := fmt.Sprintf("the pipeline has no stage %s", e.Addr)
+	s := fmt.Sprintf("the pipeline has no stage %s", e.Pattern)
 	if e.Similar != "" {
 		s += fmt.Sprintf("; did you mean %s?", e.Similar)
 	}
 	return s
 }
 
-// matcher reports whether a stage is one of those named, an instance of a
-// block that is, or in a module that is. Nothing named is nil.
-func matcher(named []addr.Address) func(addr.Address) bool {
-	if len(named) == 0 {
-		return nil
-	}
-	return func(a addr.Address) bool { return slices.ContainsFunc(named, a.Within) }
-}
-
-// checkSelection refuses addresses that name nothing: a misspelt target that
-// silently plans nothing would look like success.
-func (p *Project) checkSelection(sel Selection) error {
-	named := slices.Concat(sel.Targets, sel.Rerun)
-	if len(named) == 0 {
-		return nil
-	}
-	stages, diags := p.pipeline.Stages(plan.Known{})
-	if diags.HasErrors() {
-		return &plan.Mistakes{Diags: diags, Files: p.Files()}
-	}
-	var all []addr.Address
-	for _, st := range stages {
-		all = append(all, st.Addr)
-	}
+// CheckPatterns refuses patterns that name none of the stages: a misspelt
+// target that silently plans nothing would look like success.
+func CheckPatterns(all []addr.Address, named ...addr.Pattern) error {
 	for _, want := range named {
-		if !slices.ContainsFunc(all, matcher([]addr.Address{want})) {
-			return &UnknownStageError{Addr: want, Similar: similar(want, all)}
+		if !slices.ContainsFunc(all, want.Match) {
+			return &UnknownStageError{Pattern: want, Similar: similar(want, all)}
 		}
 	}
 	return nil
 }
 
-func similar(want addr.Address, all []addr.Address) string {
+// similar finds the address or block that was probably meant, or for a pattern
+// the nearest that says as much: train.* for trian.*.
+func similar(want addr.Pattern, all []addr.Address) string {
 	best, distance := "", 4
 	for _, a := range all {
-		for _, name := range []string{a.String(), a.Block().String(), a.Module.String(), a.Module.Declared().String()} {
+		names := []string{a.String(), a.Block().String(), a.Module.String(), a.Module.Declared().String()}
+		if want.Wild() {
+			block := a.Block().String()
+			names = []string{block[:strings.LastIndexByte(block, '.')] + ".*", block, block + "[*]"}
+		}
+		for _, name := range names {
 			if d := levenshtein.Distance(strings.ToLower(want.String()), strings.ToLower(name), nil); d < distance {
 				best, distance = name, d
 			}
 		}
 	}
 	return best
+}
+
+// chosen is what a selection means for a pipeline.
+type chosen struct {
+	// targets reports whether a stage is to be brought up to date; nil: all.
+	targets func(addr.Address) bool
+	options plan.Options
+}
+
+// choose finds out which stages a selection means.
+func (p *Project) choose(sel Selection) (*chosen, error) {
+	if sel.empty() {
+		return &chosen{}, nil
+	}
+	stages, diags := p.pipeline.Stages(plan.Known{})
+	if diags.HasErrors() {
+		return nil, &plan.Mistakes{Diags: diags, Files: p.Files()}
+	}
+	var all []addr.Address
+	for _, st := range stages {
+		all = append(all, st.Addr)
+	}
+	if err := CheckPatterns(all, slices.Concat(sel.Targets, sel.Exclude, sel.Rerun, sel.RerunFrom)...); err != nil {
+		return nil, err
+	}
+	c := &chosen{targets: addr.AnyOf(sel.Targets)}
+	if without := downstream(stages, sel.Exclude); without != nil {
+		targets := c.targets
+		c.targets = func(a addr.Address) bool {
+			_, out := without[a]
+			return !out && (targets == nil || targets(a))
+		}
+		// What a target needs is planned with it, so a target that needs
+		// what is excluded is itself among those left out.
+	}
+	rerun, from := sel.Rerun, downstream(stages, sel.RerunFrom)
+	if len(rerun)+len(from) > 0 {
+		c.options.Rerun = func(a addr.Address) string {
+			if slices.ContainsFunc(rerun, func(p addr.Pattern) bool { return p.Match(a) }) {
+				return "--rerun"
+			}
+			if p, ok := from[a]; ok {
+				return "--rerun-from " + p.String()
+			}
+			return ""
+		}
+	}
+	return c, nil
+}
+
+// downstream returns the stages that the patterns name and all that depend on
+// them, each with the pattern that it is there for.
+func downstream(stages []*config.Stage, patterns []addr.Pattern) map[addr.Address]addr.Pattern {
+	if len(patterns) == 0 {
+		return nil
+	}
+	in := map[addr.Address]addr.Pattern{}
+	for _, st := range stages {
+		for _, p := range patterns {
+			if p.Match(st.Addr) {
+				in[st.Addr] = p
+				break
+			}
+		}
+		for _, d := range st.Deps {
+			if p, ok := in[d]; ok {
+				if _, already := in[st.Addr]; !already {
+					in[st.Addr] = p
+				}
+			}
+		}
+	}
+	return in
 }

@@ -56,16 +56,12 @@ func (a *apply) decide(ctx context.Context, step *plan.Step, outcomes map[addr.A
 			return nil, mistake(diags)
 		}
 	}
-	opts := a.Options
-	if step.Action == plan.Run && step.Addr == st.Addr && opts.Rerun != nil && !opts.Rerun(step.Addr) {
-		opts.Rerun = nil
-	}
 	next, err := plan.Decide(ctx, a.World, st, func(d addr.Address) plan.Outcome {
 		if o, ok := outcomes[d]; ok {
 			return o
 		}
 		return plan.Outcome{State: plan.Ready}
-	}, opts)
+	}, a.Options)
 	if err != nil {
 		if len(stage.ProblemsIn(err)) > 0 {
 			return nil, mistake(a.Pipeline.Diagnose(step.Addr, err))

@@ -41,9 +41,13 @@ func (d *decision) gate(outcome func(addr.Address) Outcome) bool {
 
 // forced reports whether the stage runs whatever is known of it, and says why.
 func (d *decision) forced() bool {
+	said := ""
+	if d.opts.Rerun != nil {
+		said = d.opts.Rerun(d.step.Addr)
+	}
 	switch {
-	case d.opts.Rerun != nil && d.opts.Rerun(d.step.Addr):
-		d.because(Reason{Kind: Forced, Text: "forced by --rerun"})
+	case said != "":
+		d.because(Reason{Kind: Forced, Text: "forced by " + said})
 	case d.step.Stage.Lifecycle.AlwaysRun:
 		d.because(Reason{Kind: AlwaysRun, Text: "always runs, as its lifecycle says"})
 	default:

@@ -72,8 +72,9 @@ const (
 
 // Options of Decide.
 type Options struct {
-	// Rerun reports whether the user wants a stage to run though it need not.
-	Rerun func(addr.Address) bool
+	// Rerun returns what the user said if he wants a stage to run though it
+	// need not, such as --rerun, and else "".
+	Rerun func(addr.Address) string
 	// Relocate says that outputs will be moved from where flow.lock has them.
 	Relocate bool
 	// Postconditions evaluates those of a stage, given its metrics; nil: none

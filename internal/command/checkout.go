@@ -32,7 +32,7 @@ cache. Nothing runs. Files that hold something flow has not stored are left
 alone, unless --force moves them to .flow/trash.`,
 		Example: `  git checkout HEAD~1 && flow checkout
   flow checkout dataset.scans --force`,
-		ValidArgsFunction: sh.completeRecorded,
+		ValidArgsFunction: sh.completeSeveralRecorded,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Targets = args
 			return run(cmd.Context(), o)
@@ -47,7 +47,7 @@ alone, unless --force moves them to .flow/trash.`,
 
 func runCheckout(ctx context.Context, o *CheckoutOptions) error {
 	sh := o.Shell
-	targets, err := addresses(o.Targets)
+	targets, err := patterns(o.Targets)
 	if err != nil {
 		return err
 	}
@@ -144,7 +144,7 @@ func newRollback(sh *Shell, run func(context.Context, *RollbackOptions) error) *
 
 func runRollback(ctx context.Context, o *RollbackOptions) error {
 	sh := o.Shell
-	as, err := addresses([]string{o.Addr})
+	a, err := address(o.Addr)
 	if err != nil {
 		return err
 	}
@@ -152,10 +152,10 @@ func runRollback(ctx context.Context, o *RollbackOptions) error {
 	if err != nil {
 		return err
 	}
-	version, err := p.Rollback(ctx, as[0], o.To)
+	version, err := p.Rollback(ctx, a, o.To)
 	if err != nil {
 		return err
 	}
-	sh.out().Printf("%s is at version %s.\n", as[0], version)
+	sh.out().Printf("%s is at version %s.\n", a, version)
 	return nil
 }

@@ -33,8 +33,16 @@ func (sh *Shell) completeAddresses(_ *cobra.Command, _ []string, begin string) (
 
 // completeRecorded completes the addresses in flow.lock.
 func (sh *Shell) completeRecorded(_ *cobra.Command, args []string, begin string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, noFiles
+	}
+	return sh.completeSeveralRecorded(nil, nil, begin)
+}
+
+// completeSeveralRecorded does so for commands that take any number of them.
+func (sh *Shell) completeSeveralRecorded(_ *cobra.Command, _ []string, begin string) ([]string, cobra.ShellCompDirective) {
 	l, err := lock.ReadFile(sh.dir())
-	if err != nil || len(args) > 0 {
+	if err != nil {
 		return nil, noFiles
 	}
 	var as []addr.Address
@@ -45,12 +53,14 @@ func (sh *Shell) completeRecorded(_ *cobra.Command, args []string, begin string)
 }
 
 // beginning returns the addresses, and those of their blocks and modules, that
-// begin so.
+// begin so, and types with a wildcard.
 func beginning(as []addr.Address, begin string) []string {
 	var out []string
 	seen := map[string]bool{}
 	for _, a := range as {
-		for _, s := range []string{a.Module.Declared().String(), a.Module.String(), a.Block().String(), a.String()} {
+		block := a.Block().String()
+		kind := block[:strings.LastIndexByte(block, '.')] + ".*"
+		for _, s := range []string{a.Module.Declared().String(), a.Module.String(), kind, block, a.String()} {
 			if s != "" && !seen[s] && strings.HasPrefix(s, begin) {
 				seen[s] = true
 				out = append(out, s)

@@ -67,7 +67,7 @@ func (sh *Shell) report(cmd *cobra.Command, err error) int {
 		if unknown.Similar != "" {
 			hint = "did you mean " + unknown.Similar + "?"
 		}
-		p.Error(fmt.Sprintf("there is no stage %s", unknown.Addr), hint)
+		p.Error(fmt.Sprintf("there is no stage %s", unknown.Pattern), hint)
 	case errors.As(err, &problem):
 		p.Error(problem.Summary, problem.Detail)
 	case errors.As(err, &bad):
@@ -177,15 +177,24 @@ func exactly(n int, what string) cobra.PositionalArgs {
 	}
 }
 
-// addresses parses what a user typed.
-func addresses(texts []string) ([]addr.Address, error) {
-	var as []addr.Address
-	for _, t := range texts {
-		a, err := addr.Parse(t)
-		if err != nil {
-			return nil, &usageError{text: err.Error(), hint: "an address is TYPE.NAME, or for one of several instances 'TYPE.NAME[\"KEY\"]' in single quotes"}
-		}
-		as = append(as, a)
+// address parses what a user typed for a single stage.
+func address(text string) (addr.Address, error) {
+	a, err := addr.Parse(text)
+	if err != nil {
+		return a, &usageError{text: err.Error(), hint: "an address is TYPE.NAME, or for one of several instances 'TYPE.NAME[\"KEY\"]' in single quotes"}
 	}
-	return as, nil
+	return a, nil
+}
+
+// patterns parses what a user typed for one or several stages.
+func patterns(texts []string) ([]addr.Pattern, error) {
+	var ps []addr.Pattern
+	for _, t := range texts {
+		p, err := addr.ParsePattern(t)
+		if err != nil {
+			return nil, &usageError{text: err.Error(), hint: "an address is TYPE.NAME, or for one of several instances 'TYPE.NAME[\"KEY\"]', and * in it stands for any text; put it in single quotes"}
+		}
+		ps = append(ps, p)
+	}
+	return ps, nil
 }

@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,7 +12,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/flow-pipelines/flow/engine"
 	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/event"
 	"github.com/flow-pipelines/flow/engine/runs"
 	"github.com/flow-pipelines/flow/internal/view"
 )
@@ -31,7 +34,8 @@ func newLogs(sh *Shell, run func(context.Context, *LogsOptions) error) *cobra.Co
 		Use:   "logs [ADDR]",
 		Short: "Show what stages printed, also while they run",
 		Long: `Show what a stage printed when it last ran. Without an address, show what all
-stages of the newest run printed, each line with its stage.`,
+stages of the newest run printed, each line with its stage; with a pattern such
+as 'train.*', those that it names.`,
 		Example: `  flow logs -f
   flow logs train.mlp
   flow logs train.mlp --run 20261124`,
@@ -53,18 +57,94 @@ stages of the newest run printed, each line with its stage.`,
 }
 
 func runLogs(ctx context.Context, o *LogsOptions) error {
-	if o.Addr == "" || o.JSON {
-		return o.events(ctx)
+	if o.Addr == "" {
+		r, err := o.Shell.run(o.Run)
+		if err != nil {
+			return err
+		}
+		return o.events(ctx, r, nil)
 	}
-	as, err := addresses([]string{o.Addr})
+	ps, err := patterns([]string{o.Addr})
 	if err != nil {
 		return err
 	}
-	r, err := o.runWithLog(as[0])
+	several, err := o.several(ps[0])
 	if err != nil {
 		return err
 	}
-	return o.copy(ctx, r, r.Log(as[0].FileName()), o.Shell.Streams.Out)
+	if several || o.JSON {
+		r, err := o.runWithEvents(ps[0])
+		if err != nil {
+			return err
+		}
+		return o.events(ctx, r, ps[0].Match)
+	}
+	a, err := address(o.Addr)
+	if err != nil {
+		return err
+	}
+	r, err := o.runWithLog(a)
+	if err != nil {
+		return err
+	}
+	return o.copy(ctx, r, r.Log(a.FileName()), o.Shell.Streams.Out)
+}
+
+// several reports whether more than one stage may be meant: by a wildcard, or
+// by a block with instances.
+func (o *LogsOptions) several(p addr.Pattern) (bool, error) {
+	if p.Wild() {
+		return true, nil
+	}
+	l, err := o.Shell.locked()
+	if err != nil {
+		return false, err
+	}
+	for _, s := range l.Stages() {
+		if p.Match(s.Addr) && s.Addr.String() != p.String() {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// runWithEvents finds the run that is asked for, or the newest in which one of
+// the stages did something.
+func (o *LogsOptions) runWithEvents(p addr.Pattern) (*runs.Past, error) {
+	newest, err := o.Shell.run(o.Run)
+	if err != nil {
+		return nil, err
+	}
+	all := []*runs.Past{newest}
+	if o.Run == "" {
+		if all, err = runs.List(o.Shell.runsDir()); err != nil {
+			return nil, err
+		}
+	}
+	var seen []addr.Address
+	for _, r := range all {
+		f, err := os.Open(r.Events())
+		if err != nil {
+			continue // a run that died before its first event
+		}
+		found := false
+		err = eachEvent(f, func(e event.Event) {
+			if !e.Addr.IsZero() && e.Kind != event.Skipped {
+				found = found || p.Match(e.Addr)
+				seen = append(seen, e.Addr)
+			}
+		})
+		if err := errors.Join(err, f.Close()); err != nil {
+			return nil, err
+		}
+		if found {
+			return r, nil
+		}
+	}
+	if o.Follow && newest.Live() {
+		return newest, nil // its events will come
+	}
+	return nil, engine.CheckPatterns(seen, p)
 }
 
 // runWithLog finds the run that is asked for, or the newest in which the stage
@@ -132,14 +212,11 @@ func (o *LogsOptions) copy(ctx context.Context, r *runs.Past, path string, w io.
 	return err
 }
 
-// events shows all that a run recorded, as plain progress shows it.
-func (o *LogsOptions) events(ctx context.Context) error {
+// events shows what a run recorded, as plain progress shows it; of the stages
+// that match alone, if match is not nil.
+func (o *LogsOptions) events(ctx context.Context, r *runs.Past, match func(addr.Address) bool) error {
 	sh := o.Shell
-	r, err := sh.run(o.Run)
-	if err != nil {
-		return err
-	}
-	if o.JSON {
+	if o.JSON && match == nil {
 		return o.copy(ctx, r, r.Events(), sh.Streams.Out)
 	}
 	streams := *sh.Streams
@@ -149,13 +226,23 @@ func (o *LogsOptions) events(ctx context.Context) error {
 		return err
 	}
 	defer progress.Close()
+	show := progress.Event
+	if o.JSON {
+		out := json.NewEncoder(sh.Streams.Out)
+		out.SetEscapeHTML(false)
+		show = func(e event.Event) { _ = out.Encode(e) } // a closed pipe ends the command
+	}
 	lines, end := io.Pipe()
 	copied := make(chan error, 1)
 	go func() {
 		err := o.copy(ctx, r, r.Events(), end)
 		copied <- errors.Join(err, end.Close())
 	}()
-	err = eachEvent(lines, progress.Event)
+	err = eachEvent(lines, func(e event.Event) {
+		if match == nil || match(e.Addr) {
+			show(e)
+		}
+	})
 	// A reader that gave up lets the writer go on.
 	_ = lines.CloseWithError(err)
 	return errors.Join(<-copied, err)

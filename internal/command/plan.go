@@ -9,29 +9,35 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/flow-pipelines/flow/engine"
+	"github.com/flow-pipelines/flow/engine/addr"
 	"github.com/flow-pipelines/flow/engine/plan"
 	"github.com/flow-pipelines/flow/internal/view"
 )
 
 // SelectionFlags name the stages to plan or apply.
 type SelectionFlags struct {
-	Targets []string
-	Rerun   []string
+	Targets, Exclude, Rerun, RerunFrom []string
 }
 
 func (s *SelectionFlags) selection() (sel engine.Selection, err error) {
-	if sel.Targets, err = addresses(s.Targets); err != nil {
-		return sel, err
+	for _, f := range []struct {
+		given []string
+		to    *[]addr.Pattern
+	}{{s.Targets, &sel.Targets}, {s.Exclude, &sel.Exclude}, {s.Rerun, &sel.Rerun}, {s.RerunFrom, &sel.RerunFrom}} {
+		if *f.to, err = patterns(f.given); err != nil {
+			return sel, err
+		}
 	}
-	sel.Rerun, err = addresses(s.Rerun)
-	return sel, err
+	return sel, nil
 }
 
 func addSelection(sh *Shell, cmd *cobra.Command, s *SelectionFlags) {
 	f := cmd.Flags()
 	f.StringArrayVar(&s.Targets, "target", nil, "only this stage (`ADDR`) and what it needs; may be repeated")
+	f.StringArrayVar(&s.Exclude, "exclude", nil, "leave out this stage (`ADDR`) and what depends on it; may be repeated")
 	f.StringArrayVar(&s.Rerun, "rerun", nil, "run this stage (`ADDR`) though it is up to date; may be repeated")
-	for _, name := range []string{"target", "rerun"} {
+	f.StringArrayVar(&s.RerunFrom, "rerun-from", nil, "run this stage (`ADDR`) and all that depends on it; may be repeated")
+	for _, name := range []string{"target", "exclude", "rerun", "rerun-from"} {
 		_ = cmd.RegisterFlagCompletionFunc(name, sh.completeAddresses) // fails only for a flag that is not there
 	}
 }

@@ -2,6 +2,7 @@ package command
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -71,16 +72,16 @@ func choose(l *lock.Lock, text string) ([]*lock.Stage, error) {
 	if text == "" {
 		return l.Stages(), nil
 	}
-	a, err := addresses([]string{text})
+	ps, err := patterns([]string{text})
 	if err != nil {
 		return nil, err
 	}
-	want := a[0]
+	want := ps[0]
 	var found []*lock.Stage
 	var names []string
 	for _, s := range l.Stages() {
 		names = append(names, s.Addr.String())
-		if s.Addr.Within(want) {
+		if want.Match(s.Addr) {
 			found = append(found, s)
 		}
 	}
@@ -90,8 +91,13 @@ func choose(l *lock.Lock, text string) ([]*lock.Stage, error) {
 	return found, nil
 }
 
-func notRecorded(a addr.Address, names []string) error {
+func notRecorded(a addr.Pattern, names []string) error {
 	hint := "flow apply records it; flow show lists what is recorded"
+	for _, s := range names { // for train.* among them
+		if typ, _, ok := strings.Cut(s, "."); ok && a.Wild() {
+			names = append(names, typ+".*")
+		}
+	}
 	if n := closest(a.String(), names); n != "" {
 		hint = "did you mean " + n + "?"
 	}

@@ -2,11 +2,14 @@ package command
 
 import (
 	"context"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/flow-pipelines/flow/engine"
+	"github.com/flow-pipelines/flow/engine/addr"
 	"github.com/flow-pipelines/flow/engine/config"
+	"github.com/flow-pipelines/flow/engine/plan"
 	"github.com/flow-pipelines/flow/internal/view"
 )
 
@@ -14,17 +17,23 @@ import (
 type StatusOptions struct {
 	Shell *Shell
 	Variables
-	JSON bool
+	Addrs []string
+	JSON  bool
 }
 
 func newStatus(sh *Shell, run func(context.Context, *StatusOptions) error) *cobra.Command {
 	o := &StatusOptions{Shell: sh}
 	cmd := &cobra.Command{
-		Use:   "status",
+		Use:   "status [ADDR…]",
 		Short: "Show where each stage stands, in a line",
 		Long:  "Show for each stage whether it is up to date, with its first metrics, or why it is not; and whether an apply is running in another terminal.",
-		Args:  atMost(0),
-		RunE:  func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o) },
+		Example: `  flow status
+  flow status 'train.*' deploy.local`,
+		ValidArgsFunction: sh.completeAddresses,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.Addrs = args
+			return run(cmd.Context(), o)
+		},
 	}
 	addVariables(cmd.Flags(), &o.Variables)
 	jsonFlag(cmd.Flags(), &o.JSON)
@@ -33,6 +42,10 @@ func newStatus(sh *Shell, run func(context.Context, *StatusOptions) error) *cobr
 
 func runStatus(ctx context.Context, o *StatusOptions) error {
 	sh := o.Shell
+	named, err := patterns(o.Addrs)
+	if err != nil {
+		return err
+	}
 	p, err := sh.open(o.Variables)
 	if err != nil {
 		return sh.fail(o.JSON, err)
@@ -40,6 +53,9 @@ func runStatus(ctx context.Context, o *StatusOptions) error {
 	pl, err := p.Plan(ctx, engine.Selection{})
 	if err != nil {
 		return sh.fail(o.JSON, err)
+	}
+	if pl, err = only(pl, named); err != nil {
+		return err
 	}
 	if o.JSON {
 		return view.StatusJSON(sh.Streams.Out, pl, p.Lock(), sh.live())
@@ -49,6 +65,24 @@ func runStatus(ctx context.Context, o *StatusOptions) error {
 	}
 	sh.out().Status(pl, p.Lock(), sh.live())
 	return nil
+}
+
+// only leaves in a plan the stages that are named, all if none is.
+func only(pl *plan.Plan, named []addr.Pattern) (*plan.Plan, error) {
+	if len(named) == 0 {
+		return pl, nil
+	}
+	all := slices.Clone(pl.Removed)
+	for _, s := range pl.Steps {
+		all = append(all, s.Addr)
+	}
+	if err := engine.CheckPatterns(all, named...); err != nil {
+		return nil, err
+	}
+	match, part := addr.AnyOf(named), *pl
+	part.Steps = slices.DeleteFunc(slices.Clone(pl.Steps), func(s *plan.Step) bool { return !match(s.Addr) })
+	part.Removed = slices.DeleteFunc(slices.Clone(pl.Removed), func(a addr.Address) bool { return !match(a) })
+	return &part, nil
 }
 
 // GraphOptions are the arguments of graph.

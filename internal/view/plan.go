@@ -93,6 +93,8 @@ func (p *Printer) upToDate(pl *plan.Plan) {
 	n := pl.Count(plan.Keep)
 	s := "Nothing to do: "
 	switch {
+	case len(pl.Steps) == 0 && pl.Targeted:
+		s += "no stage is left of those asked for."
 	case len(pl.Steps) == 0:
 		s += "the pipeline has no stages."
 	case pl.Count(plan.Blocked) > 0:
