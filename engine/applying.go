@@ -56,12 +56,18 @@ func (p *Project) Apply(ctx context.Context, o ApplyOptions) (*Report, error) {
 	if err := p.readLock(); err != nil {
 		return nil, err
 	}
+	if o.Pinned != nil {
+		o.Selection = o.Pinned.Selection
+	}
 	c, err := p.choose(o.Selection)
 	if err != nil {
-		return nil, err
+		return nil, p.notFitting(o.Pinned, err)
 	}
 	pl, err := p.plan(ctx, c)
 	if err != nil {
+		return nil, p.notFitting(o.Pinned, err)
+	}
+	if err := p.fits(o.Pinned, pl); err != nil {
 		return nil, err
 	}
 	rep := &Report{Plan: pl, Counts: map[string]int{apply.Kept: pl.Count(plan.Keep), apply.Blocked: pl.Count(plan.Blocked)}}
@@ -127,6 +133,9 @@ func (p *Project) carryOut(ctx context.Context, o ApplyOptions, c *chosen, pl *p
 	emit(event.Event{Time: start, Kind: event.RunStarted, Run: rep.Run, Total: int64(len(pl.Steps) - pl.Count(plan.Keep))})
 	cfg := p.applyConfig(o, record, exe)
 	cfg.Options = c.options
+	if o.Pinned != nil {
+		cfg.Check = o.Pinned.Checker()
+	}
 	cfg.Emit = emit
 	out, err := apply.Run(ctx, cfg, pl)
 	closeExe()

@@ -10,9 +10,12 @@ package engine
 import (
 	"time"
 
+	"github.com/zclconf/go-cty/cty"
+
 	"github.com/flow-pipelines/flow/engine/addr"
 	"github.com/flow-pipelines/flow/engine/event"
 	"github.com/flow-pipelines/flow/engine/executor"
+	"github.com/flow-pipelines/flow/engine/pinned"
 	"github.com/flow-pipelines/flow/engine/plan"
 	"github.com/flow-pipelines/flow/engine/stage"
 )
@@ -35,6 +38,8 @@ type Options struct {
 	// Records says that only what is recorded is of interest: mistakes in the
 	// HCL and variables without values are passed over.
 	Records bool
+	// Values are values of variables that win over all these: a saved plan's.
+	Values map[string]cty.Value
 	// Self starts this program: the jobs of built-in stage types run as
 	// `Self stage-run SPEC`.
 	Self []string
@@ -52,6 +57,10 @@ type Options struct {
 // ApplyOptions say how to apply.
 type ApplyOptions struct {
 	Selection
+	// Pinned is a saved plan to carry out: exactly that, or, if the world has
+	// changed since, nothing, with a *pinned.StaleError. Its selection takes
+	// the place of Selection.
+	Pinned *pinned.Document
 	// Jobs bounds the stages that run at once; 0 is the number of CPUs.
 	Jobs int
 	// KeepGoing starts further independent work after a failure.

@@ -9,25 +9,12 @@ import (
 
 	"github.com/flow-pipelines/flow/engine/addr"
 	"github.com/flow-pipelines/flow/engine/config"
+	"github.com/flow-pipelines/flow/engine/pinned"
 	"github.com/flow-pipelines/flow/engine/plan"
 )
 
-// Selection narrows a plan to some stages.
-type Selection struct {
-	// Targets are the stages to bring up to date, with what they need; an
-	// address without a key means all instances. None means all.
-	Targets []addr.Pattern `json:"target,omitempty"`
-	// Exclude are stages to leave alone, with what depends on them.
-	Exclude []addr.Pattern `json:"exclude,omitempty"`
-	// Rerun are stages to run though they need not; RerunFrom as well, and
-	// all that depends on them.
-	Rerun     []addr.Pattern `json:"rerun,omitempty"`
-	RerunFrom []addr.Pattern `json:"rerun_from,omitempty"`
-}
-
-func (s Selection) empty() bool {
-	return len(s.Targets)+len(s.Exclude)+len(s.Rerun)+len(s.RerunFrom) == 0
-}
+// Selection narrows a plan to some stages. A saved plan has it, too.
+type Selection = pinned.Selection
 
 // UnknownStageError says that there is no stage that a pattern names.
 type UnknownStageError struct {
@@ -82,7 +69,7 @@ type chosen struct {
 
 // choose finds out which stages a selection means.
 func (p *Project) choose(sel Selection) (*chosen, error) {
-	if sel.empty() {
+	if sel.Empty() {
 		return &chosen{}, nil
 	}
 	stages, diags := p.pipeline.Stages(plan.Known{})

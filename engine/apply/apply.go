@@ -54,6 +54,9 @@ type Config struct {
 	Memory    int64
 	KeepGoing bool
 	Options   plan.Options
+	// Check refuses a stage that is not as it was planned; may be nil. It is
+	// called concurrently.
+	Check func(*plan.Step) error
 	// Emit takes events; it is called from one goroutine at a time.
 	Emit  event.Sink
 	Clock func() time.Time

@@ -68,6 +68,11 @@ func (a *apply) decide(ctx context.Context, step *plan.Step, outcomes map[addr.A
 		}
 		return nil, err
 	}
+	if a.Check != nil {
+		if err := a.Check(next); err != nil {
+			return nil, &failure{event.Event{Text: err.Error(), Hints: []string{"nothing of it was run; make a new plan"}}}
+		}
+	}
 	return next, nil
 }
 

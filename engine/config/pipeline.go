@@ -24,6 +24,9 @@ type Options struct {
 	// VarFiles are paths (--var-file), relative to Dir unless absolute. A
 	// later file wins.
 	VarFiles []string
+	// Values are values of variables that a saved plan pins. They win over
+	// all others; sensitive variables are never among them.
+	Values map[string]cty.Value
 	// Environ is the environment, in os.Environ's form; of it FLOW_VAR_ names
 	// are read, and those that the pipeline block lists.
 	Environ []string

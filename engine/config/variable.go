@@ -128,6 +128,7 @@ func (p *Pipeline) setVariables(opts Options) hcl.Diagnostics {
 	for _, name := range mapKeys(opts.Vars) {
 		diags = append(diags, p.variableFromText(name, opts.Vars[name], fmt.Sprintf("--var %s", name), true)...)
 	}
+	p.setPinned(opts.Values)
 	for _, name := range mapKeys(p.vars) {
 		v := p.vars[name]
 		if v.value == cty.NilVal {

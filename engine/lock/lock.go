@@ -195,13 +195,15 @@ func WriteFile(dir string, l *Lock) error {
 	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, b) {
 		return nil
 	}
-	if err := replaceFile(path, b); err != nil {
+	if err := ReplaceFile(path, b); err != nil {
 		return fmt.Errorf("write %s: %w", FileName, err)
 	}
 	return nil
 }
 
-func replaceFile(path string, b []byte) (err error) {
+// ReplaceFile writes a file durably: whoever reads it, also after a loss of
+// power, finds the old content or the new.
+func ReplaceFile(path string, b []byte) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return err

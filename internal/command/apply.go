@@ -25,6 +25,8 @@ type ApplyOptions struct {
 	Jobs                 int
 	KeepGoing, Yes, JSON bool
 	Progress             string
+	// File is a saved plan to carry out; "" plans anew.
+	File string
 	// Command is what the user typed.
 	Command []string
 }
@@ -32,24 +34,31 @@ type ApplyOptions struct {
 func newApply(sh *Shell, run func(context.Context, *ApplyOptions) error) *cobra.Command {
 	o := &ApplyOptions{Shell: sh}
 	cmd := &cobra.Command{
-		Use:   "apply",
+		Use:   "apply [FILE]",
 		Short: "Run what the plan says, and nothing else",
 		Long: `Bring the pipeline up to date: restore what is known, run what is not, side by
 side where the pipeline allows it. What is finished stays finished; after a
 failure or an interrupt, the next apply goes on from there.
+
+With a FILE that flow plan --out wrote, do exactly what that plan says, without a
+question, or nothing if anything has changed since it was made.
 
 Before a stage acts outside of the project, such as deploy, flow asks; --yes
 answers. The first interrupt (Ctrl-C) tells running stages to end, the second
 kills them.`,
 		Example: `  flow apply
   flow apply --target 'train.mlp["wide"]' --jobs 2
-  flow apply --yes --progress plain`,
-		Args: atMost(0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
+  flow apply --yes --progress plain
+  flow apply next.plan`,
+		Args: atMost(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if cmd.Flags().Changed("jobs") && o.Jobs < 1 {
 				return usage("--jobs is at least 1, not %d; without it, as many stages run as there are CPUs", o.Jobs)
 			}
-			o.Command = append([]string{"flow", "apply"}, flagsSet(cmd)...)
+			o.Command = append(append([]string{"flow", "apply"}, args...), flagsSet(cmd)...)
+			if len(args) > 0 {
+				o.File = args[0]
+			}
 			return run(cmd.Context(), o)
 		},
 	}
@@ -87,7 +96,11 @@ func runApply(ctx context.Context, o *ApplyOptions) error {
 	if err != nil {
 		return err
 	}
-	p, err := o.Shell.open(o.Variables)
+	saved, err := o.saved()
+	if err != nil {
+		return err
+	}
+	p, err := o.Shell.openPinned(o.Variables, saved)
 	if err != nil {
 		return o.fail(err)
 	}
@@ -108,13 +121,13 @@ func runApply(ctx context.Context, o *ApplyOptions) error {
 		progress.Event(e)
 	}
 	rep, err := p.Apply(ctx, engine.ApplyOptions{
-		Selection: sel, Jobs: o.Jobs, KeepGoing: o.KeepGoing, Sink: sink, Command: o.Command,
+		Selection: sel, Pinned: saved, Jobs: o.Jobs, KeepGoing: o.KeepGoing, Sink: sink, Command: o.Command,
 		Confirm: func(pl *plan.Plan) (bool, error) { return o.confirm(ctx, progress, pl) },
 	})
 	calm()
 	progress.Close()
 	if err != nil {
-		return o.fail(err)
+		return o.fail(outdated(o.File, err))
 	}
 	rep.Elapsed = time.Duration(took * float64(time.Second))
 	return o.finish(p, progress, rep)
@@ -145,7 +158,7 @@ func (o *ApplyOptions) confirm(ctx context.Context, progress view.Progress, pl *
 		p.Printf("\n")
 	}
 	effects := pl.Effects()
-	if len(effects) == 0 || o.Yes {
+	if len(effects) == 0 || o.Yes || o.File != "" {
 		return true, nil
 	}
 	names := make([]string, len(effects))

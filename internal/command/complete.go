@@ -39,6 +39,12 @@ func (sh *Shell) completeRecorded(_ *cobra.Command, args []string, begin string)
 	return sh.completeSeveralRecorded(nil, nil, begin)
 }
 
+// completeRecordedOrFile completes those, and names of files.
+func (sh *Shell) completeRecordedOrFile(cmd *cobra.Command, args []string, begin string) ([]string, cobra.ShellCompDirective) {
+	out, _ := sh.completeRecorded(cmd, args, begin)
+	return out, cobra.ShellCompDirectiveDefault
+}
+
 // completeSeveralRecorded does so for commands that take any number of them.
 func (sh *Shell) completeSeveralRecorded(_ *cobra.Command, _ []string, begin string) ([]string, cobra.ShellCompDirective) {
 	l, err := lock.ReadFile(sh.dir())

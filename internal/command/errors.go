@@ -53,11 +53,14 @@ func (sh *Shell) report(cmd *cobra.Command, err error) int {
 		problem  *stage.Problem
 		bad      *usageError
 		hint     *hinted
+		stale    *stalePlan
 	)
 	p := sh.err()
 	switch {
 	case errors.As(err, &status):
 		return int(status)
+	case errors.As(err, &stale):
+		stale.report(p)
 	case errors.As(err, &mistakes):
 		p.Diagnostics(mistakes.Diags, mistakes.Files)
 	case errors.As(err, &nothing):

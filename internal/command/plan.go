@@ -47,6 +47,8 @@ type PlanOptions struct {
 	Shell *Shell
 	Variables
 	SelectionFlags
+	// Out is the file to save the plan in; "" is none.
+	Out                         string
 	JSON, Verbose, DetailedExit bool
 }
 
@@ -58,10 +60,15 @@ func newPlan(sh *Shell, run func(context.Context, *PlanOptions) error) *cobra.Co
 		Long: `Decide for each stage whether it is kept, restored from the cache, run, or
 waits for another to tell. Nothing in the project is changed.
 
+With --out the plan is saved, together with digests of all that it was made
+from. flow show FILE shows it; flow apply FILE does exactly that, without a
+question, or refuses if anything has changed since.
+
 With --detailed-exitcode the exit status is 0 if there is nothing to do, 1 for
 an error, and 2 if there is something to do.`,
 		Example: `  flow plan
   flow plan --target train.mlp --var learning_rate=0.1
+  flow plan --out next.plan && flow apply next.plan
   flow plan --json | jq '.stages[] | select(.action == "run") | .address'`,
 		Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o) },
@@ -69,6 +76,7 @@ an error, and 2 if there is something to do.`,
 	f := cmd.Flags()
 	addVariables(f, &o.Variables)
 	addSelection(sh, cmd, &o.SelectionFlags)
+	f.StringVarP(&o.Out, "out", "o", "", "save the plan in `FILE`, for flow apply FILE")
 	jsonFlag(f, &o.JSON)
 	f.BoolVarP(&o.Verbose, "verbose", "v", false, "list kept stages, and each instance of a block")
 	f.BoolVar(&o.DetailedExit, "detailed-exitcode", false, "exit with 2 if there is something to do")
@@ -92,11 +100,19 @@ func runPlan(ctx context.Context, o *PlanOptions) error {
 	if err != nil {
 		return o.Shell.fail(o.JSON, err)
 	}
+	if o.Out != "" {
+		if err := o.save(p, pl, sel); err != nil {
+			return err
+		}
+	}
 	if o.JSON {
 		err = view.PlanJSON(o.Shell.Streams.Out, pl)
 	} else {
 		o.Shell.out().Plan(pl, o.Verbose)
 		o.Shell.out().Checks(pl.Checks)
+	}
+	if o.Out != "" {
+		o.Shell.err().Hint("the plan is saved; to carry out exactly this: flow apply " + view.ShellQuote(o.Out))
 	}
 	if err == nil && o.DetailedExit && !pl.Empty() {
 		return exitChanges
@@ -106,6 +122,10 @@ func runPlan(ctx context.Context, o *PlanOptions) error {
 
 // mistakes returns what is wrong with the user's pipeline, if err is about that.
 func mistakes(err error) (hcl.Diagnostics, map[string]*hcl.File, bool) {
+	var stale *stalePlan
+	if errors.As(err, &stale) {
+		return stale.diagnostics(), nil, true
+	}
 	var m *plan.Mistakes
 	if !errors.As(err, &m) {
 		return nil, nil, false

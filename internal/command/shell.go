@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/flow-pipelines/flow/engine"
+	"github.com/flow-pipelines/flow/engine/pinned"
 	"github.com/flow-pipelines/flow/engine/stage"
 	"github.com/flow-pipelines/flow/internal/view"
 )
@@ -118,13 +119,30 @@ type Variables struct {
 }
 
 // open opens the project.
-func (sh *Shell) open(v Variables) (*engine.Project, error) { return sh.openFor(v, false) }
+func (sh *Shell) open(v Variables) (*engine.Project, error) {
+	return sh.openWith(v, func(*engine.Options) {})
+}
 
 // openRecords opens the project for a command that needs what is recorded, and
 // the pipeline only as far as it is right.
-func (sh *Shell) openRecords(v Variables) (*engine.Project, error) { return sh.openFor(v, true) }
+func (sh *Shell) openRecords(v Variables) (*engine.Project, error) {
+	return sh.openWith(v, func(o *engine.Options) { o.Records = true })
+}
 
-func (sh *Shell) openFor(v Variables, records bool) (*engine.Project, error) {
+// openPinned opens the project with the values of variables that a saved plan
+// has, if there is one.
+func (sh *Shell) openPinned(v Variables, saved *pinned.Document) (*engine.Project, error) {
+	if saved == nil {
+		return sh.open(v)
+	}
+	values, err := saved.Values()
+	if err != nil {
+		return nil, err
+	}
+	return sh.openWith(v, func(o *engine.Options) { o.Values = values })
+}
+
+func (sh *Shell) openWith(v Variables, change func(*engine.Options)) (*engine.Project, error) {
 	opts, err := sh.options(v)
 	if err != nil {
 		return nil, err
@@ -134,7 +152,7 @@ func (sh *Shell) openFor(v Variables, records bool) (*engine.Project, error) {
 			return nil, usage("no variable file %s", f)
 		}
 	}
-	opts.Records = records
+	change(&opts)
 	p, err := engine.Open(opts)
 	if err != nil {
 		return nil, err

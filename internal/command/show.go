@@ -14,20 +14,26 @@ import (
 // ShowOptions are the arguments of show.
 type ShowOptions struct {
 	Shell *Shell
-	Addr  string
-	JSON  bool
+	// Addr is an address or pattern, or a file with a saved plan.
+	Addr          string
+	JSON, Verbose bool
 }
 
 func newShow(sh *Shell, run func(*ShowOptions) error) *cobra.Command {
 	o := &ShowOptions{Shell: sh}
 	cmd := &cobra.Command{
-		Use:   "show [ADDR]",
-		Short: "Show what is recorded of a stage: what it was made from, what came out",
-		Long:  "Show what flow.lock records of a stage, or of all instances of a block: its key, what it was made from, its outputs and metrics. Without an address, a line for each stage.",
+		Use:   "show [ADDR | FILE]",
+		Short: "Show what is recorded of a stage, or a saved plan",
+		Long: `Show what flow.lock records of a stage, or of all instances of a block: its key,
+what it was made from, its outputs and metrics. Without an address, a line for
+each stage.
+
+With the name of a file that flow plan --out wrote, show that plan.`,
 		Example: `  flow show train.mlp
-  flow show 'train.mlp["wide"]' --json`,
+  flow show 'train.mlp["wide"]' --json
+  flow show next.plan`,
 		Args:              atMost(1),
-		ValidArgsFunction: sh.completeRecorded,
+		ValidArgsFunction: sh.completeRecordedOrFile,
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				o.Addr = args[0]
@@ -36,11 +42,15 @@ func newShow(sh *Shell, run func(*ShowOptions) error) *cobra.Command {
 		},
 	}
 	jsonFlag(cmd.Flags(), &o.JSON)
+	cmd.Flags().BoolVarP(&o.Verbose, "verbose", "v", false, "of a saved plan, list kept stages, and each instance of a block")
 	return cmd
 }
 
 func runShow(o *ShowOptions) error {
 	sh := o.Shell
+	if isFile(sh.path(o.Addr)) && o.Addr != "" {
+		return o.showPlan()
+	}
 	l, err := sh.locked()
 	if err != nil {
 		return err

@@ -1,0 +1,152 @@
+package pinned
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/zclconf/go-cty/cty"
+	ctyjson "github.com/zclconf/go-cty/cty/json"
+
+	"github.com/flow-pipelines/flow/engine/config"
+	"github.com/flow-pipelines/flow/engine/digest"
+	"github.com/flow-pipelines/flow/engine/key"
+	"github.com/flow-pipelines/flow/engine/lock"
+	"github.com/flow-pipelines/flow/engine/plan"
+	"github.com/flow-pipelines/flow/engine/stage"
+)
+
+// Values returns the values of the variables that are not sensitive.
+func (d *Document) Values() (map[string]cty.Value, error) {
+	values := map[string]cty.Value{}
+	for _, v := range d.Variables {
+		if v.Sensitive {
+			continue
+		}
+		value, err := unmarshal(v.Type, v.Value)
+		if err != nil {
+			return nil, fmt.Errorf("variable %s in the plan: %w", v.Name, err)
+		}
+		values[v.Name] = value
+	}
+	return values, nil
+}
+
+func unmarshal(typ, value []byte) (cty.Value, error) {
+	t, err := ctyjson.UnmarshalType(typ)
+	if err != nil {
+		return cty.NilVal, err
+	}
+	return ctyjson.Unmarshal(value, t)
+}
+
+// Plan returns the plan as it was, to look at. Its stages know what a view
+// asks about, and nothing that could be run.
+func (d *Document) Plan() (*plan.Plan, error) {
+	pl := &plan.Plan{
+		Targeted: d.Targeted, Removed: d.Removed,
+		Forecast: plan.Forecast{Total: seconds(d.Forecast.Total), CriticalPath: seconds(d.Forecast.CriticalPath), Unknown: d.Forecast.Unknown, RestoreBytes: d.Forecast.RestoreBytes},
+	}
+	for i := range d.Stages {
+		s, err := d.Stages[i].step()
+		if err != nil {
+			return nil, fmt.Errorf("%s in the plan: %w", d.Stages[i].Address, err)
+		}
+		pl.Steps = append(pl.Steps, s)
+	}
+	for _, o := range d.Outputs {
+		out := config.Output{Name: o.Name, Sensitive: o.Sensitive, Description: o.Description, Value: cty.DynamicVal}
+		if o.Value != nil {
+			var err error
+			if out.Value, err = unmarshal(o.Type, o.Value); err != nil {
+				return nil, fmt.Errorf("output %s in the plan: %w", o.Name, err)
+			}
+		}
+		pl.Outputs = append(pl.Outputs, out)
+	}
+	return pl, nil
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+func (s *Stage) step() (*plan.Step, error) {
+	step := &plan.Step{
+		Addr: s.Address, Action: s.Action, Key: s.Key, Known: s.Known,
+		Usual: seconds(s.Usual), RestoreBytes: s.RestoreBytes,
+		Stage: &config.Stage{
+			Addr: s.Address, Deps: s.DependsOn, Unknown: s.Unknown,
+			Schema: &stage.Schema{Name: s.Address.Type, Effect: s.Effect}, Job: &stage.Job{Given: s.Given},
+		},
+	}
+	var err error
+	if step.Manifest, err = s.manifest(); err != nil {
+		return nil, err
+	}
+	if step.Metrics, err = plan.DecodeMetrics(s.Metrics); err != nil {
+		return nil, err
+	}
+	for _, r := range s.Reasons {
+		reason, err := r.reason()
+		if err != nil {
+			return nil, err
+		}
+		step.Reasons = append(step.Reasons, reason)
+	}
+	for _, r := range s.Results {
+		n, err := parseNode(r.Content)
+		if err != nil {
+			return nil, fmt.Errorf("result %s: %w", r.Name, err)
+		}
+		step.Results = append(step.Results, lock.Result{Name: r.Name, Path: r.Path, Node: n, Given: r.Given})
+	}
+	return step, nil
+}
+
+// manifest returns the facts; sensitive values are key.Hidden.
+func (s *Stage) manifest() (key.Manifest, error) {
+	m := make(key.Manifest, 0, len(s.Facts))
+	for _, f := range s.Facts {
+		k, ok := key.ParseKind(f.Kind)
+		if !ok {
+			return nil, fmt.Errorf("unknown kind of fact %q", f.Kind)
+		}
+		m = append(m, key.Fact{Kind: k, Name: f.Name, Value: f.Value, Sensitive: f.Value == key.Hidden})
+	}
+	return m, nil
+}
+
+func (r Reason) reason() (plan.Reason, error) {
+	out := plan.Reason{Kind: r.Kind, Text: r.Text, More: r.More, Stages: r.Stages}
+	if c := r.Change; c != nil {
+		k, ok := key.ParseKind(c.Kind)
+		if !ok {
+			return out, fmt.Errorf("unknown kind of change %q", c.Kind)
+		}
+		out.Change = &key.Change{Kind: k, Name: c.Name, HasOld: c.Old != nil, HasNew: c.New != nil}
+		if c.Old != nil {
+			out.Change.Old = *c.Old
+		}
+		if c.New != nil {
+			out.Change.New = *c.New
+		}
+	}
+	for _, f := range r.Files {
+		before, err := parseNode(f.Old)
+		if err != nil {
+			return out, fmt.Errorf("file %s: %w", f.Path, err)
+		}
+		after, err := parseNode(f.New)
+		if err != nil {
+			return out, fmt.Errorf("file %s: %w", f.Path, err)
+		}
+		out.Files = append(out.Files, plan.FileChange{Path: f.Path, Old: before, New: after})
+	}
+	return out, nil
+}
+
+func parseNode(s string) (digest.Node, error) {
+	if s == "" {
+		return digest.Node{}, nil
+	}
+	n, _, err := key.ParseNode(s)
+	return n, err
+}
