@@ -168,7 +168,7 @@ func (p *Project) applyConfig(o ApplyOptions, record *runs.Run, exe executor.Exe
 		Root: p.root, Scratch: p.path("exec"), Pipeline: p.pipeline, World: p.world(was), Files: p.files, State: p.db,
 		Lock: l, Record: record, Executor: exe, Self: p.opts.Self, Environ: p.opts.Environ,
 		Jobs: jobs, CPUs: cpus, Memory: memory, KeepGoing: o.KeepGoing,
-		Clock: p.opts.Clock,
+		Secrets: executor.NewSecrets(p.pipeline.Secrets()), Clock: p.opts.Clock,
 	}
 }
 

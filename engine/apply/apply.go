@@ -48,6 +48,8 @@ type Config struct {
 	// Self starts this program, for `stage-run`; Environ is what programs see.
 	Self    []string
 	Environ []string
+	// Secrets are seen in no log, event or metric.
+	Secrets *executor.Secrets
 	// Jobs, CPUs and Memory (bytes) bound what runs at once.
 	Jobs      int
 	CPUs      float64
@@ -123,6 +125,7 @@ func (a *apply) emit(e event.Event) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	e.Time = a.Clock()
+	a.redact(&e)
 	a.Emit(e)
 }
 

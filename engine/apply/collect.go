@@ -30,6 +30,7 @@ func (j *job) collect(ctx context.Context) error {
 	if j.step.Metrics, err = j.metrics(); err != nil {
 		return err
 	}
+	j.step.Metrics = j.redacted(j.step.Metrics)
 	j.step.Results = nil
 	for _, o := range job.Outputs {
 		n, err := j.collectOutput(ctx, o)

@@ -84,6 +84,9 @@ type Pipeline struct {
 	base      *evaluation // with nothing known
 	baseDiags hcl.Diagnostics
 	placed    []placed // the instances, dependencies first
+
+	secretsOnce sync.Once
+	secrets     []string
 }
 
 // block returns the block that a is an instance of, nil if there is none.

@@ -79,7 +79,7 @@ func (f *frame) resolve(b *block, a addr.Address, before *instance) *instance {
 		return in
 	}
 	outputs, ok := f.ev.outputsOf(b, a, job)
-	if !ok {
+	if !ok || !f.ev.secretPaths(a, job) {
 		return in
 	}
 	if e.rules(s, outputs); e.failed {

@@ -282,8 +282,8 @@ func (f *frame) validate(v *variable, rng hcl.Range) hcl.Diagnostics {
 		}
 		message := "The value does not meet the condition."
 		if m, more := c.message.Value(ctx); !more.HasErrors() {
-			m, _ = m.UnmarkDeep()
-			if m, err := convert.Convert(m, cty.String); err == nil && m.IsKnown() && !m.IsNull() {
+			m, f := strip(m)
+			if m, err := convert.Convert(m, cty.String); err == nil && !f.sensitive && m.IsKnown() && !m.IsNull() {
 				message = m.AsString()
 			}
 		}

@@ -60,6 +60,9 @@ type Task struct {
 	// which the program writes. It is made if it is not there; its directory
 	// is not. Standard input is empty.
 	Log string
+	// Secrets are replaced by Hidden in the log, also where the program writes
+	// them in pieces; nil is none.
+	Secrets *Secrets
 	// Timeout ends the task as a cancelled context does; 0 is none.
 	Timeout time.Duration
 	// Grace is the time between SIGTERM and SIGKILL; 0 kills at once.

@@ -34,6 +34,7 @@ func Run(t *testing.T, open func(t *testing.T) executor.Executor) {
 		{"streams by name", testStreamsByName},
 		{"log is appended to", testAppend},
 		{"large log", testLargeLog},
+		{"no secrets in the log", testSecrets},
 		{"times", testTimes},
 		{"timeout", testTimeout},
 		{"cancel", testCancel},
@@ -101,6 +102,18 @@ func (b *bench) write(t *testing.T, name, text string, mode os.FileMode) {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(b.dir, name), []byte(text), mode); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A program may write a secret in pieces, at its end, or to either stream.
+func testSecrets(t *testing.T, b *bench) {
+	task := b.sh(`printf 'one hush-'; sleep 0.1; printf 'hush two\n'; echo hush-hush >&2; echo "$TOKEN"; printf 'hush-hus'`)
+	task.Env = append(task.Env, "TOKEN=hush-hush")
+	task.Secrets = executor.NewSecrets([]string{"hush-hush"})
+	b.run(t, task)
+	want := "one (sensitive) two\n(sensitive)\n(sensitive)\nhush-hus"
+	if got := b.read(t, b.log); got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

@@ -76,7 +76,7 @@ func (e *Executor) Run(ctx context.Context, t executor.Task) (executor.Result, e
 		}
 		defer p.rules.close()
 	}
-	if p.log, err = newPump(t.Log); err != nil {
+	if p.log, err = newPump(t.Log, t.Secrets); err != nil {
 		return executor.Result{}, fmt.Errorf("task %s: %w", t.ID, err)
 	}
 	res, err := p.run(ctx)

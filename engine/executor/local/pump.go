@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"github.com/flow-pipelines/flow/engine/executor"
 )
 
 // drain is how long a pump waits for the end of a pipe whose task has ended.
@@ -22,10 +24,11 @@ const drain = 200 * time.Millisecond
 type pump struct {
 	r, w *os.File
 	file *os.File
+	to   *executor.Redactor // writes to the file
 	done chan error
 }
 
-func newPump(log string) (*pump, error) {
+func newPump(log string, secrets *executor.Secrets) (*pump, error) {
 	file, err := os.OpenFile(log, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
@@ -35,7 +38,7 @@ func newPump(log string) (*pump, error) {
 		file.Close()
 		return nil, fmt.Errorf("open log: %w", err)
 	}
-	p := &pump{r: r, w: w, file: file, done: make(chan error, 1)}
+	p := &pump{r: r, w: w, file: file, to: executor.NewRedactor(file, secrets), done: make(chan error, 1)}
 	go func() { p.done <- p.copy() }()
 	return p, nil
 }
@@ -48,10 +51,10 @@ func (p *pump) copy() error {
 	for {
 		n, err := p.r.Read(buf)
 		if n > 0 && failed == nil {
-			_, failed = p.file.Write(buf[:n])
+			_, failed = p.to.Write(buf[:n])
 		}
 		if err != nil {
-			return failed
+			return errors.Join(failed, p.to.Close())
 		}
 	}
 }
