@@ -80,7 +80,7 @@ func (o *ApplyOptions) progressOptions(p *engine.Project) view.ProgressOptions {
 	sh := o.Shell
 	po := view.ProgressOptions{Kind: o.Progress, Streams: sh.Streams, Environ: sh.Environ, Clock: sh.Clock, Version: sh.Version.Version}
 	if p != nil {
-		po.Files = p.Files()
+		po.Files, po.Dir = p.Files(), p.Root()
 	}
 	if po.Kind == "" {
 		po.Kind = view.Getenv(sh.Environ, "FLOW_PROGRESS")
@@ -213,6 +213,9 @@ func (sh *Shell) ask(ctx context.Context, question string) (bool, error) {
 // finish writes how it went.
 func (o *ApplyOptions) finish(p *engine.Project, progress view.Progress, rep *engine.Report) error {
 	outs, err := p.Outputs()
+	if s, ok := progress.(view.Summarizer); ok {
+		o.Shell.summary(s.Summary(rep, outs))
+	}
 	switch {
 	case o.JSON:
 		view.StreamOutputs(progress, outs)

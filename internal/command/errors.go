@@ -14,6 +14,7 @@ import (
 	"github.com/flow-pipelines/flow/engine/addr"
 	"github.com/flow-pipelines/flow/engine/plan"
 	"github.com/flow-pipelines/flow/engine/stage"
+	"github.com/flow-pipelines/flow/internal/view"
 )
 
 // exit ends a command with a status. What there is to say has been said.
@@ -63,6 +64,9 @@ func (sh *Shell) report(cmd *cobra.Command, err error) int {
 		stale.report(p)
 	case errors.As(err, &mistakes):
 		p.Diagnostics(mistakes.Diags, mistakes.Files)
+		if view.OnGitHub(sh.Environ) {
+			view.Annotations(sh.Streams.Err, sh.Environ, sh.dir(), mistakes.Diags)
+		}
 	case errors.As(err, &nothing):
 		p.Error(nothing.Error(), "go to the project's directory, name it with -C DIR, or begin one with flow init")
 	case errors.As(err, &unknown):

@@ -105,6 +105,9 @@ func runPlan(ctx context.Context, o *PlanOptions) error {
 			return err
 		}
 	}
+	if view.OnGitHub(o.Shell.Environ) {
+		o.Shell.summary(view.PlanMarkdown(pl))
+	}
 	if o.JSON {
 		err = view.PlanJSON(o.Shell.Streams.Out, pl)
 	} else {

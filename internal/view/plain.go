@@ -120,6 +120,13 @@ func (v *plain) Event(e event.Event) {
 	v.stageEvent(e, was)
 }
 
+// take takes in an event without writing it.
+func (v *plain) take(e event.Event) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.board.event(e)
+}
+
 // stageEvent writes what happened to a stage, which was running or not.
 func (v *plain) stageEvent(e event.Event, was bool) {
 	switch e.Kind {

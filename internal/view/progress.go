@@ -37,11 +37,13 @@ const (
 	ProgressPlain = "plain"
 	ProgressJSON  = "json"
 	ProgressQuiet = "quiet"
+	// ProgressGitHub is for GitHub Actions.
+	ProgressGitHub = "github"
 )
 
 // ProgressKinds are the names that NewProgress takes.
 func ProgressKinds() []string {
-	return []string{ProgressAuto, ProgressTTY, ProgressPlain, ProgressJSON, ProgressQuiet}
+	return []string{ProgressAuto, ProgressTTY, ProgressPlain, ProgressJSON, ProgressQuiet, ProgressGitHub}
 }
 
 // ProgressOptions say how to show progress.
@@ -53,6 +55,8 @@ type ProgressOptions struct {
 	Clock   func() time.Time
 	// Files are for the snippets of diagnostics.
 	Files map[string]*hcl.File
+	// Dir is the project, for the annotations of GitHub.
+	Dir string
 	// Version is flow's own, for the JSON stream.
 	Version string
 	// JSON is where the JSON stream goes; nil is Streams.Err.
@@ -60,7 +64,8 @@ type ProgressOptions struct {
 }
 
 // NewProgress returns the display that the options ask for. auto is tty if
-// standard error is a terminal that can move its cursor and no CI is running.
+// standard error is a terminal that can move its cursor and no CI is running,
+// and github in a GitHub workflow.
 func NewProgress(o ProgressOptions) (Progress, error) {
 	kind := o.Kind
 	if kind == "" {
@@ -68,6 +73,9 @@ func NewProgress(o ProgressOptions) (Progress, error) {
 	}
 	if kind == ProgressAuto {
 		kind = ProgressPlain
+		if OnGitHub(o.Environ) {
+			kind = ProgressGitHub
+		}
 		if o.Streams.ErrTTY && Getenv(o.Environ, "CI") == "" && Getenv(o.Environ, "TERM") != "dumb" {
 			kind = ProgressTTY
 		}
@@ -75,6 +83,8 @@ func NewProgress(o ProgressOptions) (Progress, error) {
 	switch kind {
 	case ProgressTTY:
 		return newTTY(o), nil
+	case ProgressGitHub:
+		return newGitHub(o), nil
 	case ProgressPlain:
 		return newPlain(o, false), nil
 	case ProgressQuiet:

@@ -61,7 +61,7 @@ func options(b *bytes.Buffer, kind string) ProgressOptions {
 }
 
 func TestProgressTellsTheStory(t *testing.T) {
-	for _, kind := range []string{ProgressPlain, ProgressQuiet, ProgressJSON} {
+	for _, kind := range []string{ProgressPlain, ProgressQuiet, ProgressJSON, ProgressGitHub} {
 		t.Run(kind, func(t *testing.T) {
 			var b bytes.Buffer
 			p, err := NewProgress(options(&b, kind))
@@ -166,6 +166,7 @@ func TestProgressKindFollowsTheTerminal(t *testing.T) {
 		{true, []string{"CI=true"}, "*view.plain"},
 		{true, []string{"TERM=dumb"}, "*view.plain"},
 		{false, nil, "*view.plain"},
+		{false, []string{"CI=true", "GITHUB_ACTIONS=true"}, "*view.github"},
 	} {
 		var b bytes.Buffer
 		o := options(&b, "")
@@ -188,6 +189,8 @@ func typeString(p Progress) string {
 	switch p.(type) {
 	case *tty:
 		return "*view.tty"
+	case *github:
+		return "*view.github"
 	case *plain:
 		return "*view.plain"
 	}
