@@ -71,6 +71,30 @@ func valueText(v cty.Value) string {
 	return strings.TrimSpace(string(hclwrite.Format(hclwrite.TokensForValue(v).Bytes())))
 }
 
+// Value writes a value that an expression has, as HCL. What is not known in it
+// stands as such.
+func (p *Printer) Value(v cty.Value, sensitive bool) {
+	if sensitive {
+		p.Printf("%s\n", key.Hidden)
+		return
+	}
+	if !v.IsKnown() {
+		p.Printf("%s\n", unknownText)
+		return
+	}
+	shown, err := cty.Transform(v, func(_ cty.Path, v cty.Value) (cty.Value, error) {
+		if !v.IsKnown() {
+			return cty.StringVal(unknownText), nil
+		}
+		return v, nil
+	})
+	if err != nil { // a list or map of something else, in which no text fits
+		p.Printf("%s of values, some of which are known after apply\n", v.Type().FriendlyName())
+		return
+	}
+	p.Printf("%s\n", strings.ReplaceAll(valueText(shown), `"`+unknownText+`"`, unknownText))
+}
+
 // OutputRaw writes a single value: a string as it is, anything else as HCL. It
 // reports whether there is a value to write.
 func (p *Printer) OutputRaw(o config.Output) bool {

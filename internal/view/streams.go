@@ -8,6 +8,7 @@ import (
 
 	"github.com/mattn/go-isatty"
 	"golang.org/x/sys/unix"
+	"golang.org/x/term"
 )
 
 // Streams are the input and the outputs of a command, and what is known of them.
@@ -24,6 +25,9 @@ type Streams struct {
 	// Size returns the columns and lines of the terminal as they are now,
 	// zero where there is none; may be nil.
 	Size func() (columns, lines int)
+	// Raw has the terminal of In give each key at once, until restore is
+	// called; nil where In is no terminal.
+	Raw func() (restore func(), err error)
 }
 
 // StandardStreams are those of the process. environ, in os.Environ's form,
@@ -42,6 +46,16 @@ func StandardStreams(environ []string) *Streams {
 			}
 		}
 		return 0, 0
+	}
+	if s.InTTY {
+		s.Raw = func() (func(), error) {
+			fd := int(os.Stdin.Fd())
+			before, err := term.MakeRaw(fd)
+			if err != nil {
+				return nil, err
+			}
+			return func() { _ = term.Restore(fd, before) }, nil
+		}
 	}
 	return s
 }
