@@ -8,7 +8,6 @@ import (
 
 	"github.com/flow-pipelines/flow/engine"
 	"github.com/flow-pipelines/flow/engine/addr"
-	"github.com/flow-pipelines/flow/engine/config"
 	"github.com/flow-pipelines/flow/engine/plan"
 	"github.com/flow-pipelines/flow/internal/view"
 )
@@ -83,57 +82,4 @@ func only(pl *plan.Plan, named []addr.Pattern) (*plan.Plan, error) {
 	part.Steps = slices.DeleteFunc(slices.Clone(pl.Steps), func(s *plan.Step) bool { return !match(s.Addr) })
 	part.Removed = slices.DeleteFunc(slices.Clone(pl.Removed), func(a addr.Address) bool { return !match(a) })
 	return &part, nil
-}
-
-// GraphOptions are the arguments of graph.
-type GraphOptions struct {
-	Shell *Shell
-	Variables
-	Format string
-	JSON   bool
-}
-
-func newGraph(sh *Shell, run func(*GraphOptions) error) *cobra.Command {
-	o := &GraphOptions{Shell: sh}
-	formats := []string{"tree", "dot", "mermaid"}
-	cmd := &cobra.Command{
-		Use:   "graph",
-		Short: "Draw which stage needs which",
-		Example: `  flow graph
-  flow graph --format dot | dot -Tsvg > pipeline.svg
-  flow graph --format mermaid        # for Markdown`,
-		Args: atMost(0),
-		RunE: func(*cobra.Command, []string) error { return run(o) },
-	}
-	f := cmd.Flags()
-	f.StringVar(&o.Format, "format", "tree", "draw as `FORMAT`: "+view.And(formats, 3))
-	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
-	addVariables(f, &o.Variables)
-	jsonFlag(f, &o.JSON)
-	return cmd
-}
-
-func runGraph(o *GraphOptions) error {
-	sh := o.Shell
-	p, err := sh.open(o.Variables)
-	if err != nil {
-		return sh.fail(o.JSON, err)
-	}
-	stages, diags := p.Pipeline().Stages(config.NoResults{})
-	if diags.HasErrors() {
-		return sh.fail(o.JSON, mistake(diags, p))
-	}
-	out := sh.Streams.Out
-	switch {
-	case o.JSON:
-		return view.GraphJSON(out, stages)
-	case o.Format == "tree":
-		sh.out().GraphTree(stages)
-		return nil
-	case o.Format == "dot":
-		return view.GraphDOT(out, stages)
-	case o.Format == "mermaid":
-		return view.GraphMermaid(out, stages)
-	}
-	return usage("unknown format %q: there is tree, dot and mermaid", o.Format)
 }

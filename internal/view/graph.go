@@ -4,12 +4,77 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/flow-pipelines/flow/engine/addr"
 	"github.com/flow-pipelines/flow/engine/config"
+	"github.com/flow-pipelines/flow/engine/plan"
 )
+
+// Graph is what a graph is drawn of.
+type Graph struct {
+	Stages []*config.Stage
+	// Plan says what is to be done with each stage; nil leaves that out.
+	Plan *plan.Plan
+}
+
+// signs returns the sign of each stage that the plan has.
+func (g Graph) signs() map[addr.Address]sign {
+	if g.Plan == nil {
+		return nil
+	}
+	signs := make(map[addr.Address]sign, len(g.Plan.Steps))
+	for _, s := range g.Plan.Steps {
+		signs[s.Addr] = signOf(s)
+	}
+	return signs
+}
+
+// unit is what a tree has on one line: a stage, or many instances of a block.
+type unit struct {
+	title string
+	signs []sign // of its stages
+	deps  []*unit
+	count int
+}
+
+// units are the stages, dependencies first; of a block with many instances, one
+// for them all, unless each is wanted.
+func (g Graph) units(each bool) []*unit {
+	instances := map[addr.Address]int{}
+	for _, s := range g.Stages {
+		instances[s.Addr.Block()]++
+	}
+	var units []*unit
+	signs, by := g.signs(), map[addr.Address]*unit{}
+	of := func(a addr.Address) addr.Address {
+		if !each && instances[a.Block()] > mostInstances {
+			return a.Block()
+		}
+		return a
+	}
+	for _, s := range g.Stages {
+		a := of(s.Addr)
+		u := by[a]
+		if u == nil {
+			u = &unit{title: a.String()}
+			if a != s.Addr {
+				u.title = fmt.Sprintf("%s (%d instances)", a, instances[a])
+			}
+			by[a] = u
+			units = append(units, u)
+		}
+		if sg, ok := signs[s.Addr]; ok && !slices.Contains(u.signs, sg) {
+			u.signs = append(u.signs, sg)
+		}
+		for _, d := range s.Deps {
+			if up := by[of(d)]; up != nil && up != u && !slices.Contains(u.deps, up) {
+				u.deps = append(u.deps, up)
+				up.count++
+			}
+		}
+	}
+	return units
+}
 
 // GraphTree writes each stage that nothing depends on, and below it what it
 // needs. A stage that several need is gone into once; (*) marks the others.
@@ -20,112 +85,78 @@ import (
 //	    │   └── dataset.scans
 //	    └── train.mlp["wide"]
 //	        └── dataset.scans
-func (p *Printer) GraphTree(stages []*config.Stage) {
-	deps := map[addr.Address][]addr.Address{}
-	needed := map[addr.Address]bool{}
-	for _, s := range stages {
-		deps[s.Addr] = s.Deps
-		for _, d := range s.Deps {
-			needed[d] = true
+//
+// If verbose, the instances of a block have a line each however many they are.
+func (p *Printer) GraphTree(g Graph, verbose bool) {
+	title := func(u *unit) string {
+		marks := ""
+		for _, s := range signs() {
+			if slices.Contains(u.signs, s) {
+				marks += p.paint(s.style, s.mark)
+			}
 		}
+		if marks != "" {
+			marks += " "
+		}
+		return marks + u.title
 	}
-	shown := map[addr.Address]bool{}
-	var below func(a addr.Address, indent string)
-	below = func(a addr.Address, indent string) {
-		shown[a] = true
-		for i, d := range deps[a] {
+	units := g.units(verbose)
+	shown := map[*unit]bool{}
+	var below func(u *unit, indent string)
+	below = func(u *unit, indent string) {
+		shown[u] = true
+		for i, d := range u.deps {
 			branch, next := "├── ", "│   "
-			if i == len(deps[a])-1 {
+			if i == len(u.deps)-1 {
 				branch, next = "└── ", "    "
 			}
 			again := ""
-			if shown[d] && len(deps[d]) > 0 {
+			if shown[d] && len(d.deps) > 0 {
 				again = p.paint(dim, " (*)")
 			}
-			p.Printf("%s%s%s\n", p.paint(dim, indent+branch), d, again)
+			p.Printf("%s%s%s\n", p.paint(dim, indent+branch), title(d), again)
 			if !shown[d] {
 				below(d, indent+next)
 			}
 		}
 	}
-	for _, s := range stages {
-		if !needed[s.Addr] {
-			p.Printf("%s\n", p.paint(bold, s.Addr.String()))
-			below(s.Addr, "")
+	for _, u := range units {
+		if u.count == 0 {
+			p.Printf("%s\n", p.paint(bold, title(u)))
+			below(u, "")
 		}
 	}
-}
-
-// GraphDOT writes the graph for Graphviz. Arrows go the way of the data.
-func GraphDOT(w io.Writer, stages []*config.Stage) error {
-	var b strings.Builder
-	b.WriteString("digraph pipeline {\n  rankdir = LR\n  node [shape = box, fontname = \"sans-serif\"]\n")
-	for _, s := range stages {
-		shape := ""
-		switch {
-		case s.Job != nil && s.Job.Given:
-			shape = " [shape = cylinder]"
-		case s.Schema.Effect:
-			shape = " [shape = cds]"
-		}
-		fmt.Fprintf(&b, "  %s%s\n", dotQuote(s.Addr.String()), shape)
+	if g.Plan != nil {
+		p.Printf("\n")
+		p.signLegend(func(s sign) bool {
+			return slices.ContainsFunc(units, func(u *unit) bool { return slices.Contains(u.signs, s) })
+		})
 	}
-	for _, s := range stages {
-		for _, d := range s.Deps {
-			fmt.Fprintf(&b, "  %s -> %s\n", dotQuote(d.String()), dotQuote(s.Addr.String()))
-		}
-	}
-	b.WriteString("}\n")
-	_, err := io.WriteString(w, b.String())
-	return err
-}
-
-// dotQuote writes a string of the DOT language, in which only quotes and
-// backslashes are special.
-func dotQuote(s string) string {
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
-}
-
-// GraphMermaid writes the graph for Mermaid, which Markdown renderers draw.
-func GraphMermaid(w io.Writer, stages []*config.Stage) error {
-	id := map[addr.Address]string{}
-	var b strings.Builder
-	b.WriteString("flowchart LR\n")
-	for i, s := range stages {
-		id[s.Addr] = "s" + strconv.Itoa(i)
-		open, end := "[", "]"
-		switch {
-		case s.Job != nil && s.Job.Given:
-			open, end = "[(", ")]"
-		case s.Schema.Effect:
-			open, end = "([", "])"
-		}
-		fmt.Fprintf(&b, "  %s%s\"%s\"%s\n", id[s.Addr], open, strings.ReplaceAll(s.Addr.String(), `"`, "#quot;"), end)
-	}
-	for _, s := range stages {
-		for _, d := range s.Deps {
-			fmt.Fprintf(&b, "  %s --> %s\n", id[d], id[s.Addr])
-		}
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
 }
 
 // GraphJSON writes stages and what each needs.
-func GraphJSON(w io.Writer, stages []*config.Stage) error {
+func GraphJSON(w io.Writer, g Graph) error {
 	type node struct {
 		Address   addr.Address   `json:"address"`
 		Type      string         `json:"type"`
 		DependsOn []addr.Address `json:"depends_on"`
 		Given     bool           `json:"given,omitempty"`
 		Effect    bool           `json:"effect,omitempty"`
+		// Action is what a plan decides, if it was asked for.
+		Action plan.Action `json:"action,omitempty"`
 	}
 	doc := struct {
 		FormatVersion string `json:"format_version"`
 		Stages        []node `json:"stages"`
 	}{FormatVersion, []node{}}
-	for _, s := range stages {
-		doc.Stages = append(doc.Stages, node{s.Addr, s.Addr.Type, list(slices.Clone(s.Deps)), s.Job != nil && s.Job.Given, s.Schema.Effect})
+	actions := map[addr.Address]plan.Action{}
+	if g.Plan != nil {
+		for _, s := range g.Plan.Steps {
+			actions[s.Addr] = s.Action
+		}
+	}
+	for _, s := range g.Stages {
+		doc.Stages = append(doc.Stages, node{s.Addr, s.Addr.Type, list(slices.Clone(s.Deps)), s.Job != nil && s.Job.Given, s.Schema.Effect, actions[s.Addr]})
 	}
 	return writeJSON(w, doc)
 }

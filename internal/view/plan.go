@@ -160,17 +160,25 @@ func forecastText(pl *plan.Plan) string {
 }
 
 func (p *Printer) legend(groups []group, pl *plan.Plan) {
+	if p.signLegend(func(s sign) bool {
+		return len(pl.Removed) > 0 && s == signGone || len(kept(pl)) > 0 && s == signMoved || slices.ContainsFunc(groups, func(g group) bool { return g.sign == s })
+	}) {
+		p.Printf("\n")
+	}
+}
+
+// signLegend explains the signs that are used, if any is.
+func (p *Printer) signLegend(used func(sign) bool) bool {
 	var parts []string
 	for _, s := range signs() {
-		used := len(pl.Removed) > 0 && s == signGone || len(kept(pl)) > 0 && s == signMoved || slices.ContainsFunc(groups, func(g group) bool { return g.sign == s })
-		if used {
+		if used(s) {
 			parts = append(parts, p.paint(s.style, s.mark)+" "+s.meaning)
 		}
 	}
 	if len(parts) > 0 {
 		p.wrapped("", "", strings.Join(parts, "   "))
-		p.Printf("\n")
 	}
+	return len(parts) > 0
 }
 
 // group is one stage, or several instances of one block with the same sign.
