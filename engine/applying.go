@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"sync"
 
@@ -70,6 +69,7 @@ func (p *Project) Apply(ctx context.Context, o ApplyOptions) (*Report, error) {
 	if err := p.fits(o.Pinned, pl); err != nil {
 		return nil, err
 	}
+	p.Forecast(pl, o.Jobs)
 	rep := &Report{Plan: pl, Counts: map[string]int{apply.Kept: pl.Count(plan.Keep), apply.Blocked: pl.Count(plan.Blocked)}}
 	if o.Confirm != nil {
 		ok, err := o.Confirm(pl)
@@ -160,14 +160,10 @@ func (p *Project) applyConfig(o ApplyOptions, record *runs.Run, exe executor.Exe
 	was, _ := p.renamed()
 	l := was.Clone()
 	cpus, memory := capacity()
-	jobs := o.Jobs
-	if jobs < 1 {
-		jobs = runtime.NumCPU()
-	}
 	return apply.Config{
 		Root: p.root, Scratch: p.path("exec"), Pipeline: p.pipeline, World: p.world(was), Files: p.files, State: p.db,
 		Lock: l, Record: record, Executor: exe, Self: p.opts.Self, Environ: p.opts.Environ,
-		Jobs: jobs, CPUs: cpus, Memory: memory, KeepGoing: o.KeepGoing,
+		Jobs: jobsOr(o.Jobs), CPUs: cpus, Memory: memory, KeepGoing: o.KeepGoing,
 		Secrets: executor.NewSecrets(p.pipeline.Secrets()), Clock: p.opts.Clock,
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/flow-pipelines/flow/engine/lock"
 	"github.com/flow-pipelines/flow/engine/modules"
 	"github.com/flow-pipelines/flow/engine/plan"
+	"github.com/flow-pipelines/flow/engine/schedule"
 	"github.com/flow-pipelines/flow/engine/state"
 	"github.com/flow-pipelines/flow/engine/worktree"
 )
@@ -281,6 +282,7 @@ func (p *Project) plan(ctx context.Context, c *chosen) (*plan.Plan, error) {
 		return nil, err
 	}
 	pl.Rename(moved)
+	p.Forecast(pl, 0)
 	return pl, p.flush(ctx)
 }
 
@@ -296,4 +298,20 @@ func (p *Project) renamed() (*lock.Lock, []plan.Move) {
 		there[st.Addr] = true
 	}
 	return plan.Rename(p.lock, moves, func(a addr.Address) bool { return there[a] })
+}
+
+// Forecast finds out how long a plan takes with so many stages at once; 0 is
+// what an apply does that is not told.
+func (p *Project) Forecast(pl *plan.Plan, jobs int) {
+	cpus, memory := capacity()
+	pl.Forecast.Jobs = jobsOr(jobs)
+	pl.Forecast.Elapsed = schedule.Elapsed(pl.Steps, schedule.Capacity{Jobs: pl.Forecast.Jobs, CPUs: cpus, Memory: memory})
+}
+
+// jobsOr is how many stages run at once if so many are asked for.
+func jobsOr(jobs int) int {
+	if jobs < 1 {
+		return runtime.NumCPU()
+	}
+	return jobs
 }

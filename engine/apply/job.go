@@ -68,11 +68,14 @@ func (a *apply) runJob(ctx context.Context, step *plan.Step, before *lock.Stage)
 	return worktree.RemoveAll(j.dir)
 }
 
-// results runs the job and puts what it wrote in place.
+// results runs the job and puts what it wrote in place. It returns how long
+// that usually takes: the last attempt, and what comes after it, since hashing
+// and storing what a program wrote may be most of the time.
 func (j *job) results(ctx context.Context, before *lock.Stage) (took time.Duration, err error) {
 	if took, err = j.attempts(ctx); err != nil {
 		return took, err
 	}
+	ran := j.Clock()
 	if err := j.collect(ctx); err != nil {
 		return took, err
 	}
@@ -82,7 +85,8 @@ func (j *job) results(ctx context.Context, before *lock.Stage) (took time.Durati
 		}
 		return took, broken
 	}
-	return took, j.restore(ctx, j.step, before)
+	err = j.restore(ctx, j.step, before)
+	return took + j.Clock().Sub(ran), err
 }
 
 // attempts runs the job until it succeeds or may not be retried.

@@ -10,6 +10,7 @@ import (
 	"github.com/flow-pipelines/flow/engine/event"
 	"github.com/flow-pipelines/flow/engine/lock"
 	"github.com/flow-pipelines/flow/engine/plan"
+	"github.com/flow-pipelines/flow/engine/schedule"
 )
 
 // status is where a stage stands.
@@ -53,7 +54,7 @@ type scheduler struct {
 	nodes  []*node
 	byAddr map[addr.Address]*node
 	ready  readyQueue
-	free   capacity
+	free   schedule.Capacity
 	active int
 	failed []addr.Address
 	// stopping says that nothing new is started.
@@ -63,7 +64,7 @@ type scheduler struct {
 
 func newScheduler(a *apply, pl *plan.Plan) *scheduler {
 	s := &scheduler{apply: a, byAddr: make(map[addr.Address]*node, len(pl.Steps))}
-	s.free = capacity{jobs: a.Jobs, cpus: a.CPUs, memory: a.Memory}
+	s.free = schedule.Capacity{Jobs: a.Jobs, CPUs: a.CPUs, Memory: a.Memory}
 	for i, step := range pl.Steps {
 		n := &node{step: step, order: i, untouched: true}
 		s.nodes = append(s.nodes, n)
@@ -75,18 +76,8 @@ func newScheduler(a *apply, pl *plan.Plan) *scheduler {
 			}
 		}
 	}
-	for i := len(s.nodes) - 1; i >= 0; i-- {
-		n := s.nodes[i]
-		for _, d := range n.dependents {
-			n.remaining = max(n.remaining, d.remaining)
-		}
-		switch {
-		case n.step.Action == plan.Keep:
-		case n.step.Usual == 0:
-			n.remaining += time.Second // unknown: then the longest chain counts
-		default:
-			n.remaining += n.step.Usual
-		}
+	for i, remaining := range schedule.Remaining(pl.Steps) {
+		s.nodes[i].remaining = remaining
 	}
 	return s
 }
@@ -110,7 +101,7 @@ func (s *scheduler) run(ctx context.Context) error {
 		select {
 		case r := <-results:
 			s.active--
-			s.free.give(r.node.step.Stage.Resources)
+			s.free.Give(r.node.step.Stage.Resources)
 			if r.err != nil && broken == nil {
 				broken, s.stopping = fmt.Errorf("%s: %w", r.node.step.Addr, r.err), true
 			}
@@ -149,9 +140,9 @@ func (s *scheduler) start(ctx context.Context, results chan<- result) error {
 			}
 			continue
 		}
-		if !s.free.take(n.step.Stage.Resources, s.active == 0) {
+		if !s.free.Take(n.step.Stage.Resources, s.active == 0) {
 			put = append(put, n)
-			if s.free.jobs == 0 {
+			if s.free.Jobs == 0 {
 				return nil
 			}
 			continue
@@ -263,10 +254,7 @@ type readyQueue []*node
 
 func (q readyQueue) Len() int { return len(q) }
 func (q readyQueue) Less(i, j int) bool {
-	if q[i].remaining != q[j].remaining {
-		return q[i].remaining > q[j].remaining
-	}
-	return q[i].order < q[j].order
+	return schedule.Before(q[i].remaining, q[j].remaining, q[i].order, q[j].order) < 0
 }
 func (q readyQueue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
 

@@ -165,6 +165,9 @@ type Output struct {
 type Forecast struct {
 	Total        float64 `json:"total_seconds"`
 	CriticalPath float64 `json:"critical_path_seconds"`
+	// Elapsed is the time with Jobs stages at once at most.
+	Elapsed      float64 `json:"elapsed_seconds"`
+	Jobs         int     `json:"jobs"`
 	Unknown      int     `json:"unknown_stages"`
 	RestoreBytes int64   `json:"restore_bytes"`
 }

@@ -44,7 +44,10 @@ func unmarshal(typ, value []byte) (cty.Value, error) {
 func (d *Document) Plan() (*plan.Plan, error) {
 	pl := &plan.Plan{
 		Targeted: d.Targeted, Removed: d.Removed,
-		Forecast: plan.Forecast{Total: seconds(d.Forecast.Total), CriticalPath: seconds(d.Forecast.CriticalPath), Unknown: d.Forecast.Unknown, RestoreBytes: d.Forecast.RestoreBytes},
+		Forecast: plan.Forecast{
+			Total: seconds(d.Forecast.Total), CriticalPath: seconds(d.Forecast.CriticalPath), Elapsed: seconds(d.Forecast.Elapsed), Jobs: d.Forecast.Jobs,
+			Unknown: d.Forecast.Unknown, RestoreBytes: d.Forecast.RestoreBytes,
+		},
 	}
 	for i := range d.Stages {
 		s, err := d.Stages[i].step()

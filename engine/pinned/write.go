@@ -38,7 +38,7 @@ func Of(m Made) (*Document, error) {
 		Selection: m.Selection, Files: m.Pipeline.Sources(), Read: m.Pipeline.FilesRead(),
 		Lock: map[string]digest.Digest{}, Stages: make([]Stage, 0, len(m.Plan.Steps)),
 		Targeted: m.Plan.Targeted, Removed: m.Plan.Removed,
-		Forecast: Forecast{m.Plan.Forecast.Total.Seconds(), m.Plan.Forecast.CriticalPath.Seconds(), m.Plan.Forecast.Unknown, m.Plan.Forecast.RestoreBytes},
+		Forecast: forecastOf(m.Plan.Forecast),
 	}
 	if err := d.addVariables(m.Pipeline.Variables(), m.Salt); err != nil {
 		return nil, err
@@ -125,6 +125,13 @@ func (d *Document) addLock(l *lock.Lock, a addr.Address) error {
 	}
 	d.Lock[a.String()] = digest.OfBytes(text)
 	return nil
+}
+
+func forecastOf(f plan.Forecast) Forecast {
+	return Forecast{
+		Total: f.Total.Seconds(), CriticalPath: f.CriticalPath.Seconds(), Elapsed: f.Elapsed.Seconds(), Jobs: f.Jobs,
+		Unknown: f.Unknown, RestoreBytes: f.RestoreBytes,
+	}
 }
 
 func stageOf(s *plan.Step) (Stage, error) {

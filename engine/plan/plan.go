@@ -160,8 +160,12 @@ type Forecast struct {
 	// Total is the sum over the stages that will, or may, run; CriticalPath
 	// the longest chain of them. Unknown counts those without a usual time.
 	Total, CriticalPath time.Duration
-	Unknown             int
-	RestoreBytes        int64
+	// Elapsed is the time with Jobs stages at once at most, started as apply
+	// starts them. Both are zero if nobody has asked for that.
+	Elapsed      time.Duration
+	Jobs         int
+	Unknown      int
+	RestoreBytes int64
 }
 
 // Count returns how many steps have the action.

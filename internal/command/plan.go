@@ -48,7 +48,9 @@ type PlanOptions struct {
 	Variables
 	SelectionFlags
 	// Out is the file to save the plan in; "" is none.
-	Out                         string
+	Out string
+	// Jobs is for the forecast; 0 is what apply does that is not told.
+	Jobs                        int
 	JSON, Verbose, DetailedExit bool
 }
 
@@ -76,6 +78,7 @@ an error, and 2 if there is something to do.`,
 	f := cmd.Flags()
 	addVariables(f, &o.Variables)
 	addSelection(sh, cmd, &o.SelectionFlags)
+	f.IntVarP(&o.Jobs, "jobs", "j", 0, "forecast the time with at most `N` stages at once (default: the number of CPUs)")
 	f.StringVarP(&o.Out, "out", "o", "", "save the plan in `FILE`, for flow apply FILE")
 	jsonFlag(f, &o.JSON)
 	f.BoolVarP(&o.Verbose, "verbose", "v", false, "list kept stages, and each instance of a block")
@@ -100,6 +103,7 @@ func runPlan(ctx context.Context, o *PlanOptions) error {
 	if err != nil {
 		return o.Shell.fail(o.JSON, err)
 	}
+	p.Forecast(pl, o.Jobs)
 	if o.Out != "" {
 		if err := o.save(p, pl, sel); err != nil {
 			return err

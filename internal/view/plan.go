@@ -149,9 +149,13 @@ func forecastText(pl *plan.Plan) string {
 	case f.Total == 0:
 		return "unknown: nothing of this has run before."
 	}
-	s := "usually " + Duration(f.Total)
-	if f.CriticalPath < f.Total {
-		s += fmt.Sprintf(" of work, %s along the critical path", Duration(f.CriticalPath))
+	s := "usually " + Duration(f.Elapsed)
+	switch total, path, elapsed := Duration(f.Total), Duration(f.CriticalPath), Duration(f.Elapsed); {
+	case total == elapsed:
+	case path == elapsed:
+		s += fmt.Sprintf(" with %d at once: %s of work, along the critical path", f.Jobs, total)
+	default:
+		s += fmt.Sprintf(" with %d at once: %s of work, %s along the critical path", f.Jobs, total, path)
 	}
 	if f.Unknown > 0 {
 		s += fmt.Sprintf("; unknown for %s more", Plural(f.Unknown, "stage"))

@@ -95,6 +95,9 @@ type resultJSON struct {
 type forecastJSON struct {
 	Total        float64 `json:"total_seconds"`
 	CriticalPath float64 `json:"critical_path_seconds"`
+	// Elapsed is the time with Jobs stages at once at most.
+	Elapsed float64 `json:"elapsed_seconds"`
+	Jobs    int     `json:"jobs"`
 	// Unknown counts the stages that will or may run and never have.
 	Unknown      int   `json:"unknown_stages"`
 	RestoreBytes int64 `json:"restore_bytes"`
@@ -110,6 +113,7 @@ func PlanJSON(w io.Writer, pl *plan.Plan) error {
 		Outputs: outputsJSON(pl.Outputs), Summary: map[plan.Action]int{},
 		Forecast: forecastJSON{
 			Total: pl.Forecast.Total.Seconds(), CriticalPath: pl.Forecast.CriticalPath.Seconds(),
+			Elapsed: pl.Forecast.Elapsed.Seconds(), Jobs: pl.Forecast.Jobs,
 			Unknown: pl.Forecast.Unknown, RestoreBytes: pl.Forecast.RestoreBytes,
 		},
 	}

@@ -74,7 +74,7 @@ func everyAction(t testing.TB) *plan.Plan {
 			{Name: "name", Value: cty.StringVal("wide")},
 			{Name: "token", Value: cty.StringVal("hush"), Sensitive: true},
 		},
-		Forecast: plan.Forecast{Total: 12040 * time.Millisecond, CriticalPath: 12040 * time.Millisecond, Unknown: 1, RestoreBytes: 1_200_000},
+		Forecast: plan.Forecast{Total: 12040 * time.Millisecond, CriticalPath: 12040 * time.Millisecond, Elapsed: 12040 * time.Millisecond, Jobs: 2, Unknown: 1, RestoreBytes: 1_200_000},
 	}
 }
 
@@ -112,7 +112,7 @@ func TestPlanGroupsManyInstances(t *testing.T) {
 		s.Usual = 2 * time.Second
 		pl.Steps = append(pl.Steps, s)
 	}
-	pl.Forecast = plan.Forecast{Total: 1000 * time.Second, CriticalPath: 2 * time.Second}
+	pl.Forecast = plan.Forecast{Total: 1000 * time.Second, CriticalPath: 2 * time.Second, Elapsed: 500 * time.Second, Jobs: 2}
 	golden(t, "plan-many.txt", print(80, func(p *Printer) { p.Plan(pl, false) }))
 }
 

@@ -21,11 +21,12 @@ func (p *Printer) Report(rep *engine.Report, outs []config.Output) {
 		word, style = "Failed", red
 	}
 	s := "in " + Duration(rep.Elapsed)
-	if f := rep.Plan.Forecast; word == "Applied" && f.Unknown == 0 && f.CriticalPath > 0 {
-		s += " (forecast " + Duration(f.CriticalPath) + " to " + Duration(f.Total) + ")"
-		if f.CriticalPath == f.Total {
-			s = "in " + Duration(rep.Elapsed) + " (forecast " + Duration(f.Total) + ")"
+	if f := rep.Plan.Forecast; word == "Applied" && f.Elapsed > 0 {
+		s += " (forecast " + Duration(f.Elapsed)
+		if f.Unknown > 0 {
+			s += " and " + Plural(f.Unknown, "stage") + " of unknown time"
 		}
+		s += ")"
 	}
 	if c := countsText(rep.Counts); c != "" {
 		s += ": " + c
