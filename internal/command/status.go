@@ -16,8 +16,8 @@ import (
 type StatusOptions struct {
 	Shell *Shell
 	Variables
-	Addrs []string
-	JSON  bool
+	Addrs         []string
+	Verbose, JSON bool
 }
 
 func newStatus(sh *Shell, run func(context.Context, *StatusOptions) error) *cobra.Command {
@@ -34,8 +34,10 @@ func newStatus(sh *Shell, run func(context.Context, *StatusOptions) error) *cobr
 			return run(cmd.Context(), o)
 		},
 	}
-	addVariables(cmd.Flags(), &o.Variables)
-	jsonFlag(cmd.Flags(), &o.JSON)
+	f := cmd.Flags()
+	f.BoolVarP(&o.Verbose, "verbose", "v", false, "list each instance of a block")
+	addVariables(f, &o.Variables)
+	jsonFlag(f, &o.JSON)
 	return cmd
 }
 
@@ -62,7 +64,7 @@ func runStatus(ctx context.Context, o *StatusOptions) error {
 	if len(pl.Steps)+len(pl.Removed) == 0 {
 		sh.err().Printf("The pipeline has no stages.\n")
 	}
-	sh.out().Status(pl, p.Lock(), sh.live())
+	sh.out().Status(pl, p.Lock(), sh.live(), o.Verbose)
 	return nil
 }
 

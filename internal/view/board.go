@@ -18,6 +18,7 @@ type board struct {
 	running []*running
 	ended   map[addr.Address]bool
 	steps   []*plan.Step
+	notRun  int // stages that were skipped before they started
 }
 
 // running is a stage at work.
@@ -40,6 +41,25 @@ func (b *board) plan(pl *plan.Plan) {
 	b.steps, b.total = pl.Steps, len(pl.Steps)
 	b.count["kept"] = pl.Count(plan.Keep)
 }
+
+// mostSkipped stages that are not run have a line of their own: a failure at
+// the beginning of a large pipeline is not to scroll away.
+const mostSkipped = 5
+
+// mute counts a stage that was skipped, running or not, and reports whether it
+// is one too many to be told of.
+func (b *board) mute(running bool) bool {
+	if running {
+		return false
+	}
+	b.notRun++
+	return b.notRun > mostSkipped
+}
+
+// muted is how many stages were not told of.
+func (b *board) muted() int { return max(0, b.notRun-mostSkipped) }
+
+func mutedText(n int) string { return "and " + Plural(n, "more stage") + " not run" }
 
 func (b *board) find(a addr.Address) *running {
 	i := slices.IndexFunc(b.running, func(r *running) bool { return r.addr == a })

@@ -187,6 +187,9 @@ func (g *github) annotate(kind, title, text string, where *hcl.Range) {
 // Interrupting implements Progress.
 func (g *github) Interrupting() { g.plain.Interrupting() }
 
+// Killed implements Dying.
+func (g *github) Killed() { g.plain.Killed() }
+
 // Close implements Progress.
 func (g *github) Close() {
 	g.mu.Lock()

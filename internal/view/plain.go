@@ -110,7 +110,12 @@ func (v *plain) Event(e event.Event) {
 	case event.Waiting:
 		v.p.wrapped("", "  ", e.Text)
 		return
-	case event.RunStarted, event.RunFinished:
+	case event.RunFinished:
+		if n := v.board.muted(); n > 0 && !v.quiet {
+			v.p.Printf("%s\n", mutedText(n))
+		}
+		return
+	case event.RunStarted:
 		return
 	case event.Started, event.Progress, event.Log, event.Retrying, event.Done, event.Skipped:
 	}
@@ -144,6 +149,9 @@ func (v *plain) stageEvent(e event.Event, was bool) {
 	case event.Done:
 		v.line(e.Addr, doneText(e))
 	case event.Skipped:
+		if v.board.mute(was) {
+			return
+		}
 		v.line(e.Addr, skippedText(e, was))
 	default:
 		return

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/charmbracelet/x/ansi"
+
 	"github.com/flow-pipelines/flow/engine/addr"
 	"github.com/flow-pipelines/flow/engine/plan"
 )
@@ -194,7 +196,11 @@ type group struct {
 // mostInstances of one block are shown one by one.
 const mostInstances = 4
 
-func groupSteps(pl *plan.Plan, verbose bool) []group {
+func groupSteps(pl *plan.Plan, verbose bool) []group { return groupInstances(pl, verbose, verbose) }
+
+// groupInstances groups the instances of a block, unless each is wanted, and
+// leaves out what is kept, unless that is.
+func groupInstances(pl *plan.Plan, kept, each bool) []group {
 	type id struct {
 		block addr.Address
 		mark  string
@@ -203,7 +209,7 @@ func groupSteps(pl *plan.Plan, verbose bool) []group {
 	at := map[id]int{}
 	for _, s := range pl.Steps {
 		sg := signOf(s)
-		if sg == signKept && !verbose {
+		if sg == signKept && !kept {
 			continue
 		}
 		k := id{s.Addr.Block(), sg.mark}
@@ -216,7 +222,7 @@ func groupSteps(pl *plan.Plan, verbose bool) []group {
 	}
 	var out []group
 	for _, g := range groups {
-		if !verbose && len(g.steps) > mostInstances {
+		if !each && len(g.steps) > mostInstances {
 			out = append(out, g)
 			continue
 		}
@@ -277,7 +283,20 @@ func (p *Printer) entry(s sign, title, expect string, reasons []reason) {
 			return
 		}
 	}
-	p.row(head + p.paint(dim, note(expect)))
+	switch {
+	case textWidth(head+note(expect)) <= p.width:
+		p.row(head + p.paint(dim, note(expect)))
+	case textWidth(strings.TrimRight(title, " "))+4 <= p.width:
+		p.row(head)
+		if expect != "" {
+			p.wrapped("      ", "        ", p.paint(dim, expect))
+		}
+	default:
+		p.row("  " + p.paint(s.style, s.mark) + " " + p.paint(bold, middle(ansi.Strip(strings.TrimRight(title, " ")), p.width-4)))
+		if expect != "" {
+			p.wrapped("      ", "        ", p.paint(dim, expect))
+		}
+	}
 	for _, r := range reasons {
 		p.wrapped("      ", "        ", r.text)
 		for _, f := range r.files {
@@ -311,28 +330,51 @@ func groupReasons(g group) []reason {
 		}
 		return rs
 	}
-	count := map[string]int{}
-	var texts []string
+	type same struct {
+		text  string // of the first
+		count int
+		mixed bool // the texts differ
+	}
+	by := map[string]*same{}
+	var all []*same
 	for _, s := range g.steps {
 		for _, r := range s.Reasons {
-			if count[r.Text]++; count[r.Text] == 1 {
-				texts = append(texts, r.Text)
+			k := alike(r)
+			if by[k] == nil {
+				by[k] = &same{text: r.Text}
+				all = append(all, by[k])
 			}
+			by[k].count++
+			by[k].mixed = by[k].mixed || by[k].text != r.Text
 		}
 	}
-	slices.SortStableFunc(texts, func(a, b string) int { return count[b] - count[a] })
+	slices.SortStableFunc(all, func(a, b *same) int { return b.count - a.count })
 	var rs []reason
-	for i, t := range texts {
+	for i, a := range all {
 		if i == mostReasons {
-			rs = append(rs, reason{text: fmt.Sprintf("and %s; flow plan -v shows each instance", Plural(len(texts)-i, "other reason"))})
+			rs = append(rs, reason{text: fmt.Sprintf("and %s; flow plan -v shows each instance", Plural(len(all)-i, "other reason"))})
 			break
 		}
-		if count[t] < len(g.steps) {
-			t = fmt.Sprintf("%s (%d of them)", t, count[t])
+		text := a.text
+		switch {
+		case a.mixed:
+			text += fmt.Sprintf(", and %d alike", a.count-1)
+		case a.count < len(g.steps):
+			text += fmt.Sprintf(" (%d of them)", a.count)
 		}
-		rs = append(rs, reason{text: t})
+		rs = append(rs, reason{text: text})
 	}
 	return rs
+}
+
+// alike is the same for reasons that say of several instances that the same
+// thing changed, though to other values.
+func alike(r plan.Reason) string {
+	if r.Change == nil {
+		return string(r.Kind) + " " + r.Text
+	}
+	what, _, _ := strings.Cut(r.Text, ": ")
+	return fmt.Sprintf("%s %d %s %s", r.Kind, r.Change.Kind, r.Change.Name, what)
 }
 
 func fileLines(r plan.Reason) []string {

@@ -80,6 +80,7 @@ func everyAction(t testing.TB) *plan.Plan {
 
 func TestPlanShowsEveryReason(t *testing.T) {
 	pl := everyAction(t)
+	golden(t, "plan-200.txt", print(200, func(p *Printer) { p.Plan(pl, false) }))
 	golden(t, "plan.txt", print(80, func(p *Printer) { p.Plan(pl, false) }))
 	golden(t, "plan-verbose.txt", print(100, func(p *Printer) { p.Plan(pl, true) }))
 }
@@ -107,13 +108,20 @@ func TestPlanGroupsManyInstances(t *testing.T) {
 	for i := range 500 {
 		s := step(t, fmt.Sprintf("exec.shard[%d]", i), plan.Run, nil, plan.Reason{Kind: plan.Changed, Text: "input src/shard.py changed, 1.2 kB → 1.3 kB"})
 		if i%100 == 0 {
-			s.Reasons = append(s.Reasons, plan.Reason{Kind: plan.Changed, Text: fmt.Sprintf("argument part: %d → %d", i, i+1)})
+			s.Reasons = append(s.Reasons, plan.Reason{Kind: plan.Changed, Text: fmt.Sprintf("argument part: %d → %d", i, i+1), Change: &key.Change{Kind: key.Argument, Name: "part", HasOld: true, HasNew: true}})
 		}
 		s.Usual = 2 * time.Second
 		pl.Steps = append(pl.Steps, s)
 	}
 	pl.Forecast = plan.Forecast{Total: 1000 * time.Second, CriticalPath: 2 * time.Second, Elapsed: 500 * time.Second, Jobs: 2}
 	golden(t, "plan-many.txt", print(80, func(p *Printer) { p.Plan(pl, false) }))
+	golden(t, "plan-many-40.txt", print(40, func(p *Printer) { p.Plan(pl, false) }))
+	golden(t, "plan-many-200.txt", print(200, func(p *Printer) { p.Plan(pl, false) }))
+	for _, width := range []int{40, 80, 200} {
+		golden(t, fmt.Sprintf("status-%d.txt", width), print(width, func(p *Printer) {
+			p.Status(pl, &lock.Lock{}, Live{Stages: map[addr.Address]bool{pl.Steps[3].Addr: true}}, false)
+		}))
+	}
 }
 
 func TestNothingToDoIsOneLine(t *testing.T) {

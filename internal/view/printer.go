@@ -87,6 +87,18 @@ func textWidth(s string) int { return ansi.StringWidth(s) }
 // cut shortens s to so many columns.
 func cut(s string, columns int) string { return ansi.Truncate(s, max(columns, 1), "…") }
 
+// middle shortens a name to so many columns in its middle: names that belong
+// together differ at the end.
+func middle(s string, columns int) string {
+	width := textWidth(s)
+	if width <= columns {
+		return s
+	}
+	head := max(0, columns-1) / 3
+	tail := max(0, columns-1-head)
+	return ansi.Truncate(s, head, "") + "…" + ansi.TruncateLeft(s, width-tail, "")
+}
+
 // row writes one line of a table.
 func (p *Printer) row(s string) {
 	p.Printf("%s\n", strings.TrimRight(cut(s, p.width), " "))
@@ -103,7 +115,10 @@ func pad(s string, columns int) string {
 // wrap breaks s into lines at spaces. A word that is longer than a line stays
 // whole: it is most often a path or a value that somebody wants to copy.
 func wrap(s string, columns int) []string {
-	return strings.Split(ansi.Wordwrap(s, max(columns, narrowest), ""), "\n")
+	// Wordwrap breaks behind hyphens too, which would tear a flag apart.
+	const hyphen, stiff = "-", "\u2011"
+	s = ansi.Wordwrap(strings.ReplaceAll(s, hyphen, stiff), max(columns, narrowest), "")
+	return strings.Split(strings.ReplaceAll(s, stiff, hyphen), "\n")
 }
 
 // clean makes a line of a program's output harmless in a display: no control

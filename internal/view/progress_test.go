@@ -261,3 +261,29 @@ func TestTheSecondInterruptLeavesNoLiveRows(t *testing.T) {
 		t.Errorf("after the last word: got %q", b.String())
 	}
 }
+
+// A failure at the beginning of a large pipeline does not scroll away, and names
+// are told apart on a narrow terminal.
+func TestProgressOfALargePipeline(t *testing.T) {
+	for _, kind := range []string{ProgressPlain, ProgressTTY} {
+		var b bytes.Buffer
+		o := options(&b, kind)
+		o.Streams.Size = func() (int, int) { return 40, 10 }
+		o.Streams.ErrTTY = true
+		p, err := NewProgress(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Event(event.Event{Time: began, Kind: event.RunStarted})
+		first := at(t, "exec.a_stage_with_a_rather_long_name_0001")
+		p.Event(event.Event{Time: began, Kind: event.Started, Addr: first})
+		p.Event(event.Event{Time: began, Kind: event.Done, Addr: first, Action: "ran", Elapsed: 0.0112})
+		for i := range 1000 {
+			p.Event(event.Event{Time: began, Kind: event.Skipped, Addr: at(t, "exec.shard["+itoa(i)+"]"), Text: "exec.bad failed"})
+		}
+		p.Event(event.Event{Time: began, Kind: event.RunFinished})
+		p.Close()
+		out := strings.NewReplacer(eraseBelow, "", hideCursor, "", showCursor, "", "\r", "").Replace(b.String())
+		golden(t, "progress-large-"+kind+".txt", []byte(out))
+	}
+}

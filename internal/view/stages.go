@@ -21,26 +21,42 @@ type Live struct {
 }
 
 // Status writes a line a stage: its state, and the metrics that flow.lock has.
-func (p *Printer) Status(pl *plan.Plan, locked *lock.Lock, live Live) {
+// Many instances of a block in one state are one line, unless verbose.
+func (p *Printer) Status(pl *plan.Plan, locked *lock.Lock, live Live, verbose bool) {
 	p.live(live.Runs)
 	var t table
-	for _, s := range pl.Steps {
-		sg := signOf(s)
-		state := stateOf(s, live)
+	for _, g := range statusGroups(pl, live, verbose) {
+		s, state := g.steps[0], stateOf(g.steps[0], live)
+		sg := g.sign
 		text := ""
 		if state == stateRunning {
 			sg = sign{mark: "▸", style: cyan}
 		} else if len(s.Reasons) > 0 && s.Action != plan.Keep {
-			text = s.Reasons[0].Text
-		} else if ls := locked.Get(s.Addr); ls != nil {
+			text = groupReasons(g)[0].text
+		} else if ls := locked.Get(s.Addr); ls != nil && len(g.steps) == 1 {
 			text = metricsLine(ls.Metrics, 4)
 		}
-		t.row(p.paint(sg.style, sg.mark)+" "+s.Addr.String(), p.paint(sg.style, state), text)
+		t.row(p.paint(sg.style, sg.mark)+" "+g.title(), p.paint(sg.style, state), text)
 	}
 	for _, a := range pl.Removed {
 		t.row(p.paint(signGone.style, signGone.mark)+" "+a.String(), p.paint(signGone.style, "gone"), "no longer in the pipeline")
 	}
 	t.print(p)
+}
+
+// statusGroups groups as a plan does, but for the stages that are running.
+func statusGroups(pl *plan.Plan, live Live, verbose bool) []group {
+	part := *pl
+	part.Steps = nil
+	var running []group
+	for _, s := range pl.Steps {
+		if live.Stages[s.Addr] {
+			running = append(running, group{signOf(s), []*plan.Step{s}})
+			continue
+		}
+		part.Steps = append(part.Steps, s)
+	}
+	return append(running, groupInstances(&part, true, verbose)...)
 }
 
 const stateRunning = "running"

@@ -27,6 +27,7 @@ func (t *table) print(p *Printer) {
 			widths[i] = max(widths[i], min(textWidth(c), widestCell))
 		}
 	}
+	narrow := t.squeeze(p, widths)
 	for _, r := range t.rows {
 		line := t.indent
 		for i, c := range r {
@@ -34,8 +35,32 @@ func (t *table) print(p *Printer) {
 				line += c
 				break
 			}
+			if i == 0 && narrow {
+				c = middle(c, widths[0])
+			}
 			line += pad(c, widths[i]) + strings.Repeat(" ", gap)
 		}
 		p.row(line)
 	}
+}
+
+// leastLast is how much of the last cell is to be seen.
+const leastLast = 20
+
+// squeeze makes the first column narrower, a name most often, if it would push
+// the others out of the terminal, and reports whether it did.
+func (t *table) squeeze(p *Printer, widths []int) bool {
+	if len(widths) < 2 || p.width >= unlimited {
+		return false
+	}
+	others := textWidth(t.indent) + min(widths[len(widths)-1], leastLast)
+	for _, w := range widths[1 : len(widths)-1] {
+		others += w + gap
+	}
+	room := max(p.width-others-gap, p.width/2)
+	if widths[0] <= room {
+		return false
+	}
+	widths[0] = room
+	return true
 }

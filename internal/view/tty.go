@@ -160,7 +160,7 @@ func (v *tty) lines(now time.Time, columns, lines int) []string {
 			out = append(out, p.paint(dim, fmt.Sprintf("  and %d more", len(v.board.running)-i)))
 			break
 		}
-		s := p.paint(cyan, string(frames[v.frame])) + " " + pad(cut(r.addr.String(), max(column, 12)), column) + "  " + clock(now.Sub(r.began))
+		s := p.paint(cyan, string(frames[v.frame])) + " " + pad(middle(r.addr.String(), max(column, 12)), column) + "  " + clock(now.Sub(r.began))
 		if r.usual > 0 {
 			s += p.paint(dim, " of "+clock(r.usual))
 		}
@@ -228,10 +228,15 @@ func (v *tty) Event(e event.Event) {
 			return // what it needs came out unchanged; the header counts it
 		}
 		mark, style := endMark(e.Action)
-		p.row(p.paint(style, mark) + " " + p.paint(bold, e.Addr.String()) + "  " + doneText(e))
+		text := doneText(e)
+		name := middle(e.Addr.String(), max(p.width-textWidth(text)-4, p.width/2))
+		p.row(p.paint(style, mark) + " " + p.paint(bold, name) + "  " + text)
 	case event.Failed:
 		p.failure(e, v.files)
 	case event.Skipped:
+		if v.board.mute(was) {
+			return
+		}
 		p.wrapped(p.paint(magenta, signBlocked.mark)+" "+p.paint(bold, e.Addr.String())+"  ", "    ", skippedText(e, was))
 	case event.Retrying:
 		p.wrapped(p.paint(yellow, "~")+" "+p.paint(bold, e.Addr.String())+"  ", "    ", retryText(e))
@@ -239,7 +244,11 @@ func (v *tty) Event(e event.Event) {
 		p.warning(e, v.files)
 	case event.Waiting:
 		p.wrapped("", "  ", e.Text)
-	case event.RunStarted, event.Started, event.Progress, event.Log, event.RunFinished:
+	case event.RunFinished:
+		if n := v.board.muted(); n > 0 {
+			p.wrapped(p.paint(magenta, signBlocked.mark)+" ", "    ", mutedText(n))
+		}
+	case event.RunStarted, event.Started, event.Progress, event.Log:
 	}
 }
 
