@@ -30,8 +30,9 @@ func newFmt(sh *Shell, run func(*FmtOptions) error) *cobra.Command {
 		Use:   "fmt [FILE…]",
 		Short: "Lay out HCL files in the usual way",
 		Long: `Rewrite the *.hcl and *.hclvars files of the project, or those named, in the
-usual layout, and list those that changed. A file named - is standard input,
-which is written to standard output.`,
+usual layout, and list those that changed. Of a directory, its files are meant,
+not those below it. A file named - is standard input, which is written to
+standard output.`,
 		Example: `  flow fmt
   flow fmt --check --diff     # in a CI: writes nothing, exits with 1`,
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -45,20 +46,13 @@ which is written to standard output.`,
 }
 
 func runFmt(o *FmtOptions) error {
-	sh := o.Shell
 	files := o.Files
 	if len(files) == 0 {
-		for _, glob := range []string{"*.hcl", "*.hclvars"} {
-			found, err := filepath.Glob(filepath.Join(sh.dir(), glob))
-			if err != nil {
-				return err
-			}
-			files = append(files, found...)
-		}
-		if len(files) == 0 {
-			return &engine.NoPipelineError{Dir: sh.dir()}
-		}
-		slices.Sort(files)
+		files = []string{"."}
+	}
+	files, err := o.expand(files)
+	if err != nil {
+		return err
 	}
 	changed := false
 	var wrong plan.Mistakes
@@ -77,6 +71,37 @@ func runFmt(o *FmtOptions) error {
 		return exitError
 	}
 	return nil
+}
+
+// expand puts the files of a directory, not of those below it, in its place.
+func (o *FmtOptions) expand(named []string) ([]string, error) {
+	sh := o.Shell
+	var files []string
+	for _, f := range named {
+		dir := sh.path(f)
+		if info, err := os.Stat(dir); f == "-" || err != nil || !info.IsDir() {
+			files = append(files, f) // a file that is not there is told of when it is read
+			continue
+		}
+		var found []string
+		for _, ext := range []string{".hcl", ".hclvars"} {
+			entries, err := os.ReadDir(dir)
+			if err != nil {
+				return nil, err
+			}
+			for _, e := range entries {
+				if !e.IsDir() && filepath.Ext(e.Name()) == ext {
+					found = append(found, filepath.Join(dir, e.Name()))
+				}
+			}
+		}
+		if len(found) == 0 {
+			return nil, &engine.NoPipelineError{Dir: dir}
+		}
+		slices.Sort(found)
+		files = append(files, found...)
+	}
+	return files, nil
 }
 
 // format formats one file and reports whether that changed it. A file that

@@ -26,7 +26,8 @@ func TestGitHubSummary(t *testing.T) {
 	}
 	g.Close()
 	outs := []config.Output{
-		{Name: "f1", Value: cty.NumberFloatVal(0.97)}, {Name: "pipe", Value: cty.StringVal("a|b`c")},
+		{Name: "f1", Value: cty.NumberFloatVal(0.97)},
+		{Name: "pipe", Value: cty.StringVal("a|b`c")},
 		{Name: "token", Value: cty.StringVal("hush"), Sensitive: true},
 	}
 	failed := &engine.Report{Run: "r", Plan: storyPlan(t), Failed: []addr.Address{at(t, "exec.bad")}, Counts: map[string]int{"ran": 1, "failed": 1, "kept": 3}, Elapsed: 11 * time.Second}
