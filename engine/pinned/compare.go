@@ -69,6 +69,9 @@ func (d *Document) Compare(now *Document) ([]Difference, error) {
 			ds = append(ds, Difference{s.Address.String(), "is a new stage"})
 		}
 	}
+	if len(ds) == 0 {
+		ds = d.outputs(now)
+	}
 	if !slices.Equal(d.Removed, now.Removed) && len(ds) == 0 {
 		ds = append(ds, Difference{lock.FileName, fmt.Sprintf("%d stages are no longer in the pipeline, and %d were", len(now.Removed), len(d.Removed))})
 	}

@@ -55,6 +55,9 @@ type Document struct {
 	Stages   []Stage        `json:"stages"`
 	Targeted bool           `json:"targeted,omitempty"`
 	Removed  []addr.Address `json:"removed,omitempty"`
+	Moved    []Move         `json:"moved,omitempty"`
+	Orphans  []Orphan       `json:"orphans,omitempty"`
+	Checks   []Check        `json:"checks,omitempty"`
 	Outputs  []Output       `json:"outputs,omitempty"`
 	Forecast Forecast       `json:"forecast"`
 }
@@ -106,6 +109,8 @@ type Stage struct {
 	Known   bool            `json:"known,omitempty"`
 	Results []Result        `json:"results,omitempty"`
 	Metrics json.RawMessage `json:"metrics,omitempty"`
+	// Failing are conditions that do not hold.
+	Failing []Failing `json:"failing,omitempty"`
 	// Usual is in seconds, RestoreBytes in bytes.
 	Usual        float64 `json:"usual_seconds,omitempty"`
 	RestoreBytes int64   `json:"restore_bytes,omitempty"`

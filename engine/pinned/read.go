@@ -56,6 +56,9 @@ func (d *Document) Plan() (*plan.Plan, error) {
 		}
 		pl.Steps = append(pl.Steps, s)
 	}
+	if err := d.rest(pl); err != nil {
+		return nil, err
+	}
 	for _, o := range d.Outputs {
 		out := config.Output{Name: o.Name, Sensitive: o.Sensitive, Description: o.Description, Value: cty.DynamicVal}
 		if o.Value != nil {
@@ -73,7 +76,7 @@ func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Se
 
 func (s *Stage) step() (*plan.Step, error) {
 	step := &plan.Step{
-		Addr: s.Address, Action: s.Action, Key: s.Key, Known: s.Known,
+		Addr: s.Address, Action: s.Action, Key: s.Key, Known: s.Known, Failing: s.failing(),
 		Usual: seconds(s.Usual), RestoreBytes: s.RestoreBytes,
 		Stage: &config.Stage{
 			Addr: s.Address, Deps: s.DependsOn, Unknown: s.Unknown,

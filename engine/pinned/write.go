@@ -53,6 +53,7 @@ func Of(m Made) (*Document, error) {
 			return nil, err
 		}
 	}
+	d.addRest(m.Plan)
 	for _, a := range m.Plan.Removed {
 		if err := d.addLock(m.Lock, a); err != nil {
 			return nil, err
@@ -138,7 +139,7 @@ func stageOf(s *plan.Step) (Stage, error) {
 	out := Stage{
 		Address: s.Addr, Action: s.Action, Key: s.Key, Facts: factsOf(s.Manifest), Unknown: s.Stage.Unknown,
 		Given: s.Given(), Effect: s.Stage.Schema.Effect, DependsOn: slices.Clone(s.Stage.Deps),
-		Known: s.Known, Usual: s.Usual.Seconds(), RestoreBytes: s.RestoreBytes,
+		Known: s.Known, Failing: failingOf(s.Failing), Usual: s.Usual.Seconds(), RestoreBytes: s.RestoreBytes,
 	}
 	if len(s.Metrics) > 0 {
 		var err error

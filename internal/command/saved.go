@@ -77,6 +77,7 @@ func (o *ShowOptions) showPlan() error {
 		return view.PlanJSON(o.Shell.Streams.Out, pl)
 	}
 	o.Shell.out().Plan(pl, o.Verbose)
+	o.Shell.out().Checks(pl.Checks)
 	return nil
 }
 
