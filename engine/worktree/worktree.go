@@ -169,7 +169,7 @@ func (w *Worktree) writable(clean string) (string, error) {
 		return abs, nil
 	}
 	rest := ""
-	for at := abs; ; at, rest = filepath.Dir(at), filepath.Join(filepath.Base(at), rest) {
+	for at := abs; ; {
 		real, err := filepath.EvalSymlinks(at)
 		switch {
 		case err == nil && !within(w.root, real):
@@ -179,11 +179,15 @@ func (w *Worktree) writable(clean string) (string, error) {
 		case !errors.Is(err, fs.ErrNotExist):
 			return "", fmt.Errorf("look at %s: %w", clean, err)
 		}
-		if _, err := os.Lstat(at); err == nil {
-			// A dangling link: it is replaced, if it is the last part.
-			if rest != "" {
-				return "", &PathError{Path: clean, Reason: "goes through a symbolic link to nothing"}
-			}
+		info, err := os.Lstat(at)
+		switch {
+		case err != nil:
+			at, rest = filepath.Dir(at), filepath.Join(filepath.Base(at), rest)
+		case info.Mode()&fs.ModeSymlink == 0:
+			// Another stage's output has just made it: look again.
+		case rest != "":
+			return "", &PathError{Path: clean, Reason: "goes through a symbolic link to nothing"}
+		default: // a dangling link as the last part is replaced
 			parent, err := w.writable(path.Dir(clean))
 			return filepath.Join(parent, filepath.Base(at)), err
 		}
