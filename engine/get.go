@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"path/filepath"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -29,15 +28,9 @@ func Get(ctx context.Context, opts Options, o GetOptions) ([]modules.Got, error)
 	if opts.Clock == nil {
 		opts.Clock = time.Now
 	}
-	root, err := filepath.Abs(opts.Dir)
+	root, err := projectRoot(opts.Dir)
 	if err != nil {
 		return nil, err
-	}
-	if root, err = filepath.EvalSymlinks(root); err != nil {
-		return nil, err
-	}
-	if !config.Present(root) {
-		return nil, &NoPipelineError{root}
 	}
 	p := &Project{opts: opts, root: root}
 	release, err := p.hold(ctx, func(holder string) {

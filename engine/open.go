@@ -52,22 +52,31 @@ func (e *NoPipelineError) Error() string {
 	return fmt.Sprintf("no pipeline in %s: it holds no *.hcl file", e.Dir)
 }
 
+// projectRoot returns the absolute path of a directory with a pipeline in it.
+// Links are resolved, since a confined program is judged by real paths.
+func projectRoot(dir string) (string, error) {
+	root, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	if root, err = filepath.EvalSymlinks(root); err != nil {
+		return "", err
+	}
+	if !config.Present(root) {
+		return "", &NoPipelineError{root}
+	}
+	return root, nil
+}
+
 // Open reads the project's files. It writes nothing. Wrong HCL and a damaged
 // flow.lock are *plan.Mistakes.
 func Open(opts Options) (*Project, error) {
 	if opts.Clock == nil {
 		opts.Clock = time.Now
 	}
-	root, err := filepath.Abs(opts.Dir)
+	root, err := projectRoot(opts.Dir)
 	if err != nil {
 		return nil, err
-	}
-	// Links are resolved, since a confined program is judged by real paths.
-	if root, err = filepath.EvalSymlinks(root); err != nil {
-		return nil, err
-	}
-	if !config.Present(root) {
-		return nil, &NoPipelineError{root}
 	}
 	p := &Project{opts: opts, root: root, warn: opts.Warn}
 	var diags hcl.Diagnostics
