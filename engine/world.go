@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/flow-pipelines/flow/engine/addr"
@@ -32,7 +33,12 @@ func (w *world) Project() string { return w.p.root }
 
 // Hash implements plan.World.
 func (w *world) Hash(ctx context.Context, o stage.Output) (digest.Node, error) {
-	return w.p.files.Hash(ctx, filepath.ToSlash(o.Path), worktree.Filter{Include: o.Include, Ignore: o.Ignore})
+	n, err := w.p.files.Hash(ctx, filepath.ToSlash(o.Path), worktree.Filter{Include: o.Include, Ignore: o.Ignore})
+	if errors.Is(err, syscall.ENOTDIR) {
+		// A file lies where the way leads on.
+		return n, fs.ErrNotExist
+	}
+	return n, err
 }
 
 // Expand implements plan.World.

@@ -22,6 +22,9 @@ import (
 	"github.com/flow-pipelines/flow/engine/worktree"
 )
 
+// mostRounds bounds how often a stage runs again since the cache was damaged.
+const mostRounds = 8
+
 // grace is the time a program has between SIGTERM and SIGKILL.
 const grace = 10 * time.Second
 
@@ -51,9 +54,10 @@ func (a *apply) runJob(ctx context.Context, step *plan.Step, before *lock.Stage)
 		j.work = a.Root
 	}
 	took, err := j.results(ctx, before)
-	if errors.Is(err, cas.ErrNotFound) {
-		// The cache had objects of the results' names, and they were damaged.
-		// What was collected is gone into the cache, so it is made again.
+	// The cache had objects of the results' names, and they were damaged. What
+	// was collected is gone into the cache, so it is made again. A damaged
+	// listing hides what is damaged below it: once more for each level.
+	for round := 0; errors.Is(err, cas.ErrNotFound) && round < mostRounds; round++ {
 		if err := a.heal(ctx, step); err != nil {
 			return err
 		}

@@ -8,18 +8,22 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/flow-pipelines/flow/engine/lock"
 	"github.com/flow-pipelines/flow/engine/plan"
 	"github.com/flow-pipelines/flow/engine/stage"
-	"github.com/flow-pipelines/flow/engine/worktree"
 )
 
 // relocate moves outputs whose stage, or whose place, has another name now,
 // before any stage could write to the old place. What cannot be moved is
 // restored from the cache as anything else, or made again.
 func (a *apply) relocate(ctx context.Context, pl *plan.Plan) error {
+	movable := map[string]bool{}
+	for _, o := range pl.Orphans {
+		movable[o.Path] = o.Fate == plan.Relocate
+	}
 	for _, s := range pl.Steps {
 		before := a.Lock.Get(s.Addr)
 		if s.Action != plan.Restore || s.Given() || before == nil || before.Key != s.Key {
@@ -29,7 +33,7 @@ func (a *apply) relocate(ctx context.Context, pl *plan.Plan) error {
 		after.Results = slices.Clone(before.Results)
 		for _, o := range s.Stage.Job.Outputs {
 			i := slices.IndexFunc(after.Results, func(r lock.Result) bool { return r.Name == o.Name })
-			if i < 0 || after.Results[i].Path == o.Path {
+			if i < 0 || !movable[after.Results[i].Path] || !a.apart(after.Results[i].Path, o.Path) {
 				continue
 			}
 			moved, err := a.move(ctx, after.Results[i], o)
@@ -43,6 +47,20 @@ func (a *apply) relocate(ctx context.Context, pl *plan.Plan) error {
 		a.Lock.Put(&after)
 	}
 	return nil
+}
+
+// apart reports whether neither path lies in the other, and no link of the
+// user's is on the way to the new one.
+func (a *apply) apart(from, to string) bool {
+	if from == to || strings.HasPrefix(from, to+"/") || strings.HasPrefix(to, from+"/") {
+		return false
+	}
+	for dir := path.Dir(to); dir != "."; dir = path.Dir(dir) {
+		if info, err := os.Lstat(a.abs(dir)); err == nil && !info.IsDir() {
+			return false
+		}
+	}
+	return true
 }
 
 // move renames one output, if the old place holds it and the new one nothing.
@@ -93,19 +111,11 @@ func (a *apply) discard(ctx context.Context, pl *plan.Plan) error {
 		if err != nil {
 			return err
 		}
-		missing, err := a.World.Missing(ctx, there, false)
+		kept, err := a.trash(o.Path)
 		if err != nil {
 			return err
 		}
-		if missing > 0 || o.Fate == plan.SetAside {
-			kept, err := a.trash(o.Path)
-			if err != nil {
-				return err
-			}
-			a.warn(o.Addr, "%s is kept as %s", o.Path, kept)
-		} else if err := worktree.RemoveAll(a.abs(o.Path)); err != nil {
-			return err
-		}
+		a.warn(o.Addr, "%s is kept as %s", o.Path, kept)
 		a.removeEmpty(path.Dir(o.Path))
 	}
 	return nil

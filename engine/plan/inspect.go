@@ -2,9 +2,11 @@ package plan
 
 import (
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/config"
 	"github.com/flow-pipelines/flow/engine/stage"
 )
 
@@ -15,16 +17,21 @@ type inspector struct {
 	project string
 	steps   map[addr.Address]*Step
 	heads   map[addr.Address]stage.Heads
+	// gated stages may never run: their `when`, or that of one they need, is
+	// not known yet, and may well be about the very columns.
+	gated map[addr.Address]bool
 }
 
 func newInspector(w World) *inspector {
-	return &inspector{project: w.Project(), steps: map[addr.Address]*Step{}, heads: map[addr.Address]stage.Heads{}}
+	return &inspector{project: w.Project(), steps: map[addr.Address]*Step{}, heads: map[addr.Address]stage.Heads{}, gated: map[addr.Address]bool{}}
 }
 
 // inspect has the type of a stage that will, or may, run judge its arguments by
 // the heads of its inputs. Stages that are kept cost nothing.
 func (in *inspector) inspect(s *Step) error {
 	in.steps[s.Addr] = s
+	in.gated[s.Addr] = s.Stage.When.Value == config.Unknown ||
+		slices.ContainsFunc(s.Stage.Deps, func(a addr.Address) bool { return in.gated[a] })
 	t, ok := s.Stage.Type.(stage.Inspector)
 	if !ok || s.Action == Keep || s.Action == Blocked || len(s.Stage.Unknown) > 0 {
 		return nil
@@ -34,8 +41,8 @@ func (in *inspector) inspect(s *Step) error {
 		look.Inputs[i.Role] = stage.InspectedInput{Path: i.Path, Head: in.head(i)}
 	}
 	heads, err := t.Inspect(look)
-	if s.Known {
-		err = nil // the result is there, so the arguments were right
+	if s.Known || in.gated[s.Addr] {
+		err = nil // the result is there, so the arguments were right; or see gated
 	}
 	in.heads[s.Addr] = heads
 	return err

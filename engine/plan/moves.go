@@ -23,15 +23,14 @@ type Fate string
 
 // The fates.
 const (
-	// Delete: it is what flow wrote, and the cache has it.
-	Delete Fate = "delete"
-	// SetAside: it is what flow wrote, but the cache lacks it, or keep_outputs
-	// says so; it is moved to .flow/trash.
+	// SetAside: it is what flow wrote; it is moved to .flow/trash, with whatever
+	// else has come to lie in it. Nothing is deleted: who knows all that reads
+	// it, by links and from outside of the pipeline?
 	SetAside Fate = "set_aside"
 	// Relocate: it is moved to where the stage's output lies now.
 	Relocate Fate = "relocate"
-	// Leave: somebody has changed it, a stage reads it as a file of the user's,
-	// or a removed block says that it stays.
+	// Leave: somebody has changed it, git tracks it, a stage reads it as a file
+	// of the user's, or a removed block says that it stays.
 	Leave Fate = "leave"
 )
 
@@ -131,14 +130,15 @@ func (p *Plan) orphans(ctx context.Context, w World, locked *lock.Lock, pipeline
 				continue
 			}
 			o := Orphan{Addr: l.Addr, Result: r}
-			if s != nil && s.Action == Restore && s.Key == l.Key {
-				o.Fate = Relocate
-			} else if there, err := o.decide(ctx, w, pipeline.Removals(), read.overlap(r.Path)); err != nil {
+			there, err := o.decide(ctx, w, pipeline.Removals(), read.overlap(r.Path))
+			if err != nil {
 				return err
-			} else if !there {
+			}
+			switch {
+			case !there:
 				continue
-			} else if o.Fate == Delete && s != nil && s.Stage.Lifecycle.KeepOutputs {
-				o.Fate = SetAside
+			case o.Fate == SetAside && s != nil && s.Action == Restore && s.Key == l.Key:
+				o.Fate = Relocate
 			}
 			p.Orphans = append(p.Orphans, o)
 		}
@@ -213,17 +213,14 @@ func (o *Orphan) decide(ctx context.Context, w World, removals []config.Removal,
 		o.Why = reader + " reads it"
 	case n != o.Node:
 		o.Why = "it is not what the stage wrote"
+	case w.Tracked(ctx, o.Path):
+		o.Why = "git tracks it"
 	}
+	o.Fate = SetAside
 	if o.Why != "" {
 		o.Fate = Leave
-		return true, nil
 	}
-	missing, err := w.Missing(ctx, n, false)
-	o.Fate = Delete
-	if missing > 0 {
-		o.Fate = SetAside
-	}
-	return true, err
+	return true, nil
 }
 
 // atOldPlace reports whether an output lies, as it should be, where flow.lock

@@ -14,7 +14,7 @@ type moveJSON struct {
 }
 
 // orphanJSON is an output of a stage that is gone, or lies elsewhere now. Fate
-// is delete, set_aside (in .flow/trash), relocate or leave; Why says why the last.
+// is set_aside (in .flow/trash), relocate or leave; Why says why the last.
 type orphanJSON struct {
 	Stage addr.Address `json:"stage"`
 	Path  string       `json:"path"`
@@ -87,8 +87,6 @@ func (p *Printer) gone(pl *plan.Plan, column int) {
 func orphanText(o plan.Orphan) string {
 	size := plan.Bytes(o.Node.Size)
 	switch o.Fate {
-	case plan.Delete:
-		return fmt.Sprintf("%s (%s) is deleted; the cache keeps it", o.Path, size)
 	case plan.SetAside:
 		return fmt.Sprintf("%s (%s) goes to .flow/trash", o.Path, size)
 	case plan.Leave, plan.Relocate:
