@@ -6,6 +6,8 @@ DEADCODE  := golang.org/x/tools/cmd/deadcode@v0.52.0
 VERSION   := $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.1.0-dev)
 FUZZTIME  ?= 10s
 EXAMPLES  := breast-cancer housing scripts
+# Whole commands that do much at once; all of them under the detector take minutes.
+RACED     := TestScripts/(concurrent|failure|incremental|restore|plan_and_apply|a_saved_plan|secrets|progress)
 # One static binary, without cgo.
 export CGO_ENABLED = 0
 
@@ -34,7 +36,8 @@ test: ## run the tests
 .PHONY: race
 race: export CGO_ENABLED = 1
 race: ## run the tests under the race detector (needs a C compiler)
-	$(GO) test -race -short ./engine/... ./internal/... ./stages/... ./cmd/...
+	$(GO) test -race -short ./engine/... ./internal/... ./stages/...
+	$(GO) test -race -short -run '$(RACED)' ./cmd/flow
 
 .PHONY: lint
 lint: ## check style, layers and formatting
