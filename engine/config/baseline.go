@@ -2,6 +2,8 @@ package config
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 
@@ -32,7 +34,7 @@ func (e *baselineError) Error() string { return fmt.Sprintf("no baseline %q: %v"
 func (e *baselineError) Unwrap() error { return e.err }
 
 // baselineFunction is baseline(rev): an object of types, names, perhaps keys,
-// and metrics. A revision is read once, so that all of a command sees the same
+// and metrics; what is in modules is under module.NAME. A revision is read once, so that all of a command sees the same
 // even if a branch moves meanwhile. Without a reader nothing is known.
 func baselineFunction(read Baseline) function.Function {
 	type entry struct {
@@ -68,34 +70,56 @@ func baselineFunction(read Baseline) function.Function {
 	})
 }
 
-// baselineValue nests metrics as references name stages: evaluate.final.f1,
-// train.mlp["small"].f1, train.seeds[0].f1.
-func baselineValue(all map[addr.Address]stage.Metrics) cty.Value {
-	types := map[string]map[string]any{}
-	for a, m := range all {
-		names := types[a.Type]
-		if names == nil {
-			names = map[string]any{}
-			types[a.Type] = names
-		}
-		if a.Key.IsZero() {
-			names[a.Name] = map[string]any(m)
-			continue
-		}
-		// Both kinds of keys work as attributes of an object: HCL converts a
-		// number to a text there.
-		instances, _ := names[a.Name].(map[string]any)
-		if instances == nil {
-			instances = map[string]any{}
-			names[a.Name] = instances
-		}
-		instances[a.Key.Text()] = map[string]any(m)
+// baselineTree is metrics by the steps that lead to them; the leaves are
+// stage.Metrics.
+type baselineTree map[string]any
+
+// under returns the tree at a step, which it makes.
+func (t baselineTree) under(step string) baselineTree {
+	below, ok := t[step].(baselineTree)
+	if !ok {
+		below = baselineTree{}
+		t[step] = below
 	}
-	values := make(map[string]cty.Value, len(types))
-	for typ, names := range types {
-		values[typ] = valueOf(names)
+	return below
+}
+
+// put places what an address has. Both kinds of keys work as attributes of an
+// object: HCL converts a number to a text there.
+func (t baselineTree) put(a addr.Address, leaf any) {
+	for _, s := range a.Module.Steps() {
+		t = t.under("module").under(s.Name)
+		if !s.Key.IsZero() {
+			t = t.under(s.Key.Text())
+		}
+	}
+	if t = t.under(a.Type); a.Key.IsZero() {
+		t[a.Name] = leaf
+	} else {
+		t.under(a.Name)[a.Key.Text()] = leaf
+	}
+}
+
+func (t baselineTree) value() cty.Value {
+	values := make(map[string]cty.Value, len(t))
+	for name, v := range t {
+		if below, ok := v.(baselineTree); ok {
+			values[name] = below.value()
+		} else {
+			values[name] = valueOf(v)
+		}
 	}
 	return cty.ObjectVal(values)
+}
+
+// baselineValue nests metrics as references name stages: evaluate.final.f1,
+// train.mlp["small"].f1, train.seeds[0].f1, module.eu.train.mlp.f1.
+func baselineValue(all map[addr.Address]stage.Metrics) cty.Value {
+	tree := baselineTree{}
+	for _, a := range slices.SortedFunc(maps.Keys(all), addr.Compare) {
+		tree.put(a, all[a])
+	}
+	return tree.value()
 }
 
 // baselineTraversal is HCL's baseline(REV).A.B.C with one difference: it says
@@ -160,7 +184,11 @@ func (b *baselineTraversal) missing(rev string, path []string, name string, have
 	detail := ""
 	switch len(path) {
 	case 0:
-		detail = fmt.Sprintf("flow.lock of that revision has stages of the types %s.", list(have, 10))
+		types := slices.DeleteFunc(slices.Clone(have), func(s string) bool { return s == "module" })
+		detail = fmt.Sprintf("flow.lock of that revision has stages of the types %s.", list(types, 10))
+		if len(types) == 0 {
+			detail = "flow.lock of that revision has stages of modules only."
+		}
 		if len(have) == 0 {
 			detail = "flow.lock of that revision has no stages."
 		}

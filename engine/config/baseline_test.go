@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -63,5 +64,46 @@ func TestABaselineWithoutAReaderIsUnknown(t *testing.T) {
 	outs, diags := p.Outputs(config.NoResults{})
 	if diags.HasErrors() || outs[0].Value.IsKnown() {
 		t.Errorf("got %#v, %s", outs, strings.TrimSpace(render(p, diags)))
+	}
+}
+
+// What is in a module is under it, and no stage of the project is taken for
+// one of a module with the same name.
+func TestBaselinesOfModules(t *testing.T) {
+	recorded := map[addr.Address]stage.Metrics{}
+	for text, v := range map[string]float64{
+		"exec.a": 1, "module.m.exec.a": 2, `module.each["eu"].exec.a`: 3, "module.m.module.n[1].exec.b[0]": 4, "module.m.exec.only": 5,
+	} {
+		a, err := addr.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		recorded[a] = stage.Metrics{"v": v}
+	}
+	dir := project(t, map[string]string{"pipeline.hcl": `
+output "v" {
+  value = [
+    baseline("main").exec.a.v, baseline("main").module.m.exec.a.v, baseline("main").module.each["eu"].exec.a.v,
+    baseline("main").module.m.module.n[1].exec.b[0].v, try(baseline("main").exec.only.v, 0)
+  ]
+}
+`})
+	for range 20 {
+		p, diags := config.Load(config.Options{Dir: dir, Types: types(), Baseline: func(string) (map[addr.Address]stage.Metrics, error) { return recorded, nil }})
+		if diags.HasErrors() {
+			t.Fatal(render(p, diags))
+		}
+		outs, diags := p.Outputs(config.NoResults{})
+		if diags.HasErrors() {
+			t.Fatal(render(p, diags))
+		}
+		var got []int64
+		for _, v := range outs[0].Value.AsValueSlice() {
+			n, _ := v.AsBigFloat().Int64()
+			got = append(got, n)
+		}
+		if want := []int64{1, 2, 3, 4, 0}; !slices.Equal(got, want) {
+			t.Fatalf("got %v, want %v", got, want)
+		}
 	}
 }
