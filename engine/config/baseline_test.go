@@ -17,10 +17,10 @@ import (
 // both kinds lead to the metrics.
 func TestBaselinesAreReadOnce(t *testing.T) {
 	reads := 0
-	read := func(rev string) (map[addr.Address]stage.Metrics, error) {
+	read := func(rev string) (config.Recorded, error) {
 		reads++
 		if rev != "main" {
-			return nil, errors.New("there is none")
+			return config.Recorded{}, errors.New("there is none")
 		}
 		at := func(s string) addr.Address {
 			a, err := addr.Parse(s)
@@ -29,9 +29,9 @@ func TestBaselinesAreReadOnce(t *testing.T) {
 			}
 			return a
 		}
-		return map[addr.Address]stage.Metrics{
+		return config.Recorded{Metrics: map[addr.Address]stage.Metrics{
 			at("exec.a"): {"f1": 0.5}, at(`train.m["x y"]`): {"f1": 0.25}, at("train.n[1]"): {"val": map[string]any{"f1": 0.125}}, at("exec.none"): nil,
-		}, nil
+		}}, nil
 	}
 	dir := project(t, map[string]string{"pipeline.hcl": `
 output "sum" {
@@ -89,7 +89,7 @@ output "v" {
 }
 `})
 	for range 20 {
-		p, diags := config.Load(config.Options{Dir: dir, Types: types(), Baseline: func(string) (map[addr.Address]stage.Metrics, error) { return recorded, nil }})
+		p, diags := config.Load(config.Options{Dir: dir, Types: types(), Baseline: func(string) (config.Recorded, error) { return config.Recorded{Metrics: recorded}, nil }})
 		if diags.HasErrors() {
 			t.Fatal(render(p, diags))
 		}
@@ -105,5 +105,61 @@ output "v" {
 		if want := []int64{1, 2, 3, 4, 0}; !slices.Equal(got, want) {
 			t.Fatalf("got %v, want %v", got, want)
 		}
+	}
+}
+
+// try stands in for what is not recorded, not for what cannot be read: a gate
+// would open.
+func TestTryDoesNotHideDoubtfulBaselines(t *testing.T) {
+	a := addr.Address{Type: "exec", Name: "a"}
+	read := func(rev string) (config.Recorded, error) {
+		switch rev {
+		case "bad":
+			return config.Recorded{}, &config.UnreadableBaseline{Err: errors.New("it is torn")}
+		case "nope":
+			return config.Recorded{}, &config.UnknownRevision{Err: errors.New("no revision \"nope\"")}
+		}
+		return config.Recorded{Doubtful: []addr.Address{a}, Metrics: map[addr.Address]stage.Metrics{{Type: "exec", Name: "b"}: {"v": 1}}}, nil
+	}
+	for expr, want := range map[string]string{
+		`try(baseline("main").exec.a.v, 0) < 1`:                                          `The baseline "main" of exec.a cannot be relied on`,
+		`can(baseline("main").exec.a.v)`:                                                 `The baseline "main" of exec.a cannot be relied on`,
+		`try(baseline("main").exec["a"].v, 0) < 1`:                                       `The baseline "main" of exec.a cannot be relied on`,
+		`try(local.base.exec.a.v, 0) < 1`:                                                `The baseline "main" of exec.a cannot be relied on`,
+		`length([for n in ["a"] : 1 if try(baseline("main").exec[n].v, 0) < 1]) == 1`:    `The baseline "main" of exec.a cannot be relied on`,
+		`try(baseline("bad").exec.a.v, 0) < 1`:                                           `The baseline "bad" cannot be read`,
+		`try(baseline("main").exec.b.v, 0) < 1 || try(baseline("main").exec.c.v, 0) < 1`: "",
+	} {
+		for _, text := range []string{
+			"exec \"x\" {\n  command = [\"true\"]\n  outputs = { o = \"o\" }\n  when = " + expr + "\n}\n",
+			"output \"x\" { value = " + expr + " }\n",
+		} {
+			dir := project(t, map[string]string{"pipeline.hcl": "locals { base = baseline(\"main\") }\n" + text})
+			p, diags := config.Load(config.Options{Dir: dir, Types: types(), Baseline: read})
+			if diags.HasErrors() {
+				t.Fatal(render(p, diags))
+			}
+			_, diags = p.Stages(config.NoResults{})
+			_, more := p.Outputs(config.NoResults{})
+			got := render(p, append(diags, more...))
+			if want == "" && got != "" || !strings.Contains(got, want) {
+				t.Errorf("%s: want %q, got:\n%s", text, want, got)
+			}
+		}
+		dir := project(t, map[string]string{"pipeline.hcl": "locals { base = baseline(\"main\") }\n"})
+		p, _ := config.Load(config.Options{Dir: dir, Types: types(), Baseline: read})
+		for range 2 {
+			if _, _, diags := p.Evaluate(expr, config.NoResults{}); want == "" && diags.HasErrors() || !strings.Contains(render(p, diags), want) {
+				t.Errorf("console: %s: want %q, got:\n%s", expr, want, render(p, diags))
+			}
+			if _, _, diags := p.Evaluate("1", config.NoResults{}); diags.HasErrors() {
+				t.Errorf("console after %s: %s", expr, render(p, diags))
+			}
+		}
+	}
+	dir := project(t, map[string]string{"pipeline.hcl": `output "x" { value = try(baseline("nope").exec.a.v, 0) }`})
+	p, diags := config.Load(config.Options{Dir: dir, Types: types(), Baseline: read})
+	if diags.HasErrors() || len(diags) != 1 || diags[0].Summary != `There is no baseline "nope"` {
+		t.Errorf("an unknown revision: %s", render(p, diags))
 	}
 }

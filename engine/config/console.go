@@ -33,14 +33,15 @@ func (p *Pipeline) Evaluate(text string, r Results) (v cty.Value, sensitive bool
 		return cty.DynamicVal, false, p.baseDiags
 	}
 	ev := newEvaluation(p, r, base)
+	before := len(p.faults.all())
 	v, more := expr.Value(ev.root.context(&s))
 	diags = append(diags, p.improve(more)...)
-	diags = append(diags, ev.diags...)
+	bare, f := strip(v)
+	diags = slices.Concat(diags, ev.diags, p.faults.since(before))
 	if diags.HasErrors() {
 		return cty.DynamicVal, false, tidy(diags)
 	}
-	v, f := strip(v)
-	return plainNumbers(v), f.sensitive, tidy(diags)
+	return plainNumbers(bare), f.sensitive, tidy(diags)
 }
 
 // Names returns what an expression can begin with: var.NAME, local.NAME,

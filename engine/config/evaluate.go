@@ -63,7 +63,7 @@ func (p *Pipeline) evaluateBase() *evaluation {
 			ev.remainder()
 			ev.diags = append(ev.diags, p.checkPaths()...)
 		}
-		p.baseDiags = tidy(ev.diags)
+		p.baseDiags = tidy(append(ev.diags, p.faults.all()...))
 		p.base = ev
 	})
 	return p.base
@@ -109,10 +109,11 @@ func (p *Pipeline) Stages(r Results) ([]*Stage, hcl.Diagnostics) {
 		}
 		stages = append(stages, in.stage)
 	}
-	if len(ev.diags) == 0 {
+	more := append(ev.diags, p.faults.all()...)
+	if len(more) == 0 {
 		return stages, p.baseDiags
 	}
-	return stages, tidy(append(ev.diags, p.baseDiags...))
+	return stages, tidy(append(more, p.baseDiags...))
 }
 
 // Resolve returns one instance, nil if there is none of this address. It costs
@@ -128,7 +129,7 @@ func (p *Pipeline) Resolve(a addr.Address, r Results) (*Stage, hcl.Diagnostics) 
 		return in.stage, nil
 	}
 	ev := p.evaluationFor(in, r)
-	return ev.frame(a.Module).resolve(p.block(a), a, in).stage, tidy(ev.diags)
+	return ev.frame(a.Module).resolve(p.block(a), a, in).stage, tidy(append(ev.diags, p.faults.all()...))
 }
 
 // evaluationFor is an evaluation that is about one instance of the base.
@@ -161,7 +162,7 @@ func (p *Pipeline) Outputs(r Results) ([]Output, hcl.Diagnostics) {
 			Description: o.description, Deps: sorted(f.instances), Range: o.Range,
 		})
 	}
-	return outs, tidy(ev.diags)
+	return outs, tidy(append(ev.diags, p.faults.all()...))
 }
 
 // instance returns the base's instance, nil if there is none.

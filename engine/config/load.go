@@ -1,8 +1,10 @@
 package config
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -32,7 +34,20 @@ func Load(opts Options) (*Pipeline, hcl.Diagnostics) {
 	}
 	diags = tidy(diags)
 	p.failed = diags.HasErrors()
-	return p, diags
+	return p, append(diags, p.baselineWarnings()...)
+}
+
+// baselineWarnings evaluates a pipeline that compares itself with revisions, and
+// returns what try has hidden about them: a warning that comes with a plan comes
+// too late for who only looks at the gates.
+func (p *Pipeline) baselineWarnings() hcl.Diagnostics {
+	uses := func(f *hcl.File) bool { return bytes.Contains(f.Bytes, []byte(baselineName)) }
+	if p.failed || !slices.ContainsFunc(slices.Collect(maps.Values(p.files)), uses) {
+		return nil
+	}
+	p.Outputs(NoResults{})
+	p.Checks(NoResults{})
+	return tidy(slices.Clone(p.faults.warnings))
 }
 
 // Read does the part of Load that needs no values of variables, and so finds
@@ -48,12 +63,13 @@ func Read(opts Options) (*Pipeline, hcl.Diagnostics) {
 		parsed:  map[string][]*hclsyntax.Body{},
 		decoded: map[string][]decodedText{},
 		failed:  true,
+		faults:  &faults{},
 	}
 	p.module = newModule(p, ".", ".", nil)
 	p.settings = Settings{Name: filepath.Base(opts.Dir), OutputDir: "out"}
 	p.env = newEnvironment(opts.Environ)
 	p.funcs = newFunctions(opts.Dir, p.env)
-	p.funcs.table[baselineName] = baselineFunction(opts.Baseline)
+	p.funcs.table[baselineName] = baselineFunction(opts.Baseline, p.faults)
 	for _, t := range opts.Types {
 		st := newStageType(t)
 		p.types[st.schema.Name] = st

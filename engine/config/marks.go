@@ -47,6 +47,9 @@ func (f *found) add(marks cty.ValueMarks) {
 			f.sensitive = true
 		case brokenMark:
 			f.broken = true
+		case doubtMark:
+			m.tell(nil)
+			f.broken = true
 		}
 	}
 	if len(f.outputs) > 1 {

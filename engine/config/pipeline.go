@@ -79,6 +79,7 @@ type Pipeline struct {
 	funcs    *functions
 	env      *environment
 	failed   bool // Load found errors
+	faults   *faults
 
 	once      sync.Once
 	base      *evaluation // with nothing known

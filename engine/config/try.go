@@ -36,6 +36,7 @@ func try(args []cty.Value) (cty.Value, error) {
 	for _, arg := range args {
 		v, diags := customdecode.ExpressionClosureFromVal(arg).Value()
 		if diags.HasErrors() {
+			swallowed(diags)
 			failures = append(failures, diags...)
 			continue
 		}
@@ -62,6 +63,7 @@ func canFunction() function.Function {
 		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
 			v, diags := customdecode.ExpressionClosureFromVal(args[0]).Value()
 			if diags.HasErrors() {
+				swallowed(diags)
 				return cty.False, nil
 			}
 			known := v.IsWhollyKnown()
