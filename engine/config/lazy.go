@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -68,6 +69,13 @@ func (e *encoder) deferred(expr hcl.Expression, where string) (arg, hash any) {
 		e.fail(where, "The expression cannot be used here", fmt.Sprintf("Put it in parentheses. Without its line breaks and comments it reads: %s", source))
 		return nil, nil
 	}
+	source, ok := e.columns(again, source, where)
+	if !ok {
+		return nil, nil
+	}
+	if again, diags = hclsyntax.ParseExpression([]byte(source), rng.Filename, hcl.InitialPos); diags.HasErrors() {
+		panic("BUG: a text in quotes is no index: " + source)
+	}
 	constants, hashes := map[string]any{}, map[string]any{}
 	for _, t := range again.Variables() {
 		if t.RootName() == rowName {
@@ -93,6 +101,54 @@ func (e *encoder) deferred(expr hcl.Expression, where string) (arg, hash any) {
 		return only, only
 	}
 	return map[string]any{"source": source, "constants": constants}, map[string]any{"source": source, "constants": hashes}
+}
+
+// columns writes the name of the column in the place of each index of row that
+// the pipeline knows, such as row[bound.key]: which columns an expression reads
+// is clear from its text.
+func (e *encoder) columns(expr hclsyntax.Expression, source, where string) (string, bool) {
+	var indexes []*hclsyntax.IndexExpr
+	_ = hclsyntax.VisitAll(expr, func(n hclsyntax.Node) hcl.Diagnostics {
+		if x, ok := n.(*hclsyntax.IndexExpr); ok {
+			if row, ok := x.Collection.(*hclsyntax.ScopeTraversalExpr); ok && len(row.Traversal) == 1 && row.Traversal.RootName() == rowName && !mentionsRow(x.Key) {
+				indexes = append(indexes, x)
+			}
+		}
+		return nil
+	})
+	// From the last to the first, so that the ranges stay right.
+	slices.SortFunc(indexes, func(a, b *hclsyntax.IndexExpr) int { return b.Key.Range().Start.Byte - a.Key.Range().Start.Byte })
+	for _, x := range indexes {
+		v, diags := x.Key.Value(e.ctx)
+		if diags.HasErrors() {
+			e.fail(where, "The column has no name", fmt.Sprintf("%s: %s", diags[0].Summary, diags[0].Detail))
+			return "", false
+		}
+		v, marks := v.UnmarkDeep()
+		e.note(marks, where, nil)
+		var f found
+		f.add(marks)
+		switch {
+		case f.broken:
+			return "", false
+		case f.sensitive:
+			e.fail(where, "The name of a column is not secret", "It is made from a sensitive value, and stands in the text of the expression.")
+			return "", false
+		case !v.IsKnown():
+			e.unknown = true
+			return "", false
+		case v.IsNull() || v.Type() != cty.String:
+			e.fail(where, "The name of a column is a text", fmt.Sprintf("row[…] is given %s.", describeValue(v)))
+			return "", false
+		}
+		at := x.Key.Range()
+		source = source[:at.Start.Byte] + string(hclwrite.TokensForValue(v).Bytes()) + source[at.End.Byte:]
+	}
+	return source, true
+}
+
+func mentionsRow(e hcl.Expression) bool {
+	return slices.ContainsFunc(e.Variables(), func(t hcl.Traversal) bool { return t.RootName() == rowName })
 }
 
 // normalise drops comments and the line breaks that mean nothing, and spaces
