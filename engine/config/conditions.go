@@ -169,7 +169,7 @@ func (ev *evaluation) assess(r *rule, ctx *hcl.EvalContext) (a Assertion, f foun
 	if diags.HasErrors() {
 		return a, f, ev.p.improve(diags)
 	}
-	message, _ := r.message.Value(ctx) // what is wrong with it must not hide the rule
+	message, wrong := r.message.Value(ctx) // what is wrong with it must not hide the rule
 	v, marks := v.UnmarkDeep()
 	message, more := message.UnmarkDeep()
 	f.add(marks)
@@ -190,19 +190,30 @@ func (ev *evaluation) assess(r *rule, ctx *hcl.EvalContext) (a Assertion, f foun
 	case got.IsNull():
 		diags = append(diags, errorAt(rng, "The condition is null", "A condition is true or false."))
 	case got.False():
-		a.Value, a.Message = False, messageText(message, f.sensitive)
+		hidden := f.sensitive || mentionsSecret(r.message, ctx)
+		a.Value, a.Message = False, messageText(message, hidden, ev.p.improve(wrong))
 	}
 	return a, f, diags
 }
 
-func messageText(v cty.Value, secret bool) string {
-	if secret {
+// messageText is what an error_message says, or what is wrong with it.
+func messageText(v cty.Value, secret bool, wrong hcl.Diagnostics) string {
+	const fails = "The condition does not hold."
+	switch {
+	case secret && wrong.HasErrors():
+		return fails + " Its error_message cannot be evaluated; why is not shown, for it is about a sensitive value."
+	case secret:
 		return "The message is not shown, for it is about a sensitive value."
+	case wrong.HasErrors():
+		d := wrong[0]
+		return strings.TrimSpace(fmt.Sprintf("%s Its error_message cannot be evaluated: %s. %s", fails, strings.TrimSuffix(d.Summary, "."), d.Detail))
+	case !v.IsKnown():
+		return fails + " Its error_message is about what is not known yet."
 	}
-	if s, err := convert.Convert(v, cty.String); err == nil && s.IsKnown() && !s.IsNull() {
+	if s, err := convert.Convert(v, cty.String); err == nil && !s.IsNull() {
 		return s.AsString()
 	}
-	return "The condition does not hold."
+	return fmt.Sprintf("%s Its error_message is no text but %s.", fails, describeValue(v))
 }
 
 // rules evaluates the conditions of an instance. Before it has run, those that
