@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/rogpeppe/go-internal/diff"
@@ -32,7 +33,7 @@ func newFmt(sh *Shell, run func(*FmtOptions) error) *cobra.Command {
 		Long: `Rewrite the *.hcl and *.hclvars files of the project, or those named, in the
 usual layout, and list those that changed. Of a directory, its files are meant,
 not those below it. A file named - is standard input, which is written to
-standard output.`,
+standard output. JSON (*.hcl.json) is left as it is.`,
 		Example: `  flow fmt
   flow fmt --check --diff     # in a CI: writes nothing, exits with 1`,
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -80,6 +81,10 @@ func (o *FmtOptions) expand(named []string) ([]string, error) {
 	for _, f := range named {
 		dir := sh.path(f)
 		if info, err := os.Stat(dir); f == "-" || err != nil || !info.IsDir() {
+			if strings.HasSuffix(f, ".json") && err == nil {
+				sh.err().Printf("%s: JSON is not formatted.\n", f)
+				continue
+			}
 			files = append(files, f) // a file that is not there is told of when it is read
 			continue
 		}
@@ -94,6 +99,10 @@ func (o *FmtOptions) expand(named []string) ([]string, error) {
 					found = append(found, filepath.Join(dir, e.Name()))
 				}
 			}
+		}
+		if len(found) == 0 && config.Present(dir) {
+			sh.err().Printf("Nothing to format: the pipeline is in JSON, which is not formatted.\n")
+			continue
 		}
 		if len(found) == 0 {
 			return nil, &engine.NoPipelineError{Dir: dir}
