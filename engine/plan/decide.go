@@ -354,11 +354,29 @@ func (d *decision) recorded(ctx context.Context) error {
 		d.because(Reason{Kind: Moved, Text: "its outputs lie elsewhere than " + lock.FileName + " says"})
 		return nil
 	}
+	if inPlace && d.exposed() {
+		d.step.Action = Restore
+		d.because(Reason{Kind: SecretChanged, Text: "a value is sensitive now, and " + lock.FileName + " has it in clear"})
+		return nil
+	}
 	if inPlace {
 		d.step.Action = Keep
 		return nil
 	}
 	return d.restoreOrRun(ctx)
+}
+
+// exposed reports whether flow.lock has a value in clear that is sensitive now.
+func (d *decision) exposed() bool {
+	for _, f := range d.step.Manifest {
+		if !f.Sensitive {
+			continue
+		}
+		if v, ok := d.locked.Manifest.Get(f.Kind, f.Name); ok && v != key.Hidden {
+			return true
+		}
+	}
+	return false
 }
 
 // fromCache decides about a stage with another key than flow.lock has: an
