@@ -100,17 +100,17 @@ func TestMuzzleBreaksCommands(t *testing.T) {
 
 func TestAnnotationsNameThePlaceInTheRepository(t *testing.T) {
 	where := &hcl.Range{Filename: "train.hcl", Start: hcl.Pos{Line: 3, Column: 2}, End: hcl.Pos{Line: 4, Column: 1}}
-	environ := []string{"GITHUB_WORKSPACE=/work/repo"}
+	environ := []string{"GITHUB_WORKSPACE=/home/ci/repo"}
 	for _, tt := range []struct {
 		dir  string
 		at   *hcl.Range
 		want string
 	}{
-		{"/work/repo/ml, 1", where, "::error file=ml%2C 1/train.hcl,line=3,endLine=4,col=2,title=a%3A b::50%25%0Anext\n"},
-		{"/work/repo", where, "::error file=train.hcl,line=3,endLine=4,col=2,title=a%3A b::50%25%0Anext\n"},
+		{"/home/ci/repo/ml, 1", where, "::error file=ml%2C 1/train.hcl,line=3,endLine=4,col=2,title=a%3A b::50%25%0Anext\n"},
+		{"/home/ci/repo", where, "::error file=train.hcl,line=3,endLine=4,col=2,title=a%3A b::50%25%0Anext\n"},
 		{"/elsewhere", where, "::error file=train.hcl,line=3,endLine=4,col=2,title=a%3A b::50%25%0Anext\n"},
-		{"/work/repo", nil, "::error title=a%3A b::50%25%0Anext\n"},
-		{"/work/repo", &hcl.Range{Filename: "<--var x>"}, "::error title=a%3A b::50%25%0Anext\n"},
+		{"/home/ci/repo", nil, "::error title=a%3A b::50%25%0Anext\n"},
+		{"/home/ci/repo", &hcl.Range{Filename: "<--var x>"}, "::error title=a%3A b::50%25%0Anext\n"},
 	} {
 		if got := newPlaces(environ, tt.dir).annotation("error", "a: b", "50%\nnext", tt.at); got != tt.want {
 			t.Errorf("%s: got %q, want %q", tt.dir, got, tt.want)
