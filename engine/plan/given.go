@@ -15,6 +15,9 @@ import (
 // recorded, and content that is gone is brought back.
 func (d *decision) given(ctx context.Context) error {
 	st := d.step.Stage
+	if st.Lifecycle.AlwaysRun {
+		return stage.Problemf("lifecycle.always_run", "Nothing runs here", "%s stands for files of yours, which every plan looks at anyway. Take the argument out.", st.Addr)
+	}
 	if err := d.manifest(); err != nil {
 		return err
 	}
