@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -33,6 +34,7 @@ type projectFiles struct {
 	mu      sync.Mutex
 	read    map[string][]byte // by clean path
 	digests map[string]string
+	found   map[string]bool // by fileset and fileexists
 }
 
 func (p *projectFiles) content(name string) ([]byte, error) {
@@ -53,13 +55,32 @@ func (p *projectFiles) content(name string) ([]byte, error) {
 	return b, nil
 }
 
-// Reads returns the files of the project that functions have read so far, which
-// after Stages and Outputs are all, sorted.
+// Reads returns the files of the project that the pipeline is made of, and those
+// that functions have read or found so far, which after Stages and Outputs are
+// all; sorted.
 func (p *Pipeline) Reads() []string {
 	f := p.funcs.files
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return slices.Sorted(maps.Keys(f.read))
+	all := map[string]bool{}
+	for name := range p.files {
+		all[path.Clean(name)] = true
+	}
+	for name := range f.read {
+		all[name] = true
+	}
+	for name := range f.digests {
+		all[name] = true
+	}
+	maps.Copy(all, f.found)
+	return slices.Sorted(maps.Keys(all))
+}
+
+// find notes that a function has said of a file that it is there.
+func (p *projectFiles) find(clean string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.found[clean] = true
 }
 
 func (p *projectFiles) load(clean string) ([]byte, error) {
@@ -188,7 +209,11 @@ func (p *projectFiles) exists(name string) (bool, error) {
 	}
 	defer f.Close()
 	info, err := f.Stat()
-	return err == nil && info.Mode().IsRegular(), nil
+	if err != nil || !info.Mode().IsRegular() {
+		return false, nil //nolint:nilerr // what cannot be looked at is not there to be used
+	}
+	p.find(clean)
+	return true, nil
 }
 
 func (p *projectFiles) set(dir, pattern string) (cty.Value, error) {
@@ -218,6 +243,7 @@ func (p *projectFiles) set(dir, pattern string) (cty.Value, error) {
 	values := make([]cty.Value, len(names))
 	for i, n := range names {
 		values[i] = cty.StringVal(n)
+		p.find(path.Join(clean, n))
 	}
 	return cty.SetVal(values), nil
 }

@@ -31,7 +31,7 @@ type functions struct {
 
 func newFunctions(dir string, env *environment) *functions {
 	f := &functions{table: pureFunctions()}
-	files := &projectFiles{dir: dir, read: map[string][]byte{}, digests: map[string]string{}}
+	files := &projectFiles{dir: dir, read: map[string][]byte{}, digests: map[string]string{}, found: map[string]bool{}}
 	f.files = files
 	maps.Copy(f.table, files.functions(f.table))
 	maps.Copy(f.table, map[string]function.Function{"env": env.function()})

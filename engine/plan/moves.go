@@ -151,7 +151,7 @@ func (p *Plan) orphans(ctx context.Context, w World, locked *lock.Lock, pipeline
 func (p *Plan) reads(ctx context.Context, w World, pipeline *config.Pipeline) (places, error) {
 	reads := places{}
 	for _, f := range pipeline.Reads() {
-		reads[f] = "a function"
+		reads[f] = "the pipeline"
 	}
 	for _, s := range p.Steps {
 		for _, in := range s.Stage.Job.Inputs {
