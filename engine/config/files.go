@@ -210,7 +210,7 @@ func (p *projectFiles) exists(name string) (bool, error) {
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil || !info.Mode().IsRegular() {
-		return false, nil //nolint:nilerr // what cannot be looked at is not there to be used
+		return false, nil // what cannot be looked at is not there to be used
 	}
 	p.find(clean)
 	return true, nil
