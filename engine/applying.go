@@ -44,9 +44,7 @@ func (p *Project) Apply(ctx context.Context, o ApplyOptions) (*Report, error) {
 		sink(event.Event{Time: p.opts.Clock(), Kind: event.Warning, Text: text})
 	})
 	defer p.warnWith(p.opts.Warn)
-	release, err := p.hold(ctx, func(holder string) {
-		sink(event.Event{Time: p.opts.Clock(), Kind: event.Waiting, Text: "another flow is at work in this project (" + holder + "); waiting until it has finished"})
-	})
+	release, err := p.holdTelling(ctx, sink)
 	if err != nil {
 		return nil, err
 	}

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
 
 	"github.com/flow-pipelines/flow/engine/addr"
 	"github.com/flow-pipelines/flow/engine/cas"
@@ -47,9 +45,7 @@ func (p *Project) Checkout(ctx context.Context, o CheckoutOptions) (*CheckoutRep
 	if sink == nil {
 		sink = func(event.Event) {}
 	}
-	release, err := p.hold(ctx, func(holder string) {
-		sink(event.Event{Time: p.opts.Clock(), Kind: event.Waiting, Text: "another flow is at work in this project (" + holder + "); waiting until it has finished"})
-	})
+	release, err := p.holdTelling(ctx, sink)
 	if err != nil {
 		return nil, err
 	}
@@ -135,12 +131,12 @@ func (c *checkout) makeRoom(ctx context.Context, w *world, r lock.Result, there 
 		c.rep.Edited = append(c.rep.Edited, r.Path)
 		return false, nil
 	}
-	to := filepath.Join(Dir, "trash", c.p.opts.Clock().UTC().Format("20060102-150405"), filepath.FromSlash(r.Path))
-	if err := os.MkdirAll(filepath.Dir(filepath.Join(c.p.root, to)), 0o755); err != nil {
+	to, err := c.p.files.SetAside(r.Path, c.p.opts.Clock().UTC().Format("20060102-150405"))
+	if err != nil {
 		return false, err
 	}
 	c.rep.Trashed[r.Path] = to
-	return true, os.Rename(filepath.Join(c.p.root, filepath.FromSlash(r.Path)), filepath.Join(c.p.root, to))
+	return true, nil
 }
 
 // outputFilters returns what the pipeline says about its outputs, so that a
@@ -174,7 +170,7 @@ func (p *Project) Rollback(ctx context.Context, a addr.Address, to string) (stri
 	if !ok {
 		return "", fmt.Errorf("%s has nothing to roll back: only stages that act outside of their outputs do, such as deploy", a)
 	}
-	release, err := p.hold(ctx, func(string) {})
+	release, err := p.hold(ctx, nil)
 	if err != nil {
 		return "", err
 	}

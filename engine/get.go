@@ -17,8 +17,9 @@ import (
 type GetOptions struct {
 	// Upgrade looks every revision up again, and pins what it is now.
 	Upgrade bool
-	// Busy is told who holds the project before Get waits for him; may be nil.
-	Busy func(holder string)
+	// Busy is told what to tell a person before Get waits for who holds the
+	// project; may be nil.
+	Busy func(text string)
 }
 
 // Get fetches the modules that come from git and pins them in flow.lock. It is
@@ -33,11 +34,7 @@ func Get(ctx context.Context, opts Options, o GetOptions) ([]modules.Got, error)
 		return nil, err
 	}
 	p := &Project{opts: opts, root: root}
-	release, err := p.hold(ctx, func(holder string) {
-		if o.Busy != nil {
-			o.Busy(holder)
-		}
-	})
+	release, err := p.hold(ctx, o.Busy)
 	if err != nil {
 		return nil, err
 	}

@@ -10,13 +10,15 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/flow-pipelines/flow/engine/event"
 )
 
 // hold takes the project for one writer: apply, checkout, rollback. Readers
 // need no hold. It is an flock on .flow/apply.lock, so it ends with the
-// process, however that ends. busy is called once, with what the holder left
-// in the file, before hold waits for another process.
-func (p *Project) hold(ctx context.Context, busy func(holder string)) (release func(), err error) {
+// process, however that ends. busy is called once, with what to tell a person,
+// before hold waits for another process; nil tells nobody.
+func (p *Project) hold(ctx context.Context, busy func(text string)) (release func(), err error) {
 	name := p.path("apply.lock")
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return nil, err
@@ -35,10 +37,10 @@ func (p *Project) hold(ctx context.Context, busy func(holder string)) (release f
 			_ = f.Close()
 			return nil, fmt.Errorf("lock %s: %w", name, err)
 		}
-		if !told {
+		if !told && busy != nil {
 			told = true
-			b, _ := os.ReadFile(name)
-			busy(strings.TrimSpace(string(b)))
+			holder, _ := os.ReadFile(name)
+			busy("another flow is at work in this project (" + strings.TrimSpace(string(holder)) + "); waiting until it has finished")
 		}
 		select {
 		case <-ctx.Done():
@@ -52,4 +54,11 @@ func (p *Project) hold(ctx context.Context, busy func(holder string)) (release f
 	_ = f.Truncate(0)
 	_, _ = fmt.Fprintf(f, "process %d, since %s\n", os.Getpid(), p.opts.Clock().Format("15:04:05"))
 	return func() { _ = f.Close() }, nil
+}
+
+// holdTelling is hold for who has a sink.
+func (p *Project) holdTelling(ctx context.Context, sink event.Sink) (release func(), err error) {
+	return p.hold(ctx, func(text string) {
+		sink(event.Event{Time: p.opts.Clock(), Kind: event.Waiting, Text: text})
+	})
 }

@@ -111,7 +111,7 @@ func (a *apply) discard(ctx context.Context, pl *plan.Plan) error {
 		if err != nil {
 			return err
 		}
-		kept, err := a.trash(o.Path)
+		kept, err := a.Files.SetAside(o.Path, a.Record.ID())
 		if err != nil {
 			return err
 		}

@@ -209,7 +209,7 @@ func (a *apply) checkout(ctx context.Context, step *plan.Step, before *lock.Stag
 // way back. keep_outputs wants more: nothing is overwritten.
 func (a *apply) setAside(ctx context.Context, step *plan.Step, before *lock.Stage, o stage.Output, there digest.Node) error {
 	if step.Stage.Lifecycle.KeepOutputs {
-		kept, err := a.trash(o.Path)
+		kept, err := a.Files.SetAside(o.Path, a.Record.ID())
 		if err != nil {
 			return fmt.Errorf("keep the earlier %s: %w", o.Path, err)
 		}
@@ -224,7 +224,7 @@ func (a *apply) setAside(ctx context.Context, step *plan.Step, before *lock.Stag
 	if missing, err := a.World.Missing(ctx, there, false); err != nil || missing == 0 {
 		return err
 	}
-	kept, err := a.trash(o.Path)
+	kept, err := a.Files.SetAside(o.Path, a.Record.ID())
 	if err != nil {
 		return fmt.Errorf("keep the edited %s: %w", o.Path, err)
 	}

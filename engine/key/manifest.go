@@ -39,8 +39,10 @@ type Content struct {
 	Node digest.Node
 }
 
-// program reports whether the job is a program of the user's, known or not.
-func (s Subject) program() bool {
+// Program reports whether the job is a program of the user's, whose command may
+// not be known yet. It sees paths: they are part of its key, and the names of
+// its inputs are their paths.
+func (s Subject) Program() bool {
 	return len(s.Job.Command) > 0 || slices.Contains(s.Unknown, "command")
 }
 
@@ -50,7 +52,7 @@ func ManifestOf(s Subject) (Manifest, error) {
 	// A program sees the paths in its arguments; a job that flow runs itself
 	// sees at most a file's extension, which tells the format.
 	seen := func(p string) string { return p }
-	if !s.program() && !s.Job.Given {
+	if !s.Program() && !s.Job.Given {
 		seen = path.Ext
 	}
 	if err := m.addArguments(s); err != nil {
@@ -81,7 +83,7 @@ func ManifestOf(s Subject) (Manifest, error) {
 func (m *Manifest) addArguments(s Subject) error {
 	// What became the command, inputs, outputs or environment of a program
 	// is hashed as such, and not a second time as it was written.
-	if s.program() || len(s.Args) == 0 {
+	if s.Program() || len(s.Args) == 0 {
 		return nil
 	}
 	leaves, err := Flatten(s.Args)

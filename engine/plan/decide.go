@@ -129,7 +129,7 @@ func (d *decision) because(r ...Reason) { d.step.Reasons = append(d.step.Reasons
 // inputs finds the content of everything that the job reads.
 func (d *decision) inputs(ctx context.Context, outcome func(addr.Address) Outcome) error {
 	job := d.step.Stage.Job
-	program := len(job.Command) > 0 || slices.Contains(d.step.Stage.Unknown, "command")
+	program := key.Subject{Job: job, Unknown: d.step.Stage.Unknown}.Program()
 	d.unknown = map[string]bool{}
 	seen := map[string]bool{}
 	add := func(in stage.Input, path string, n digest.Node) {

@@ -47,9 +47,7 @@ func (sh *Shell) get(ctx context.Context, dir string, upgrade, quiet bool) error
 	opts.Dir = dir
 	got, err := engine.Get(ctx, opts, engine.GetOptions{
 		Upgrade: upgrade,
-		Busy: func(holder string) {
-			sh.err().Printf("another flow is at work in this project (%s); waiting until it has finished\n", holder)
-		},
+		Busy:    func(text string) { sh.err().Printf("%s\n", text) },
 	})
 	if err != nil || quiet && len(got) == 0 {
 		return err

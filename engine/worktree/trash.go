@@ -1,0 +1,18 @@
+package worktree
+
+import (
+	"os"
+	"path"
+	"path/filepath"
+)
+
+// SetAside moves what lies at a path of the project to .flow/trash/GROUP, where
+// it has the same path, and returns where it is now, relative to the project.
+// Nothing of a user's is overwritten without this way back.
+func (w *Worktree) SetAside(rel, group string) (string, error) {
+	to := path.Join(".flow", "trash", group, rel)
+	if err := os.MkdirAll(filepath.Dir(w.abs(to)), 0o755); err != nil {
+		return "", err
+	}
+	return to, os.Rename(w.abs(rel), w.abs(to))
+}
