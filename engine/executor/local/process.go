@@ -33,15 +33,19 @@ type process struct {
 	ended    bool      // from then on pid is not ours to signal
 }
 
-// run starts the program, waits, and ends it if it must be ended.
+// run starts the program and follows it.
 func (p *process) run(ctx context.Context) (executor.Result, error) {
 	p.started = make(chan struct{})
 	done := make(chan outcome, 1)
 	go p.thread(done)
+	return p.follow(ctx, done)
+}
 
+// follow waits for the end of the task, and ends it if it must be ended.
+func (p *process) follow(ctx context.Context, done <-chan outcome) (executor.Result, error) {
 	select {
-	case o := <-done: // not started
-		return executor.Result{}, o.err
+	case o := <-done: // not started, or over before this goroutine came here
+		return o.res, o.err
 	case <-p.started:
 	}
 	timeout, grace := newTimer(p.task.Timeout), newTimer(0)
