@@ -80,7 +80,7 @@ func pureFunctions() map[string]function.Function {
 		"distinct": stdlib.DistinctFunc, "element": stdlib.ElementFunc,
 		"flatten": stdlib.FlattenFunc, "index": stdlib.IndexFunc, "keys": stdlib.KeysFunc,
 		"length": lengthFunction(), "lookup": stdlib.LookupFunc, "merge": stdlib.MergeFunc,
-		"one": oneFunction(), "range": stdlib.RangeFunc, "reverse": stdlib.ReverseListFunc,
+		"one": oneFunction(), "range": rangeFunction(), "reverse": stdlib.ReverseListFunc,
 		"setintersection": stdlib.SetIntersectionFunc, "setproduct": stdlib.SetProductFunc,
 		"setsubtract": stdlib.SetSubtractFunc, "setunion": stdlib.SetUnionFunc,
 		"slice": stdlib.SliceFunc, "sort": stdlib.SortFunc, "values": stdlib.ValuesFunc,

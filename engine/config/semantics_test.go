@@ -217,15 +217,19 @@ exec "x" {
   command = ["x", var.v, var.s, var.l[0], var.o.b]
 }
 `,
-		"1.auto.hclvars":  "v = 2\nl = [\"auto\"]\no = { a = 1 }\ns = \"auto\"\n",
-		"f.hclvars":       "v = 3\n",
-		"sub/ignored.hcl": "nonsense",
+		"1.auto.hclvars":      "v = 2\nl = [\"auto\"]\no = { a = 1 }\ns = \"auto\"\n",
+		"2.auto.hclvars.json": `{"v": 2.5, "s": "${as it is}"}`,
+		"f.hclvars":           "v = 3\n",
+		"g.json":              `{"v": 3.5}`,
+		"sub/ignored.hcl":     "nonsense",
 	})
 	opts := config.Options{Dir: dir, Types: types(), Environ: []string{"FLOW_VAR_v=1", "FLOW_VAR_other=1", "HOME=/x"}}
-	for _, want := range []string{"2", "3", "4"} {
+	for _, want := range []string{"2.5", "3", "3.5", "4"} {
 		switch want {
 		case "3":
 			opts.VarFiles = []string{"f.hclvars"}
+		case "3.5":
+			opts.VarFiles = []string{"f.hclvars", "g.json"}
 		case "4":
 			opts.Vars = map[string]string{"v": "4", "s": "[not hcl", "l": `["x"]`}
 		}
@@ -234,7 +238,7 @@ exec "x" {
 			t.Fatal(render(p, diags))
 		}
 		got := stages(t, p, config.NoResults{})["exec.x"].Job.Command
-		wants := []string{"x", want, "auto", "auto", "b"}
+		wants := []string{"x", want, "${as it is}", "auto", "b"}
 		if want == "4" {
 			wants = []string{"x", "4", "[not hcl", "x", "b"}
 		}
@@ -378,23 +382,26 @@ func TestOrderIsTopologicalAndStable(t *testing.T) {
 func TestFunctions(t *testing.T) {
 	files := map[string]string{"data/a.txt": "A\n", "data/b.json": `{"x": [1, 2]}`, "t.tpl": "%{ for x in xs }${upper(x)}%{ endfor }"}
 	for expr, want := range map[string]string{
-		`trimspace(file("data/a.txt"))`:                        "A",
-		`jsondecode(file("data/b.json")).x[1]`:                 "2",
-		`join(",", fileset("data", "*"))`:                      "a.txt,b.json",
-		`fileexists("data") ? "y" : "n"`:                       "n",
-		`templatefile("t.tpl", { xs = ["a", "b"] })`:           "AB",
-		`basename("a/b.csv")`:                                  "b.csv",
-		`sum([1, 2, 3.5])`:                                     "6.5",
-		`one(["x"])`:                                           "x",
-		`replace("a1b2", "/[0-9]/", "-")`:                      "a-b-",
-		`startswith("abc", "ab") && endswith("abc", "bc")`:     "true",
-		`yamldecode("a: [1, 2]").a[0]`:                         "1",
-		`length("añb")`:                                        "3",
-		`try(jsondecode("{"), "bad")`:                          "bad",
-		`can(tonumber("x"))`:                                   "false",
-		`sha256("")`:                                           "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
-		`csvdecode("a,b\n1,2")[0].b`:                           "2",
-		`join(",", sort(distinct(concat(["b"], ["a", "b"]))))`: "a,b",
+		`trimspace(file("data/a.txt"))`:                         "A",
+		`jsondecode(file("data/b.json")).x[1]`:                  "2",
+		`join(",", fileset("data", "*"))`:                       "a.txt,b.json",
+		`fileexists("data") ? "y" : "n"`:                        "n",
+		`templatefile("t.tpl", { xs = ["a", "b"] })`:            "AB",
+		`basename("a/b.csv")`:                                   "b.csv",
+		`sum([1, 2, 3.5])`:                                      "6.5",
+		`jsonencode([range(3), range(2, 0), range(1, 2, 0.5)])`: "[[0,1,2],[2,1],[1,1.5]]",
+		`jsonencode([range(-2), range(0), range(5, 1, -2)])`:    "[[0,-1],[],[5,3]]",
+		`length(range(100000))`:                                 "100000",
+		`one(["x"])`:                                            "x",
+		`replace("a1b2", "/[0-9]/", "-")`:                       "a-b-",
+		`startswith("abc", "ab") && endswith("abc", "bc")`:      "true",
+		`yamldecode("a: [1, 2]").a[0]`:                          "1",
+		`length("añb")`:                                         "3",
+		`try(jsondecode("{"), "bad")`:                           "bad",
+		`can(tonumber("x"))`:                                    "false",
+		`sha256("")`:                                            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+		`csvdecode("a,b\n1,2")[0].b`:                            "2",
+		`join(",", sort(distinct(concat(["b"], ["a", "b"]))))`:  "a,b",
 	} {
 		all := maps.Clone(files)
 		all["p.hcl"] = "exec \"x\" {\n  command = [\"x\", " + expr + "]\n}\n"

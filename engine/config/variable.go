@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/ext/typeexpr"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/hashicorp/hcl/v2/json"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
 )
@@ -34,7 +35,10 @@ type validation struct {
 	scope              scope
 }
 
-const variableEnv = "FLOW_VAR_"
+const (
+	variableEnv    = "FLOW_VAR_"
+	variableSuffix = ".auto.hclvars" // or, in JSON, with .json behind it
+)
 
 func (m *module) declareVariable(h *hcl.Block) hcl.Diagnostics {
 	if diags := labels(h, "variable", 1); diags.HasErrors() {
@@ -107,15 +111,18 @@ func (v *variable) set(value cty.Value, rng hcl.Range) hcl.Diagnostics {
 	return diags
 }
 
-// setVariables takes values from the environment, *.auto.hclvars, --var-file
-// and --var, the later winning, and validates them.
+// setVariables takes values from the environment, *.auto.hclvars and
+// *.auto.hclvars.json, --var-file and --var, the later winning, and validates
+// them.
 func (p *Pipeline) setVariables(opts Options) hcl.Diagnostics {
 	diags := p.variablesFromEnviron(opts.Environ)
-	entries, err := filepath.Glob(filepath.Join(globEscape(p.dir), "*.auto.hclvars"))
+	entries, err := filepath.Glob(filepath.Join(globEscape(p.dir), "*.auto.hclvars*"))
 	if err == nil {
 		slices.Sort(entries)
 		for _, f := range entries {
-			diags = append(diags, p.variablesFromFile(filepath.Base(f), f)...)
+			if name := filepath.Base(f); strings.HasSuffix(name, variableSuffix) || strings.HasSuffix(name, variableSuffix+".json") {
+				diags = append(diags, p.variablesFromFile(name, f)...)
+			}
 		}
 	}
 	for _, f := range opts.VarFiles {
@@ -184,6 +191,9 @@ func (p *Pipeline) variablesFromFile(name, file string) hcl.Diagnostics {
 	if _, err := os.Stat(file); err != nil {
 		return hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "Cannot read a file of variables", Detail: err.Error() + "."}}
 	}
+	if strings.HasSuffix(name, ".json") {
+		return p.variablesFromJSON(name, file)
+	}
 	f := p.parseFile(name, file)
 	body, diags := p.keep(f), f.diags
 	if diags.HasErrors() {
@@ -193,16 +203,41 @@ func (p *Pipeline) variablesFromFile(name, file string) hcl.Diagnostics {
 		diags = append(diags, errorAt(b.DefRange(), "Only values stand in a file of variables", "Write NAME = VALUE. Blocks belong in a *.hcl file."))
 	}
 	for _, a := range sortedAttributes(body.Attributes) {
-		v := p.vars[a.Name]
-		if v == nil {
-			diags = append(diags, undeclared(a.NameRange, "variable", a.Name, mapKeys(p.vars), fmt.Sprintf("Declare it in a *.hcl file: variable %q {}.", a.Name)))
-			continue
-		}
-		value, more := p.constant(a.AsHCLAttribute(), cty.DynamicPseudoType)
-		diags = append(diags, more...)
-		if !more.HasErrors() {
-			diags = append(diags, v.set(value, a.Expr.Range())...)
-		}
+		diags = append(diags, p.variableFromFile(a.AsHCLAttribute(), func() (cty.Value, hcl.Diagnostics) {
+			return p.constant(a.AsHCLAttribute(), cty.DynamicPseudoType)
+		})...)
+	}
+	return diags
+}
+
+// variablesFromJSON reads an object of values. Its texts are taken as they are:
+// a program has written them, and ${ in a value means nothing to it.
+func (p *Pipeline) variablesFromJSON(name, file string) hcl.Diagnostics {
+	src, err := os.ReadFile(file)
+	if err != nil {
+		return hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "Cannot read a file of variables", Detail: err.Error() + "."}}
+	}
+	f, diags := json.Parse(src, name)
+	if f == nil || diags.HasErrors() {
+		return diags
+	}
+	p.files[name] = f
+	attrs, diags := f.Body.JustAttributes()
+	for _, a := range mapKeys(attrs) {
+		diags = append(diags, p.variableFromFile(attrs[a], func() (cty.Value, hcl.Diagnostics) { return attrs[a].Expr.Value(nil) })...)
+	}
+	return diags
+}
+
+// variableFromFile sets the variable that a line of a file of variables names.
+func (p *Pipeline) variableFromFile(a *hcl.Attribute, value func() (cty.Value, hcl.Diagnostics)) hcl.Diagnostics {
+	v := p.vars[a.Name]
+	if v == nil {
+		return hcl.Diagnostics{undeclared(a.NameRange, "variable", a.Name, mapKeys(p.vars), fmt.Sprintf("Declare it in a *.hcl file: variable %q {}.", a.Name))}
+	}
+	got, diags := value()
+	if !diags.HasErrors() {
+		diags = append(diags, v.set(got, a.Expr.Range())...)
 	}
 	return diags
 }

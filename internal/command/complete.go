@@ -39,6 +39,15 @@ func (sh *Shell) completeRecorded(_ *cobra.Command, args []string, begin string)
 	return sh.completeSeveralRecorded(nil, nil, begin)
 }
 
+// completeLogged completes the addresses of stages that may have printed.
+func (sh *Shell) completeLogged(_ *cobra.Command, args []string, begin string) ([]string, cobra.ShellCompDirective) {
+	as, err := sh.logged()
+	if err != nil || len(args) > 0 {
+		return nil, noFiles
+	}
+	return beginning(as, begin), noFiles
+}
+
 // completeRecordedOrFile completes those, and names of files.
 func (sh *Shell) completeRecordedOrFile(cmd *cobra.Command, args []string, begin string) ([]string, cobra.ShellCompDirective) {
 	out, _ := sh.completeRecorded(cmd, args, begin)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 
@@ -40,7 +41,7 @@ as 'train.*', those that it names.`,
   flow logs train.mlp
   flow logs train.mlp --run 20261124`,
 		Args:              atMost(1),
-		ValidArgsFunction: sh.completeRecorded,
+		ValidArgsFunction: sh.completeLogged,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				o.Addr = args[0]
@@ -91,21 +92,34 @@ func runLogs(ctx context.Context, o *LogsOptions) error {
 }
 
 // several reports whether more than one stage may be meant: by a wildcard, or
-// by a block with instances.
+// by a module or a block with instances.
 func (o *LogsOptions) several(p addr.Pattern) (bool, error) {
 	if p.Wild() {
 		return true, nil
 	}
-	l, err := o.Shell.locked()
+	known, err := o.Shell.logged()
 	if err != nil {
 		return false, err
 	}
-	for _, s := range l.Stages() {
-		if p.Match(s.Addr) && s.Addr.String() != p.String() {
-			return true, nil
-		}
+	return slices.ContainsFunc(known, func(a addr.Address) bool { return p.Match(a) && a.String() != p.String() }), nil
+}
+
+// logged returns the stages that flow.lock has, and those of the newest run: one
+// that has failed the first time is in that alone.
+func (sh *Shell) logged() ([]addr.Address, error) {
+	l, err := sh.locked()
+	if err != nil {
+		return nil, err
 	}
-	return false, nil
+	seen := map[addr.Address]bool{}
+	for _, s := range l.Stages() {
+		seen[s.Addr] = true
+	}
+	if r, err := sh.run(""); err == nil {
+		_ = recordedEvents(r, func(e event.Event) { seen[e.Addr] = true }) // what cannot be read has no stages
+	}
+	delete(seen, addr.Address{})
+	return slices.SortedFunc(maps.Keys(seen), addr.Compare), nil
 }
 
 // runWithEvents finds the run that is asked for, or the newest in which one of
@@ -123,18 +137,17 @@ func (o *LogsOptions) runWithEvents(p addr.Pattern) (*runs.Past, error) {
 	}
 	var seen []addr.Address
 	for _, r := range all {
-		f, err := os.Open(r.Events())
-		if err != nil {
-			continue // a run that died before its first event
-		}
 		found := false
-		err = eachEvent(f, func(e event.Event) {
+		err := recordedEvents(r, func(e event.Event) {
 			if !e.Addr.IsZero() && e.Kind != event.Skipped {
 				found = found || p.Match(e.Addr)
 				seen = append(seen, e.Addr)
 			}
 		})
-		if err := errors.Join(err, f.Close()); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // a run that died before its first event
+		}
+		if err != nil {
 			return nil, err
 		}
 		if found {
@@ -178,13 +191,21 @@ func (o *LogsOptions) runWithLog(a addr.Address) (*runs.Past, error) {
 	if o.Follow && newest.Live() {
 		return newest, nil // its log will come
 	}
-	slices.Sort(names)
-	names = slices.Compact(names)
+	known, err := sh.logged()
+	if err != nil {
+		return nil, err
+	}
+	var printed []string
+	for _, other := range known {
+		if slices.Contains(names, other.FileName()) {
+			printed = append(printed, other.String())
+		}
+	}
 	hint := "stages without a program of their own print nothing"
-	if n := closest(a.FileName(), names); n != "" {
+	if n := closest(a.String(), printed); n != "" {
 		hint = "did you mean " + n + "?"
-	} else if len(names) > 0 {
-		hint = "there are logs of " + view.And(names, 8)
+	} else if len(printed) > 0 {
+		hint = "there are logs of " + view.And(printed, 8)
 	}
 	return nil, &hinted{fmt.Errorf("there is no log of %s", a), hint}
 }

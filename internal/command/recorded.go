@@ -94,11 +94,7 @@ func (sh *Shell) live() view.Live {
 			continue
 		}
 		live.Runs = append(live.Runs, r)
-		f, err := os.Open(r.Events())
-		if err != nil {
-			continue
-		}
-		_ = eachEvent(f, func(e event.Event) {
+		_ = recordedEvents(r, func(e event.Event) {
 			switch e.Kind {
 			case event.Started:
 				live.Stages[e.Addr] = true
@@ -107,9 +103,17 @@ func (sh *Shell) live() view.Live {
 			default:
 			}
 		})
-		_ = f.Close()
 	}
 	return live
+}
+
+// recordedEvents reads the events of a run, as far as they are there.
+func recordedEvents(r *runs.Past, do func(event.Event)) error {
+	f, err := os.Open(r.Events())
+	if err != nil {
+		return err
+	}
+	return errors.Join(eachEvent(f, do), f.Close())
 }
 
 // longestEvent bounds a line of a run's events: a failure carries forty lines
