@@ -155,7 +155,8 @@ func (p *Project) carryOut(ctx context.Context, o ApplyOptions, c *chosen, pl *p
 
 func (p *Project) applyConfig(o ApplyOptions, record *runs.Run, exe executor.Executor) apply.Config {
 	// Stages are decided by the lock as it was; the copy changes meanwhile.
-	was, _ := p.renamed()
+	r, _ := p.renamed()
+	was := r.Lock
 	l := was.Clone()
 	cpus, memory := capacity()
 	return apply.Config{

@@ -285,28 +285,40 @@ func (p *Project) plan(ctx context.Context, c *chosen) (*plan.Plan, error) {
 	if err := p.wire(); err != nil {
 		return nil, err
 	}
-	l, moved := p.renamed()
-	pl, err := plan.Make(ctx, p.world(l), p.pipeline, l, c.targets, c.options)
+	r, diags := p.renamed()
+	if diags.HasErrors() {
+		return nil, &plan.Mistakes{Diags: diags, Files: p.Files()}
+	}
+	pl, err := plan.Make(ctx, p.world(r.Lock), p.pipeline, r.Lock, c.targets, c.options)
 	if err != nil {
 		return nil, err
 	}
-	pl.Rename(moved)
+	for _, text := range r.Unmoved {
+		p.warning(text)
+	}
+	pl.Rename(r.Moved)
 	p.Forecast(pl, 0)
 	return pl, p.flush(ctx)
 }
 
 // renamed is flow.lock as the moved blocks of the pipeline want it.
-func (p *Project) renamed() (*lock.Lock, []plan.Move) {
+func (p *Project) renamed() (plan.Renamed, hcl.Diagnostics) {
 	moves := p.pipeline.Moves()
 	if len(moves) == 0 {
-		return p.lock, nil
+		return plan.Renamed{Lock: p.lock}, nil
 	}
-	stages, _ := p.pipeline.Stages(plan.Known{}) // planning tells what is wrong
+	stages, diags := p.pipeline.Stages(plan.Known{})
+	if diags.HasErrors() {
+		return plan.Renamed{Lock: p.lock}, nil // planning tells what is wrong
+	}
+	if diags := p.pipeline.CheckMoves(stages); diags.HasErrors() {
+		return plan.Renamed{}, diags
+	}
 	there := make(map[addr.Address]bool, len(stages))
 	for _, st := range stages {
 		there[st.Addr] = true
 	}
-	return plan.Rename(p.lock, moves, func(a addr.Address) bool { return there[a] })
+	return plan.Rename(p.lock, moves, func(a addr.Address) bool { return there[a] }), nil
 }
 
 // Forecast finds out how long a plan takes with so many stages at once; 0 is

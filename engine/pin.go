@@ -13,8 +13,8 @@ func (p *Project) Pin(pl *plan.Plan, sel Selection) (*pinned.Document, error) {
 }
 
 func (p *Project) pin(pl *plan.Plan, sel Selection, salt []byte) (*pinned.Document, error) {
-	l, _ := p.renamed()
-	return pinned.Of(pinned.Made{Plan: pl, Pipeline: p.pipeline, Lock: l, Flow: p.opts.Version, Selection: sel, Salt: salt})
+	r, _ := p.renamed()
+	return pinned.Of(pinned.Made{Plan: pl, Pipeline: p.pipeline, Lock: r.Lock, Flow: p.opts.Version, Selection: sel, Salt: salt})
 }
 
 // fits compares a saved plan, if there is one, with the plan made now.

@@ -3,6 +3,7 @@ package plan
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"path"
@@ -44,41 +45,53 @@ type Orphan struct {
 	Why string
 }
 
-// Rename returns the lock with its stages under the names that moves give them,
-// and what was renamed. A result that is recorded under the new name already is
-// not replaced. l itself does not change.
-func Rename(l *lock.Lock, moves []config.Move, exists func(addr.Address) bool) (*lock.Lock, []Move) {
+// Renamed is flow.lock as moved blocks want it.
+type Renamed struct {
+	Lock *lock.Lock
+	// Moved is what has another name there.
+	Moved []Move
+	// Unmoved says of what stays behind why it does.
+	Unmoved []string
+}
+
+// Rename returns the lock with its stages under the names that moves give them.
+// A result that is recorded under the new name already is not replaced. l itself
+// does not change.
+func Rename(l *lock.Lock, moves []config.Move, exists func(addr.Address) bool) Renamed {
 	if len(moves) == 0 {
-		return l, nil
+		return Renamed{Lock: l}
 	}
-	renamed := l.Clone()
-	var done []Move
+	r := Renamed{Lock: l.Clone()}
 	for _, s := range l.Stages() {
-		if exists(s.Addr) {
-			continue
-		}
 		to := s.Addr
 		for range moves { // a chain is at most this long
+			if exists(to) {
+				break
+			}
 			for _, m := range moves {
 				if next, ok := m.Apply(to); ok {
 					to = next
 					break
 				}
 			}
-			if exists(to) {
-				break
-			}
 		}
-		if to == s.Addr || !exists(to) || renamed.Get(to) != nil {
+		switch {
+		case to == s.Addr:
+			continue
+		case !exists(to):
+			r.Unmoved = append(r.Unmoved, fmt.Sprintf("%s is not moved to %s: the pipeline has no such stage", s.Addr, to))
+			continue
+		case r.Lock.Get(to) != nil:
+			r.Unmoved = append(r.Unmoved, fmt.Sprintf("%s is not moved to %s, of which %s has a result already", s.Addr, to, lock.FileName))
 			continue
 		}
 		moved := *s
 		moved.Addr = to
-		renamed.Delete(s.Addr)
-		renamed.Put(&moved)
-		done = append(done, Move{s.Addr, to})
+		r.Lock.Delete(s.Addr)
+		r.Lock.Put(&moved)
+		r.Moved = append(r.Moved, Move{s.Addr, to})
 	}
-	return renamed, done
+	return r
 }
 
 // Rename notes what was renamed before the plan was made.

@@ -45,6 +45,31 @@ func TestResultsFollowMoves(t *testing.T) {
 			moves: [][2]string{{"exec.b", "exec.c"}, {"exec.a", "exec.b"}}, exists: []string{"exec.c"}, locked: []string{"exec.a"},
 			want: map[string]string{"exec.a": "exec.c"},
 		},
+		"a module with all that is in it": {
+			moves: [][2]string{{"module.a", "module.b"}}, exists: []string{`module.b.exec.x["k"]`, "module.b.module.c[1].exec.x", "exec.x"},
+			locked: []string{`module.a.exec.x["k"]`, "module.a.module.c[1].exec.x", "module.aa.exec.x"},
+			want:   map[string]string{`module.a.exec.x["k"]`: `module.b.exec.x["k"]`, "module.a.module.c[1].exec.x": "module.b.module.c[1].exec.x"},
+		},
+		"all instances of a module": {
+			moves: [][2]string{{"module.a", "module.b"}}, exists: []string{`module.b["k"].exec.x`}, locked: []string{`module.a["k"].exec.x`},
+			want: map[string]string{`module.a["k"].exec.x`: `module.b["k"].exec.x`},
+		},
+		"one instance of a module": {
+			moves: [][2]string{{`module.a["k"]`, "module.b"}}, exists: []string{`module.b.exec.x`}, locked: []string{`module.a["k"].exec.x`, `module.a["l"].exec.x`},
+			want: map[string]string{`module.a["k"].exec.x`: `module.b.exec.x`},
+		},
+		"a module into another's instance": {
+			moves: [][2]string{{"module.a", `module.b["k"].module.a`}}, exists: []string{`module.b["k"].module.a[0].exec.x`}, locked: []string{`module.a[0].exec.x`},
+			want: map[string]string{`module.a[0].exec.x`: `module.b["k"].module.a[0].exec.x`},
+		},
+		"within the instances of a module": {
+			moves: [][2]string{{"module.a.exec.x", "module.a.exec.y"}}, exists: []string{`module.a["k"].exec.y[0]`}, locked: []string{`module.a["k"].exec.x[0]`},
+			want: map[string]string{`module.a["k"].exec.x[0]`: `module.a["k"].exec.y[0]`},
+		},
+		"out of a module": {
+			moves: [][2]string{{"module.a.exec.x", "exec.x"}}, exists: []string{`exec.x["k"]`}, locked: []string{`module.a.exec.x["k"]`, `module.a[1].exec.x["k"]`},
+			want: map[string]string{`module.a.exec.x["k"]`: `exec.x["k"]`},
+		},
 		"a place that is taken": {
 			moves: [][2]string{{"exec.a", "exec.b"}}, exists: []string{"exec.b"}, locked: []string{"exec.a", "exec.b"},
 			want: map[string]string{},
@@ -71,9 +96,10 @@ func TestResultsFollowMoves(t *testing.T) {
 			for _, s := range test.locked {
 				before.Put(&lock.Stage{Addr: address(t, s)})
 			}
-			after, done := plan.Rename(before, moves, func(a addr.Address) bool { return exists[a] })
+			r := plan.Rename(before, moves, func(a addr.Address) bool { return exists[a] })
+			after := r.Lock
 			got := map[string]string{}
-			for _, m := range done {
+			for _, m := range r.Moved {
 				got[m.From.String()] = m.To.String()
 				if s := after.Get(m.To); after.Get(m.From) != nil || s == nil || s.Addr != m.To {
 					t.Errorf("%s is not recorded as %s", m.From, m.To)

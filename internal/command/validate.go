@@ -42,6 +42,7 @@ func runValidate(o *ValidateOptions) error {
 	stages, diags := p.Pipeline().Stages(config.NoResults{})
 	_, more := p.Pipeline().Outputs(config.NoResults{})
 	diags = append(diags, more...)
+	diags = append(diags, p.Pipeline().CheckMoves(stages)...)
 	if diags.HasErrors() {
 		return sh.fail(o.JSON, mistake(diags, p))
 	}
