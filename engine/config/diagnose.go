@@ -223,7 +223,7 @@ func (p *Pipeline) diagnose(a addr.Address, err error, sensitive []string) hcl.D
 	var diags hcl.Diagnostics
 	for _, problem := range many {
 		summary, detail := problem.Summary, problem.Detail
-		if steps := splitPath(problem.Path); len(steps) > 0 && slices.Contains(sensitive, steps[0]) {
+		if steps := splitPath(problem.Path); len(steps) > 0 && slices.ContainsFunc(sensitive, func(path string) bool { return splitPath(path)[0] == steps[0] }) {
 			summary = fmt.Sprintf("%s cannot have this value", problem.Path)
 			detail = "The reason is not shown, for the value is sensitive."
 		}

@@ -34,6 +34,8 @@ type encoder struct {
 	done map[string]bool // top-level names that have been encoded
 	// Of the top-level argument at hand:
 	unknown, sensitive bool
+	// hidden counts the sensitive values that the value at hand is in.
+	hidden int
 }
 
 func newEncoder(f *frame, b *block, a addr.Address, ctx *hcl.EvalContext) *encoder {
@@ -65,6 +67,7 @@ func (e *encoder) arguments(skip []string) {
 	}
 	slices.Sort(e.names.unknown)
 	slices.Sort(e.names.sensitive)
+	e.names.sensitive = slices.Compact(e.names.sensitive)
 	// In the order of the schema, whatever was encoded first.
 	slices.SortStableFunc(e.inputs, func(a, b stage.Input) int { return cmp.Compare(e.place(a.Role), e.place(b.Role)) })
 }
@@ -90,9 +93,6 @@ func (e *encoder) top(name string, skip []string, encode func(args, hashed map[s
 	e.unknown, e.sensitive = false, false
 	args, hashed := map[string]any{}, map[string]any{}
 	encode(args, hashed)
-	if e.sensitive {
-		e.names.sensitive = append(e.names.sensitive, name)
-	}
 	if e.unknown {
 		e.names.unknown = append(e.names.unknown, name)
 		e.dynamic = true
@@ -249,7 +249,10 @@ func (e *encoder) note(marks cty.ValueMarks, where string, around []role) []role
 	}
 	var f found
 	f.add(marks)
-	e.sensitive = e.sensitive || f.sensitive
+	if f.sensitive {
+		e.sensitive = true
+		e.names.sensitive = append(e.names.sensitive, where)
+	}
 	e.failed = e.failed || f.broken
 	for a := range f.instances {
 		if a != e.addr {
@@ -286,6 +289,10 @@ func (e *encoder) input(where string, in stage.Input) string {
 // or wrong values, which e.unknown and e.failed tell apart.
 func (e *encoder) value(v cty.Value, t cty.Type, where string, around []role) (arg, hash any) {
 	v, marks := v.Unmark()
+	if _, sensitive := marks[sensitiveMark{}]; sensitive {
+		e.hidden++
+		defer func() { e.hidden-- }()
+	}
 	switch t {
 	case stage.ArtifactType:
 		return e.artifact(v, marks, where, around)
@@ -326,9 +333,15 @@ func (e *encoder) primitive(v cty.Value, roles []role) (arg, hash any) {
 		return v.True(), v.True()
 	case cty.Number:
 		n := number(v.AsBigFloat())
+		if e.hidden > 0 {
+			e.ev.p.secrets.derive(literalText(v))
+		}
 		return n, n
 	}
 	s := v.AsString()
+	if e.hidden > 0 {
+		e.ev.p.secrets.derive(s)
+	}
 	return s, hashText(s, roles)
 }
 

@@ -121,6 +121,7 @@ func (f *frame) variable(name string) cty.Value {
 		value, diags = f.argument(v, a)
 	}
 	if v.sensitive {
+		f.ev.p.secrets.add(value)
 		value = value.Mark(sensitiveMark{})
 	}
 	f.vars[name] = value

@@ -29,12 +29,15 @@ type functions struct {
 	files *projectFiles
 }
 
-func newFunctions(dir string, env *environment) *functions {
+func newFunctions(dir string, env *environment, hidden *secrets) *functions {
 	f := &functions{table: pureFunctions()}
 	files := &projectFiles{dir: dir, read: map[string][]byte{}, digests: map[string]string{}, found: map[string]bool{}}
 	f.files = files
 	maps.Copy(f.table, files.functions(f.table))
-	maps.Copy(f.table, map[string]function.Function{"env": env.function()})
+	maps.Copy(f.table, map[string]function.Function{
+		"env":       env.function(),
+		"sensitive": sensitiveFunction(hidden.add), "nonsensitive": sensitiveFunction(nil),
+	})
 	for name, why := range map[string]string{
 		"timestamp":     "every plan would find a new value and run the stage again",
 		"plantimestamp": "every plan would find a new value and run the stage again",
@@ -117,7 +120,6 @@ func pureFunctions() map[string]function.Function {
 		"tomap":    stdlib.MakeToFunc(cty.Map(cty.DynamicPseudoType)),
 		"toset":    stdlib.MakeToFunc(cty.Set(cty.DynamicPseudoType)),
 		"try":      tryFunction(), "can": canFunction(),
-		"sensitive": sensitiveFunction(true), "nonsensitive": sensitiveFunction(false),
 	}
 }
 
@@ -294,13 +296,15 @@ func oneFunction() function.Function {
 	})
 }
 
-// sensitiveFunction adds or takes off the mark of sensitive values.
-func sensitiveFunction(sensitive bool) function.Function {
+// sensitiveFunction adds the mark of sensitive values, and has them noted, or, if
+// nobody notes them, takes it off.
+func sensitiveFunction(note func(cty.Value)) function.Function {
 	return function.New(&function.Spec{
 		Params: []function.Parameter{{Name: "value", Type: cty.DynamicPseudoType, AllowUnknown: true, AllowNull: true, AllowMarked: true, AllowDynamicType: true}},
 		Type:   func(args []cty.Value) (cty.Type, error) { return args[0].Type(), nil },
 		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-			if sensitive {
+			if note != nil {
+				note(args[0])
 				return args[0].Mark(sensitiveMark{}), nil
 			}
 			v, marks := args[0].Unmark()

@@ -68,7 +68,8 @@ func Read(opts Options) (*Pipeline, hcl.Diagnostics) {
 	p.module = newModule(p, ".", ".", nil)
 	p.settings = Settings{Name: filepath.Base(opts.Dir), OutputDir: "out"}
 	p.env = newEnvironment(opts.Environ)
-	p.funcs = newFunctions(opts.Dir, p.env)
+	p.secrets = newSecrets()
+	p.funcs = newFunctions(opts.Dir, p.env, p.secrets)
 	p.funcs.table[baselineName] = baselineFunction(opts.Baseline, p.faults)
 	for _, t := range opts.Types {
 		st := newStageType(t)

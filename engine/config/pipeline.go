@@ -86,8 +86,7 @@ type Pipeline struct {
 	baseDiags hcl.Diagnostics
 	placed    []placed // the instances, dependencies first
 
-	secretsOnce sync.Once
-	secrets     []string
+	secrets *secrets
 }
 
 // block returns the block that a is an instance of, nil if there is none.

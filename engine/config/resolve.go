@@ -79,7 +79,7 @@ func (f *frame) resolve(b *block, a addr.Address, before *instance) *instance {
 		return in
 	}
 	outputs, ok := f.ev.outputsOf(b, a, job)
-	if !ok || !f.ev.secretPaths(a, job) {
+	if !ok || !f.ev.secretPaths(a, job, e.names.sensitive) {
 		return in
 	}
 	if e.rules(s, outputs); e.failed {

@@ -558,8 +558,8 @@ variable "token" { type = string }
 exec "x" { command = ["x", var.token] }
 `,
 	})
-	if got := stages(t, p, config.NoResults{})["module.m.exec.x"].Sensitive; !slices.Equal(got, []string{"command"}) {
-		t.Errorf("got %v, want command", got)
+	if got := stages(t, p, config.NoResults{})["module.m.exec.x"].Sensitive; !slices.Equal(got, []string{"command[1]"}) {
+		t.Errorf("got %v, want command[1]", got)
 	}
 }
 

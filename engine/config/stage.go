@@ -32,8 +32,8 @@ type Stage struct {
 	// Unknown are the top-level arguments and blocks that are not known
 	// before an upstream stage has run, sorted.
 	Unknown []string
-	// Sensitive are the top-level arguments and blocks made from sensitive
-	// values, sorted.
+	// Sensitive are the paths of the arguments, of entries in them and of blocks
+	// that are made from sensitive values, sorted: env.TOKEN, command[2].
 	Sensitive []string
 	// Deps are the instances that this one depends on, by the values of its
 	// arguments, its condition and depends_on; sorted. An instance that

@@ -146,6 +146,7 @@ func (p *Pipeline) setVariables(opts Options) hcl.Diagnostics {
 			v.value = cty.DynamicVal
 		}
 		if v.sensitive {
+			p.secrets.add(v.value)
 			v.value = v.value.Mark(sensitiveMark{})
 		}
 	}

@@ -2,6 +2,10 @@ package executor
 
 import (
 	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"html"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -50,6 +54,43 @@ func TestSecretsAreHidden(t *testing.T) {
 	}
 }
 
+// What programs usually make of a secret is hidden too.
+func TestFormsOfSecretsAreHidden(t *testing.T) {
+	secret := "s3cret/+ü&\"<'key'>"
+	s := NewSecrets([]string{secret})
+	ascii, _ := json.Marshal(secret)
+	for form, text := range map[string]string{
+		"json":           string(ascii),
+		"python's json":  `"s3cret/+\u00fc&\"<'key'>"`,
+		"query":          "https://x.org/?key=" + url.QueryEscape(secret) + "&more=1",
+		"path":           "https://x.org/" + url.PathEscape(secret) + "/more",
+		"html":           "<b>" + html.EscapeString(secret) + "</b>",
+		"shell":          `+ curl -H 's3cret/+ü&"<'\''key'\''>'`,
+		"base64":         base64.StdEncoding.EncodeToString([]byte(secret)),
+		"base64 for URL": base64.RawURLEncoding.EncodeToString([]byte(secret)),
+		"basic auth":     "Basic " + base64.StdEncoding.EncodeToString([]byte("someone:"+secret)),
+		"of a name of 1": base64.StdEncoding.EncodeToString([]byte("a:" + secret + "\n")),
+		"of a name of 2": base64.StdEncoding.EncodeToString([]byte("ab:" + secret + "more")),
+	} {
+		if got := redactIn(t, s, text); !strings.Contains(got, Hidden) || strings.Contains(got, "3cret") || strings.Contains(got, base64.RawStdEncoding.EncodeToString([]byte(secret))[4:16]) {
+			t.Errorf("%s: %s became %s", form, text, got)
+		}
+	}
+}
+
+// Base64 of any text with a secret in it tells no more of it than the letters at
+// its edges, which it shares with what is around it.
+func TestBase64AroundSecretsIsHidden(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		secret := rapid.StringOfN(rapid.RuneFrom([]rune("abcxyz0189-_")), 12, 40, -1).Draw(t, "secret")
+		before, after := rapid.String().Draw(t, "before"), rapid.String().Draw(t, "after")
+		got := NewSecrets([]string{secret}).Redact(base64.StdEncoding.EncodeToString([]byte(before + secret + after)))
+		if !strings.Contains(got, Hidden) {
+			t.Fatalf("not hidden in %q", got)
+		}
+	})
+}
+
 func TestNoSecretsHideNothing(t *testing.T) {
 	for _, s := range []*Secrets{nil, NewSecrets(nil), NewSecrets([]string{"", "a", "no"})} {
 		if !s.Empty() || s.Redact("a no b") != "a no b" || redactIn(t, s, "a n", "o b") != "a no b" {
@@ -84,9 +125,11 @@ func TestDivisionDoesNotMatter(t *testing.T) {
 		if whole := s.Redact(strings.Join(pieces, "")); whole != want {
 			t.Fatalf("as a text: got %q, want %q", whole, want)
 		}
-		for _, text := range s.texts {
-			if strings.Contains(got, text) {
-				t.Fatalf("%q is in %q", text, got)
+		for _, texts := range s.texts {
+			for _, text := range texts {
+				if strings.Contains(got, text) {
+					t.Fatalf("%q is in %q", text, got)
+				}
 			}
 		}
 	})

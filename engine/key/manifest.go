@@ -19,7 +19,8 @@ type Subject struct {
 	// Args are the arguments that differ from their defaults, as a JSON
 	// object in which no path of an artifact stands.
 	Args json.RawMessage
-	// Sensitive names the top-level arguments not to be written down.
+	// Sensitive are the paths of what is not to be written down: arguments, or
+	// entries of them. What holds one, or is in one, is not written either.
 	Sensitive []string
 	// Unknown names the top-level arguments not known yet. A manifest with
 	// unknown arguments or inputs has no meaningful key, but differences.
@@ -55,17 +56,18 @@ func ManifestOf(s Subject) (Manifest, error) {
 	if !s.Program() && !s.Job.Given {
 		seen = path.Ext
 	}
-	if err := m.addArguments(s); err != nil {
+	hidden := hiddenPaths(s.Sensitive)
+	if err := m.addArguments(s, hidden); err != nil {
 		return nil, err
 	}
 	if len(s.Job.Command) > 0 {
-		m = append(m, Fact{Kind: Command, Value: encode(s.Job.Command), Sensitive: slices.Contains(s.Sensitive, "command")})
+		m = append(m, Fact{Kind: Command, Value: encode(s.Job.Command), Sensitive: hidden.covers("command")})
 	}
 	for _, in := range s.Inputs {
 		m = append(m, Fact{Kind: Input, Name: in.Name, Value: FormatInput(in.Node, seen(in.Path))})
 	}
 	for k, v := range s.Job.Env {
-		m = append(m, Fact{Kind: Environment, Name: k, Value: encode(v), Sensitive: slices.Contains(s.Sensitive, "env")})
+		m = append(m, Fact{Kind: Environment, Name: k, Value: encode(v), Sensitive: hidden.covers(step("env", k))})
 	}
 	for _, o := range s.Job.Outputs {
 		m = append(m, Fact{Kind: Output, Name: o.Name, Value: outputValue(o, seen(o.Path))})
@@ -80,7 +82,7 @@ func ManifestOf(s Subject) (Manifest, error) {
 	return m, nil
 }
 
-func (m *Manifest) addArguments(s Subject) error {
+func (m *Manifest) addArguments(s Subject, hidden paths) error {
 	// What became the command, inputs, outputs or environment of a program
 	// is hashed as such, and not a second time as it was written.
 	if s.Program() || len(s.Args) == 0 {
@@ -91,18 +93,44 @@ func (m *Manifest) addArguments(s Subject) error {
 		return fmt.Errorf("arguments of %s: %w", s.Schema.Name, err)
 	}
 	for _, l := range leaves {
-		top := l.Path
-		if i := strings.IndexAny(top, ".["); i > 0 {
-			top = top[:i]
-		}
 		// An artifact stands in Args as {"input": ROLE}. Where the role is the
 		// argument's own path, the input of that name says it all.
 		if role, ok := strings.CutSuffix(l.Path, ".input"); ok && l.Value == encode(role) {
 			continue
 		}
-		*m = append(*m, Fact{Kind: Argument, Name: l.Path, Value: l.Value, Sensitive: slices.Contains(s.Sensitive, top)})
+		*m = append(*m, Fact{Kind: Argument, Name: l.Path, Value: l.Value, Sensitive: hidden.covers(l.Path)})
 	}
 	return nil
+}
+
+// paths are paths of arguments, taken apart.
+type paths [][]name
+
+// hiddenPaths takes paths apart. Of one that cannot be, the argument is hidden.
+func hiddenPaths(texts []string) paths {
+	var ps paths
+	for _, t := range texts {
+		names, err := split(t)
+		if err != nil {
+			top, _, _ := strings.Cut(t, "[")
+			top, _, _ = strings.Cut(top, ".")
+			names = []name{{text: top}}
+		}
+		ps = append(ps, names)
+	}
+	return ps
+}
+
+// covers reports whether what is at the path is one of these, in one, or holds one.
+func (ps paths) covers(path string) bool {
+	if len(ps) == 0 {
+		return false
+	}
+	at, err := split(path)
+	return err != nil || slices.ContainsFunc(ps, func(p []name) bool {
+		n := min(len(p), len(at))
+		return slices.Equal(p[:n], at[:n])
+	})
 }
 
 func outputValue(o stage.Output, seen string) string {
