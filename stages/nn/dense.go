@@ -36,11 +36,7 @@ func (a Activation) apply(z []float32) {
 	switch a {
 	case Identity:
 	case ReLU:
-		for i, v := range z {
-			if v <= 0 { // not !(v > 0): a NaN has to be seen in the loss
-				z[i] = 0
-			}
-		}
+		kernel.ReLU(z)
 	case Tanh:
 		for i, v := range z {
 			z[i] = kernel.Tanh(v)
@@ -58,13 +54,7 @@ func (a Activation) derive(out, h, grad []float32) {
 	case Identity:
 		copy(out, grad)
 	case ReLU:
-		for i, v := range h {
-			if v > 0 {
-				out[i] = grad[i]
-			} else {
-				out[i] = 0
-			}
-		}
+		kernel.ReLUGradient(out, h, grad)
 	case Tanh:
 		for i, v := range h {
 			out[i] = grad[i] * (1 - float32(v*v))
@@ -76,52 +66,65 @@ func (a Activation) derive(out, h, grad []float32) {
 	}
 }
 
+// product is a matrix product as phases: set says what is multiplied.
+func product(set func(p *kernel.Product, out Matrix, in []Matrix)) []phase {
+	p := &kernel.Product{}
+	return []phase{
+		{run: func(out Matrix, in []Matrix, _, _ int) {
+			set(p, out, in)
+			p.Begin()
+		}},
+		{
+			units: func(Matrix, []Matrix) (int, int) { return p.Panels(), p.K * p.N },
+			run:   func(_ Matrix, _ []Matrix, from, to int) { p.Pack(from, to) },
+		},
+		{
+			// Sixteen multiplications take about as long as one element elsewhere.
+			units: func(Matrix, []Matrix) (int, int) { return p.Tiles(), p.M * p.K / 16 * p.N },
+			run:   func(_ Matrix, _ []Matrix, from, to int) { p.Multiply(from, to) },
+		},
+	}
+}
+
 // dense is activation(x·w + b) in one pass: x is rows×inputs, w inputs×units,
 // b 1×units.
-func dense(product kernel.Product, act Activation, x, w, b *G.Node, differentiateX bool) (*G.Node, error) {
+func dense(act Activation, x, w, b *G.Node, differentiateX bool) (*G.Node, error) {
 	o := &operation{
 		name:   fmt.Sprintf("dense %s", act),
 		inputs: []int{2, 2, 2}, dims: 2,
 		shape: func(in []Matrix) (int, int) { return in[0].Rows, in[1].Cols },
-		run: func(out Matrix, in []Matrix) {
-			product.NN(out.Data, in[0].Data, in[1].Data, out.Rows, out.Cols, in[0].Cols)
-			bias := in[2].Data
-			for i := range out.Rows {
-				row := out.Row(i)
-				for j, v := range bias {
-					row[j] += v
-				}
-			}
-			act.apply(out.Data)
-		},
+		run: product(func(p *kernel.Product, out Matrix, in []Matrix) {
+			p.A, p.B = kernel.Rows(in[0].Data, in[0].Cols), kernel.Rows(in[1].Data, in[1].Cols)
+			p.C, p.M, p.N, p.K = out.Data, out.Rows, out.Cols, in[0].Cols
+			p.Bias, p.ReLU = in[2].Data, act == ReLU
+		}),
 		wrt: []bool{differentiateX, true, true},
 	}
+	if act == Tanh || act == Sigmoid {
+		o.run = append(o.run, byRow(func(out Matrix, _ []Matrix, from, to int) {
+			act.apply(out.Slice(from, to).Data)
+		})...)
+	}
 	o.gradient = func(in G.Nodes, out, grad *G.Node) (G.Nodes, error) {
-		return denseGradients(product, act, differentiateX, in, out, grad)
+		return denseGradients(act, differentiateX, in, out, grad)
 	}
 	return o.apply(x, w, b)
 }
 
 // denseGradients adds the nodes dz = grad ⊙ activation', dw = xᵀ·dz,
 // db = column sums of dz and, where something below is trained, dx = dz·wᵀ.
-func denseGradients(product kernel.Product, act Activation, differentiateX bool, in G.Nodes, out, grad *G.Node) (G.Nodes, error) {
-	dz := grad
-	var err error
-	if act != Identity {
-		o := &operation{
-			name: "gradient of " + string(act), inputs: []int{2, 2}, dims: 2, shape: sameAsFirst,
-			run: func(out Matrix, in []Matrix) { act.derive(out.Data, in[0].Data, in[1].Data) },
-		}
-		if dz, err = o.apply(out, grad); err != nil {
-			return nil, err
-		}
+func denseGradients(act Activation, differentiateX bool, in G.Nodes, out, grad *G.Node) (G.Nodes, error) {
+	dz, err := act.gradient(out, grad)
+	if err != nil {
+		return nil, err
 	}
 	weights := &operation{
 		name: "gradient of weights", inputs: []int{2, 2}, dims: 2,
 		shape: func(in []Matrix) (int, int) { return in[0].Cols, in[1].Cols },
-		run: func(out Matrix, in []Matrix) {
-			product.TN(out.Data, in[0].Data, in[1].Data, out.Rows, out.Cols, in[0].Rows)
-		},
+		run: product(func(p *kernel.Product, out Matrix, in []Matrix) {
+			p.A, p.B = kernel.Transposed(in[0].Data, in[0].Cols), kernel.Rows(in[1].Data, in[1].Cols)
+			p.C, p.M, p.N, p.K = out.Data, out.Rows, out.Cols, in[0].Rows
+		}),
 	}
 	dw, err := weights.apply(in[0], dz)
 	if err != nil {
@@ -130,7 +133,7 @@ func denseGradients(product kernel.Product, act Activation, differentiateX bool,
 	bias := &operation{
 		name: "gradient of bias", inputs: []int{2}, dims: 2,
 		shape: func(in []Matrix) (int, int) { return 1, in[0].Cols },
-		run:   func(out Matrix, in []Matrix) { columnSums(out.Data, in[0]) },
+		run:   whole(func(out Matrix, in []Matrix) { kernel.ColumnSums(out.Data, in[0].Data) }),
 	}
 	db, err := bias.apply(dz)
 	if err != nil {
@@ -141,9 +144,10 @@ func denseGradients(product kernel.Product, act Activation, differentiateX bool,
 		inputs := &operation{
 			name: "gradient of inputs", inputs: []int{2, 2}, dims: 2,
 			shape: func(in []Matrix) (int, int) { return in[0].Rows, in[1].Rows },
-			run: func(out Matrix, in []Matrix) {
-				product.NT(out.Data, in[0].Data, in[1].Data, out.Rows, out.Cols, in[0].Cols)
-			},
+			run: product(func(p *kernel.Product, out Matrix, in []Matrix) {
+				p.A, p.B = kernel.Rows(in[0].Data, in[0].Cols), kernel.Transposed(in[1].Data, in[1].Cols)
+				p.C, p.M, p.N, p.K = out.Data, out.Rows, out.Cols, in[0].Cols
+			}),
 		}
 		if gradients[0], err = inputs.apply(dz, in[1]); err != nil {
 			return nil, err
@@ -152,12 +156,17 @@ func denseGradients(product kernel.Product, act Activation, differentiateX bool,
 	return gradients, nil
 }
 
-// columnSums adds the rows of m from the first to the last.
-func columnSums(out []float32, m Matrix) {
-	clear(out)
-	for i := range m.Rows {
-		for j, v := range m.Row(i) {
-			out[j] += v
-		}
+// gradient adds the gradient of the activation's input, given that of its
+// output out.
+func (a Activation) gradient(out, grad *G.Node) (*G.Node, error) {
+	if a == Identity {
+		return grad, nil
 	}
+	o := &operation{
+		name: "gradient of " + string(a), inputs: []int{2, 2}, dims: 2, shape: sameAsFirst,
+		run: byRow(func(out Matrix, in []Matrix, from, to int) {
+			a.derive(out.Slice(from, to).Data, in[0].Slice(from, to).Data, in[1].Slice(from, to).Data)
+		}),
+	}
+	return o.apply(out, grad)
 }

@@ -21,17 +21,19 @@ const (
 // prediction. The mask is a function of (seed, layer, *step): the backward pass
 // computes it again instead of keeping it.
 func dropout(rate float64, seed uint64, layer int, step *uint32, x *G.Node) (*G.Node, error) {
-	mask := func(out Matrix, in []Matrix) {
+	keep, scale := float32(1-rate), float32(1/(1-rate))
+	mask := byRow(func(out Matrix, in []Matrix, from, to int) {
 		s := philox.New(seed, purposeDropout+uint32(layer), *step)
-		keep, scale := float32(1-rate), float32(1/(1-rate))
-		for i, v := range in[0].Data {
+		s.Skip(uint64(from * out.Cols))
+		x := in[0].Slice(from, to).Data
+		for i := range out.Slice(from, to).Data {
 			if s.Float32() < keep {
-				out.Data[i] = v * scale
+				out.Data[from*out.Cols+i] = x[i] * scale
 			} else {
-				out.Data[i] = 0
+				out.Data[from*out.Cols+i] = 0
 			}
 		}
-	}
+	})
 	name := fmt.Sprintf("dropout %v layer %d", rate, layer)
 	o := &operation{name: name, inputs: []int{2}, dims: 2, shape: sameAsFirst, run: mask, wrt: []bool{true}}
 	o.gradient = func(_ G.Nodes, _, grad *G.Node) (G.Nodes, error) {

@@ -13,7 +13,8 @@ import (
 //
 // It is not safe for concurrent use.
 type executor struct {
-	steps []step
+	steps []*step
+	team  *team
 	// slots holds the current value of every node; a step's inputs and output
 	// are indices into it.
 	slots []Matrix
@@ -24,15 +25,28 @@ type step struct {
 	op  *operation
 	in  []int
 	out int
-	// args is the slice passed to op.run, kept to be filled again.
+	// args is the slice passed to op.run, kept to be filled again, and value
+	// what it computes.
 	args   []Matrix
+	value  Matrix
 	buffer []float32
+	// run has the phases of op as functions of a range of units. They are made
+	// once: a closure a run would be an allocation.
+	run []func(from, to int)
 }
 
-// newExecutor compiles what the wanted nodes need. Inputs must be bound before
-// the first run.
-func newExecutor(wanted ...*G.Node) (*executor, error) {
-	e := &executor{slot: map[*G.Node]int{}}
+func newStep(op *operation, in []int, out, size int) *step {
+	s := &step{op: op, in: in, out: out, args: make([]Matrix, len(in)), buffer: make([]float32, size)}
+	for _, p := range op.run {
+		s.run = append(s.run, func(from, to int) { p.run(s.value, s.args, from, to) })
+	}
+	return s
+}
+
+// newExecutor compiles what the wanted nodes need, to be run by a team. Inputs
+// must be bound before the first run.
+func newExecutor(team *team, wanted ...*G.Node) (*executor, error) {
+	e := &executor{team: team, slot: map[*G.Node]int{}}
 	for _, n := range wanted {
 		if err := e.visit(n); err != nil {
 			return nil, err
@@ -78,7 +92,7 @@ func (e *executor) visit(n *G.Node) error {
 		return err
 	}
 	size := max(1, n.Shape().TotalSize())
-	e.steps = append(e.steps, step{op: op, in: in, out: slot, args: make([]Matrix, len(in)), buffer: make([]float32, size)})
+	e.steps = append(e.steps, newStep(op, in, slot, size))
 	return nil
 }
 
@@ -113,8 +127,7 @@ func (e *executor) value(n *G.Node) Matrix {
 }
 
 func (e *executor) run() {
-	for i := range e.steps {
-		s := &e.steps[i]
+	for _, s := range e.steps {
 		for j, slot := range s.in {
 			s.args[j] = e.slots[slot]
 		}
@@ -122,8 +135,11 @@ func (e *executor) run() {
 		if rows*cols > len(s.buffer) {
 			s.buffer = make([]float32, rows*cols)
 		}
-		out := Matrix{Rows: rows, Cols: cols, Data: s.buffer[:rows*cols]}
-		s.op.run(out, s.args)
-		e.slots[s.out] = out
+		s.value = Matrix{Rows: rows, Cols: cols, Data: s.buffer[:rows*cols]}
+		for i, p := range s.op.run {
+			units, cost := p.size(s.value, s.args)
+			e.team.share(units, cost, s.run[i])
+		}
+		e.slots[s.out] = s.value
 	}
 }

@@ -8,7 +8,6 @@ import (
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
-	"github.com/flow-pipelines/flow/stages/nn/kernel"
 	"github.com/flow-pipelines/flow/stages/nn/philox"
 )
 
@@ -72,7 +71,7 @@ func (s *scene) check(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := newExecutor(append(G.Nodes{s.loss}, gradients...)...)
+	e, err := newExecutor(newTeam(1), append(G.Nodes{s.loss}, gradients...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +111,7 @@ func TestGradientOfDense(t *testing.T) {
 		t.Run(string(act), func(t *testing.T) {
 			s := newScene()
 			x, w, b := s.input("x", 4, 3), s.input("w", 3, 5), s.input("b", 1, 5)
-			s.finish(t, must(t)(dense(kernel.Product{}, act, x, w, b, true)))
+			s.finish(t, must(t)(dense(act, x, w, b, true)))
 			s.check(t)
 		})
 	}
@@ -146,8 +145,8 @@ func TestGradientOfSquaredError(t *testing.T) {
 func TestGradientsOfANodeWithTwoUsersAreAdded(t *testing.T) {
 	s := newScene()
 	x, w, b := s.input("x", 3, 4), s.input("w", 4, 4), s.input("b", 1, 4)
-	once := must(t)(dense(kernel.Product{}, Tanh, x, w, b, true))
-	s.finish(t, must(t)(dense(kernel.Product{}, Tanh, once, w, b, true)))
+	once := must(t)(dense(Tanh, x, w, b, true))
+	s.finish(t, must(t)(dense(Tanh, once, w, b, true)))
 	s.check(t)
 }
 
@@ -155,7 +154,7 @@ func TestAnOperationWithoutKernelIsRefused(t *testing.T) {
 	g := G.NewGraph()
 	x := G.NewMatrix(g, tensor.Float32, G.WithShape(2, 2), G.WithName("x"))
 	n := must(t)(G.Tanh(x))
-	if _, err := newExecutor(n); err == nil {
+	if _, err := newExecutor(newTeam(1), n); err == nil {
 		t.Error("the executor took an operation of Gorgonia's own")
 	}
 }
@@ -165,12 +164,12 @@ func TestAnOperationWithoutKernelIsRefused(t *testing.T) {
 func TestExecutorAgreesWithGorgoniasMachine(t *testing.T) {
 	s := newScene()
 	x, w, b := s.input("x", 4, 3), s.input("w", 3, 5), s.input("b", 1, 5)
-	s.finish(t, must(t)(dense(kernel.Product{}, ReLU, x, w, b, true)))
+	s.finish(t, must(t)(dense(ReLU, x, w, b, true)))
 	gradients, err := differentiate(s.loss, s.order)
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := newExecutor(append(G.Nodes{s.loss}, gradients...)...)
+	e, err := newExecutor(newTeam(1), append(G.Nodes{s.loss}, gradients...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

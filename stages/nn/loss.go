@@ -37,12 +37,12 @@ func (l Loss) node(p, y, w *G.Node) (*G.Node, error) {
 	}
 	o := &operation{
 		name: string(l), inputs: []int{2, 2, 2}, dims: 0, shape: scalarShape,
-		run: value, wrt: []bool{true, false, false},
+		run: whole(value), wrt: []bool{true, false, false},
 	}
 	o.gradient = func(in G.Nodes, _, grad *G.Node) (G.Nodes, error) {
 		g := &operation{
 			name: "gradient of " + string(l), inputs: []int{2, 2, 2, 0}, dims: 2,
-			shape: sameAsFirst, run: derivative,
+			shape: sameAsFirst, run: whole(derivative),
 		}
 		dp, err := g.apply(in[0], in[1], in[2], grad)
 		return G.Nodes{dp, nil, nil}, err

@@ -8,7 +8,6 @@ import (
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
-	"github.com/flow-pipelines/flow/stages/nn/kernel"
 	"github.com/flow-pipelines/flow/stages/nn/philox"
 )
 
@@ -113,7 +112,7 @@ type training struct {
 
 // build makes the graph for batches of up to rows rows. Without training it has
 // no dropout.
-func (n Network) build(rows int, product kernel.Product, train *training) (graph, error) {
+func (n Network) build(rows int, train *training) (graph, error) {
 	g := G.NewGraph()
 	matrix := func(name string, rows, cols int) *G.Node {
 		return G.NewMatrix(g, tensor.Float32, G.WithShape(rows, cols), G.WithName(name))
@@ -125,7 +124,7 @@ func (n Network) build(rows int, product kernel.Product, train *training) (graph
 		b := matrix(fmt.Sprintf("%d.bias", i), 1, l.Units)
 		out.parameters = append(out.parameters, w, b)
 		var err error
-		if h, err = dense(product, l.Activation, h, w, b, i > 0); err != nil {
+		if h, err = dense(l.Activation, h, w, b, i > 0); err != nil {
 			return graph{}, err
 		}
 		if train != nil && l.Dropout > 0 {

@@ -8,6 +8,8 @@ import (
 	"github.com/chewxy/hm"
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
+
+	"github.com/flow-pipelines/flow/stages/nn/kernel"
 )
 
 // operation is a fused operation: to Gorgonia an Op that it can differentiate,
@@ -26,13 +28,46 @@ type operation struct {
 	dims int
 	// shape returns the size of the output for inputs of these sizes.
 	shape func(in []Matrix) (rows, cols int)
-	// run computes out, whose old contents are undefined. It may not keep or
-	// change in.
-	run func(out Matrix, in []Matrix)
+	// run computes out, whose old contents are undefined, phase after phase. It
+	// may not keep or change in.
+	run []phase
 	// wrt says by which inputs gradient differentiates; nil is by none.
 	wrt []bool
 	// gradient returns the gradient of each input, nil where wrt is false.
 	gradient func(in G.Nodes, out, grad *G.Node) (G.Nodes, error)
+}
+
+// phase is one part of an operation's work.
+type phase struct {
+	// units says into how many parts the work can be divided that need nothing
+	// of each other, and what all of them cost, in elements that are read or
+	// written. How many there are follows from the shapes alone, never from the
+	// threads, so that sums whose terms several units have are the same with any
+	// number of threads. nil is one unit that is not worth sharing.
+	units func(out Matrix, in []Matrix) (units, cost int)
+	// run does the units [from, to).
+	run func(out Matrix, in []Matrix, from, to int)
+}
+
+// whole is an operation that is done in one piece.
+func whole(run func(out Matrix, in []Matrix)) []phase {
+	return []phase{{run: func(out Matrix, in []Matrix, _, _ int) { run(out, in) }}}
+}
+
+// byRow is an operation whose rows are computed independently.
+func byRow(run func(out Matrix, in []Matrix, from, to int)) []phase {
+	return []phase{{
+		units: func(out Matrix, _ []Matrix) (int, int) { return out.Rows, out.Rows * out.Cols },
+		run:   run,
+	}}
+}
+
+// size returns the units and the cost of a phase.
+func (p phase) size(out Matrix, in []Matrix) (units, cost int) {
+	if p.units == nil {
+		return 1, 0
+	}
+	return p.units(out, in)
 }
 
 var (
@@ -98,7 +133,10 @@ func (o *operation) Do(values ...G.Value) (G.Value, error) {
 	}
 	rows, cols := o.shape(in)
 	out := NewMatrix(rows, cols)
-	o.run(out, in)
+	for _, p := range o.run {
+		units, _ := p.size(out, in)
+		p.run(out, in, 0, units)
+	}
 	if o.dims == 0 {
 		v := G.F32(out.Data[0])
 		return &v, nil
@@ -156,10 +194,7 @@ func scalarShape([]Matrix) (int, int)    { return 1, 1 }
 // and so several gradients.
 var addition = &operation{
 	name: "add", inputs: []int{2, 2}, dims: 2, shape: sameAsFirst,
-	run: func(out Matrix, in []Matrix) {
-		a, b := in[0].Data, in[1].Data
-		for i := range out.Data {
-			out.Data[i] = a[i] + b[i]
-		}
-	},
+	run: byRow(func(out Matrix, in []Matrix, from, to int) {
+		kernel.Add(out.Slice(from, to).Data, in[0].Slice(from, to).Data, in[1].Slice(from, to).Data)
+	}),
 }

@@ -3,6 +3,8 @@ package nn
 import (
 	"fmt"
 	"math"
+
+	"github.com/flow-pipelines/flow/stages/nn/kernel"
 )
 
 // Optimizer is a rule that turns gradients into steps, and its constants.
@@ -11,6 +13,9 @@ type Optimizer struct {
 	LearningRate float64
 	// Momentum is SGD's share of the last step, in [0, 1).
 	Momentum float64
+	// Nesterov looks ahead: the step is of where the momentum will lead
+	// (Sutskever et al., 2013, in the form of PyTorch's).
+	Nesterov bool
 	// Beta1, Beta2 and Epsilon are Adam's; zero takes 0.9, 0.999 and 1e-8.
 	Beta1, Beta2, Epsilon float64
 	// WeightDecay is added to the gradient, times the weight (L2
@@ -53,10 +58,21 @@ type optimizer struct {
 	// first and second are the running means of gradients and of their
 	// squares, one slice a parameter; SGD has the first alone.
 	first, second [][]float32
+	parameters    []Parameter
+	// gradients are those of the step, one slice a parameter.
+	gradients [][]float32
+	// blocks are the parameters in pieces that fit into the innermost cache.
+	blocks []block
+	adam   kernel.AdamStep
 	// power1 and power2 are beta^t, multiplied up one step at a time: Pow of
 	// package math need not give the same bits everywhere.
 	power1, power2 float64
 }
+
+// block is the elements [from, to) of a parameter.
+type block struct{ parameter, from, to int }
+
+const blockSize = 2048
 
 func newOptimizer(o Optimizer, parameters []Parameter) *optimizer {
 	if o.Beta1 == 0 {
@@ -68,8 +84,11 @@ func newOptimizer(o Optimizer, parameters []Parameter) *optimizer {
 	if o.Epsilon == 0 {
 		o.Epsilon = 1e-8
 	}
-	s := &optimizer{Optimizer: o, power1: 1, power2: 1}
-	for _, p := range parameters {
+	s := &optimizer{Optimizer: o, parameters: parameters, gradients: make([][]float32, len(parameters)), power1: 1, power2: 1}
+	for i, p := range parameters {
+		for from := 0; from < len(p.Data); from += blockSize {
+			s.blocks = append(s.blocks, block{i, from, min(from+blockSize, len(p.Data))})
+		}
 		s.first = append(s.first, make([]float32, len(p.Data)))
 		if o.Method != SGD {
 			s.second = append(s.second, make([]float32, len(p.Data)))
@@ -78,53 +97,39 @@ func newOptimizer(o Optimizer, parameters []Parameter) *optimizer {
 	return s
 }
 
-// begin starts a step; update is then called once for each parameter.
+// begin starts a step with the gradients of all parameters; the units of update
+// are then done once each, in any order.
 func (o *optimizer) begin() {
-	o.power1 *= o.Beta1
-	o.power2 *= o.Beta2
-}
-
-// update changes parameter i by its gradient.
-func (o *optimizer) update(i int, p Parameter, gradient []float32) {
-	decay := float32(o.WeightDecay)
-	if p.isBias() {
-		decay = 0
-	}
-	if o.Method == SGD {
-		o.sgd(p.Data, gradient, o.first[i], decay)
-		return
-	}
-	o.adam(p.Data, gradient, o.first[i], o.second[i], decay)
-}
-
-// sgd is v = momentum·v + g, p = p - rate·v.
-func (o *optimizer) sgd(p, gradient, v []float32, decay float32) {
-	rate, momentum := float32(o.LearningRate), float32(o.Momentum)
-	for i, g := range gradient {
-		g += float32(decay * p[i])
-		v[i] = float32(momentum*v[i]) + g
-		p[i] -= float32(rate * v[i])
+	o.power1 = float64(o.power1 * o.Beta1) // rounded before it is subtracted
+	o.power2 = float64(o.power2 * o.Beta2)
+	// m/(1-b1^t) and sqrt(v/(1-b2^t)) are scaled together.
+	o.adam = kernel.AdamStep{
+		Beta1: float32(o.Beta1), Rest1: float32(1 - o.Beta1), Beta2: float32(o.Beta2), Rest2: float32(1 - o.Beta2),
+		Rate: float32(o.LearningRate / (1 - o.power1)), Correction: float32(1 / math.Sqrt(1-o.power2)), Epsilon: float32(o.Epsilon),
 	}
 }
 
-// adam is m = b1·m + (1-b1)·g, v = b2·v + (1-b2)·g²,
-// p = p - rate·(m/(1-b1^t)) / (sqrt(v/(1-b2^t)) + epsilon).
-func (o *optimizer) adam(p, gradient, m, v []float32, decay float32) {
-	b1, b2 := float32(o.Beta1), float32(o.Beta2)
-	rest1, rest2 := float32(1-o.Beta1), float32(1-o.Beta2)
-	rate := float32(o.LearningRate / (1 - o.power1))
-	correction := float32(1 / math.Sqrt(1-o.power2))
-	epsilon := float32(o.Epsilon)
-	var shrink float32
-	if o.Method == AdamW {
-		shrink, decay = float32(o.LearningRate)*decay, 0
-	}
-	for i, g := range gradient {
-		g += float32(decay * p[i])
-		m[i] = float32(b1*m[i]) + float32(rest1*g)
-		v[i] = float32(b2*v[i]) + float32(rest2*float32(g*g))
-		root := float32(math.Sqrt(float64(v[i])))
-		change := float32(rate*m[i]) / (float32(root*correction) + epsilon)
-		p[i] -= float32(shrink*p[i]) + change
+// update changes the blocks [from, to) of the parameters by their gradients.
+func (o *optimizer) update(from, to int) {
+	for _, b := range o.blocks[from:to] {
+		p := o.parameters[b.parameter]
+		decay := float32(o.WeightDecay)
+		if p.isBias() {
+			decay = 0
+		}
+		values, gradient := p.Data[b.from:b.to], o.gradients[b.parameter][b.from:b.to]
+		first := o.first[b.parameter][b.from:b.to]
+		if o.Method == SGD {
+			s := kernel.SGDStep{Rate: float32(o.LearningRate), Momentum: float32(o.Momentum), Decay: decay, Nesterov: o.Nesterov}
+			s.Update(values, gradient, first)
+			continue
+		}
+		s := o.adam
+		if o.Method == AdamW {
+			s.Shrink = float32(o.LearningRate) * decay
+		} else {
+			s.Decay = decay
+		}
+		s.Update(values, gradient, first, o.second[b.parameter][b.from:b.to])
 	}
 }

@@ -11,7 +11,6 @@ import (
 
 	G "gorgonia.org/gorgonia"
 
-	"github.com/flow-pipelines/flow/stages/nn/kernel"
 	"github.com/flow-pipelines/flow/stages/nn/philox"
 )
 
@@ -25,7 +24,7 @@ type Options struct {
 	// takes what is left.
 	BatchSize int
 	Seed      uint64
-	// Threads is how many cores large products may use; 0 is one.
+	// Threads is how many goroutines share the work of a step; 0 is one.
 	Threads int
 }
 
@@ -47,7 +46,10 @@ type Trainer struct {
 	options    Options
 	parameters []Parameter
 	optimizer  *optimizer
-	epoch      int
+	// update is optimizer.update, made once: a method value is an allocation.
+	update func(from, to int)
+	team   *team
+	epoch  int
 	// dropoutStep numbers the steps since the beginning, for dropout.
 	dropoutStep uint32
 
@@ -74,8 +76,9 @@ func NewTrainer(o Options) (*Trainer, error) {
 	if o.Loss != SoftmaxCrossEntropy && o.Loss != SquaredError {
 		return nil, fmt.Errorf("make trainer: loss %q is unknown", o.Loss)
 	}
-	t := &Trainer{options: o, parameters: o.Network.initialise(o.Seed)}
+	t := &Trainer{options: o, parameters: o.Network.initialise(o.Seed), team: newTeam(o.Threads)}
 	t.optimizer = newOptimizer(o.Optimizer, t.parameters)
+	t.update = t.optimizer.update
 	if err := t.compileTraining(); err != nil {
 		return nil, err
 	}
@@ -84,8 +87,7 @@ func NewTrainer(o Options) (*Trainer, error) {
 
 func (t *Trainer) compileTraining() (err error) {
 	o := t.options
-	product := kernel.Product{Threads: o.Threads}
-	t.graph, err = o.Network.build(o.BatchSize, product, &training{seed: o.Seed, step: &t.dropoutStep})
+	t.graph, err = o.Network.build(o.BatchSize, &training{seed: o.Seed, step: &t.dropoutStep})
 	if err != nil {
 		return err
 	}
@@ -100,7 +102,7 @@ func (t *Trainer) compileTraining() (err error) {
 	if t.gradients, err = differentiate(t.loss, t.graph.parameters); err != nil {
 		return err
 	}
-	t.train, err = newExecutor(append(G.Nodes{t.loss}, t.gradients...)...)
+	t.train, err = newExecutor(t.team, append(G.Nodes{t.loss}, t.gradients...)...)
 	if err != nil {
 		return err
 	}
@@ -112,11 +114,11 @@ func (t *Trainer) compileTraining() (err error) {
 
 func (t *Trainer) compilePrediction() (err error) {
 	o := t.options
-	t.predictGraph, err = o.Network.build(o.BatchSize, kernel.Product{Threads: o.Threads}, nil)
+	t.predictGraph, err = o.Network.build(o.BatchSize, nil)
 	if err != nil {
 		return err
 	}
-	if t.predict, err = newExecutor(t.predictGraph.outputs); err != nil {
+	if t.predict, err = newExecutor(t.team, t.predictGraph.outputs); err != nil {
 		return err
 	}
 	for i, n := range t.predictGraph.parameters {
@@ -211,10 +213,11 @@ func (t *Trainer) step(rows int) float64 {
 	t.train.bind(t.w, t.w0.Slice(0, rows))
 	t.train.run()
 	loss := float64(t.train.value(t.loss).Data[0])
-	t.optimizer.begin()
-	for i, p := range t.parameters {
-		t.optimizer.update(i, p, t.train.value(t.gradients[i]).Data)
+	for i, n := range t.gradients {
+		t.optimizer.gradients[i] = t.train.value(n).Data
 	}
+	t.optimizer.begin()
+	t.team.share(len(t.optimizer.blocks), len(t.optimizer.blocks)*blockSize, t.update)
 	return loss
 }
 

@@ -244,16 +244,20 @@ func TestAStepAllocatesNothing(t *testing.T) {
 	if raceDetector {
 		t.Skip("the race detector makes pools forget")
 	}
-	e := rings(300)
-	trainer := train(t, mlp(), e, 1)
-	perEpoch := testing.AllocsPerRun(5, func() {
-		if _, err := trainer.Epoch(t.Context(), e); err != nil {
-			t.Fatal(err)
+	for _, threads := range []int{1, 3} {
+		e := rings(600)
+		o := mlp()
+		o.Threads, o.BatchSize, o.Network.Layers[0].Units = threads, 60, 1000 // large enough to share
+		trainer := train(t, o, e, 1)
+		perEpoch := testing.AllocsPerRun(5, func() {
+			if _, err := trainer.Epoch(t.Context(), e); err != nil {
+				t.Fatal(err)
+			}
+		})
+		// The order of rows, and what the runtime drops from its pools now and then.
+		if perEpoch > 5 {
+			t.Errorf("%v allocations in an epoch of 10 steps on %d threads", perEpoch, threads)
 		}
-	})
-	// The order of rows, and what the runtime's pool drops now and then.
-	if perEpoch > 5 {
-		t.Errorf("%v allocations in an epoch of 10 steps", perEpoch)
 	}
 }
 

@@ -239,13 +239,11 @@ func gemm(n Node, in []Value) (Value, error) {
 		return Value{}, fmt.Errorf("shapes %d×%d, %d×%d and %d do not match", x.Rows, x.Cols, w.Rows, w.Cols, len(b.Floats))
 	}
 	out := floats(x.Rows, w.Cols)
-	kernel.Product{}.NN(out.Floats, x.Floats, w.Floats, x.Rows, w.Cols, x.Cols)
-	for i := range out.Rows {
-		row := out.Floats[i*out.Cols : (i+1)*out.Cols]
-		for j, v := range b.Floats {
-			row[j] += v
-		}
+	p := kernel.Product{
+		A: kernel.Rows(x.Floats, x.Cols), B: kernel.Rows(w.Floats, w.Cols), C: out.Floats,
+		M: x.Rows, N: w.Cols, K: x.Cols, Bias: b.Floats,
 	}
+	p.Run()
 	return out, nil
 }
 

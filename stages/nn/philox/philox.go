@@ -72,6 +72,23 @@ func (s *Stream) Uint32() uint32 {
 	return v
 }
 
+// Skip passes over the next n numbers of Uint32, in no time: numbers are a
+// function of their position, so that threads can share a stream.
+func (s *Stream) Skip(n uint64) {
+	if n < uint64(s.left) {
+		s.left -= int(n)
+		return
+	}
+	n -= uint64(s.left)
+	s.left = 0
+	blocks := uint64(s.counter[0]) | uint64(s.counter[1])<<32
+	blocks += n / 4
+	s.counter[0], s.counter[1] = uint32(blocks), uint32(blocks>>32)
+	for range n % 4 {
+		s.Uint32()
+	}
+}
+
 // Uint64 returns the next 64 random bits.
 func (s *Stream) Uint64() uint64 {
 	low := uint64(s.Uint32())

@@ -80,3 +80,24 @@ func TestShuffleIsAPermutation(t *testing.T) {
 		}
 	}
 }
+
+func TestSkipIsReading(t *testing.T) {
+	for _, before := range []int{0, 1, 3, 4, 6} {
+		for _, n := range []int{0, 1, 2, 3, 4, 5, 7, 8, 1001} {
+			read, skipped := philox.New(3, 1, 2), philox.New(3, 1, 2)
+			for range before {
+				read.Uint32()
+				skipped.Uint32()
+			}
+			for range n {
+				read.Uint32()
+			}
+			skipped.Skip(uint64(n))
+			for range 5 {
+				if got, want := skipped.Uint32(), read.Uint32(); got != want {
+					t.Fatalf("after %d and a skip of %d: %d, want %d", before, n, got, want)
+				}
+			}
+		}
+	}
+}
