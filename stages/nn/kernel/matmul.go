@@ -47,10 +47,10 @@ type Product struct {
 
 // Begin prepares the memory for the phases.
 func (p *Product) Begin() {
-	p.C = p.C[:p.M*p.N]
 	panels := (p.N + tileCols - 1) / tileCols
-	// A narrow B in whole panels is read where it is.
-	p.direct = p.B.Col == 1 && p.N%tileCols == 0 && p.N <= 4*tileCols
+	// A narrow B in whole panels is read where it is, and one without rows not at
+	// all.
+	p.direct = p.K == 0 || p.B.Col == 1 && p.N%tileCols == 0 && p.N <= 4*tileCols
 	if !p.direct {
 		p.packed = grow(p.packed, panels*tileCols*p.K)
 	}

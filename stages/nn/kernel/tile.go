@@ -88,7 +88,7 @@ func tileQuarter(t *tileArgs, i, j int) {
 		c1[q] += v
 	}
 	if t.flags&reluAfter != 0 {
-		ReLU(c0[:])
-		ReLU(c1[:])
+		relu(c0[:])
+		relu(c1[:])
 	}
 }

@@ -118,6 +118,10 @@ func (s *SGDStep) update(p, gradient, v []float32) {
 // ReLU replaces what is not positive by zero; a NaN, which has to be seen in the
 // loss, stays.
 func ReLU(x []float32) {
+	relu(x[vectorReLU(x):])
+}
+
+func relu(x []float32) {
 	for i, v := range x {
 		if v <= 0 {
 			x[i] = 0

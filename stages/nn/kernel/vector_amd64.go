@@ -22,6 +22,15 @@ func adamAVX2(p, gradient, m, v *float32, n int, s *AdamStep)
 //go:noescape
 func sgdAVX2(p, gradient, v *float32, n int, s *SGDStep)
 
+//go:noescape
+func reluAVX2(x *float32, n int)
+
+//go:noescape
+func maxBlocksAVX2(out, x *float32, c, blocks, step int)
+
+//go:noescape
+func routeBlocksAVX2(dst, x, out, rest *float32, c, blocks, step int)
+
 func multiplyTile(t *tileArgs) {
 	if hasAVX2 {
 		tileAVX2(t)
@@ -78,4 +87,32 @@ func vectorSGD(p, gradient, v []float32, s *SGDStep) int {
 		sgdAVX2(&p[0], &gradient[0], &v[0], n, s)
 	}
 	return n
+}
+
+func vectorReLU(x []float32) int {
+	n := whole(len(x))
+	if n > 0 {
+		reluAVX2(&x[0], n)
+	}
+	return n
+}
+
+// Blocks are done by assembly all or not at all.
+
+func vectorMaxBlocks(out, x []float32, c, blocks, step int) bool {
+	if !hasAVX2 || c%lanes != 0 || blocks == 0 {
+		return false
+	}
+	_, _ = out[blocks*c-1], x[(blocks-1)*step+c-1]
+	maxBlocksAVX2(&out[0], &x[0], c, blocks, step)
+	return true
+}
+
+func vectorRouteBlocks(dst, x, out, rest []float32, c, blocks, step int) bool {
+	if !hasAVX2 || c%lanes != 0 || blocks == 0 {
+		return false
+	}
+	_, _, _, _ = out[blocks*c-1], rest[blocks*c-1], x[(blocks-1)*step+c-1], dst[(blocks-1)*step+c-1]
+	routeBlocksAVX2(&dst[0], &x[0], &out[0], &rest[0], c, blocks, step)
+	return true
 }

@@ -171,3 +171,90 @@ sgdApply:
 	JG   sgdLoop
 	VZEROUPPER
 	RET
+
+// func maxBlocksAVX2(out, x *float32, c, blocks, step int)
+//
+// c is a positive multiple of 8, blocks is positive.
+TEXT ·maxBlocksAVX2(SB), NOSPLIT, $0-40
+	MOVQ out+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ c+16(FP), R8
+	MOVQ blocks+24(FP), CX
+	MOVQ step+32(FP), R9
+	SHLQ $2, R9
+maxBlock:
+	MOVQ SI, AX
+	MOVQ R8, BX
+maxLoop:
+	VMOVUPS (AX), Y0
+	VMOVUPS (DI), Y1
+	VCMPPS $0x1E, Y1, Y0, Y2   // x > out
+	VCMPPS $0x03, Y0, Y0, Y3   // or x is NaN
+	VORPS Y3, Y2, Y2
+	VBLENDVPS Y2, Y0, Y1, Y1
+	VMOVUPS Y1, (DI)
+	ADDQ $32, AX
+	ADDQ $32, DI
+	SUBQ $8, BX
+	JG   maxLoop
+	ADDQ R9, SI
+	DECQ CX
+	JNZ  maxBlock
+	VZEROUPPER
+	RET
+
+// func routeBlocksAVX2(dst, x, out, rest *float32, c, blocks, step int)
+//
+// c is a positive multiple of 8, blocks is positive.
+TEXT ·routeBlocksAVX2(SB), NOSPLIT, $0-56
+	MOVQ dst+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ out+16(FP), DX
+	MOVQ rest+24(FP), R10
+	MOVQ c+32(FP), R8
+	MOVQ blocks+40(FP), CX
+	MOVQ step+48(FP), R9
+	SHLQ $2, R9
+routeBlock:
+	XORQ AX, AX
+	MOVQ R8, BX
+routeLoop:
+	VMOVUPS (SI)(AX*1), Y0
+	VCMPPS $0x00, (DX), Y0, Y0 // x == out
+	VMOVUPS (R10), Y1
+	VANDPS Y1, Y0, Y2
+	VANDNPS Y1, Y0, Y1
+	VMOVUPS Y1, (R10)
+	VMOVUPS (DI)(AX*1), Y3
+	VADDPS Y2, Y3, Y2
+	VBLENDVPS Y0, Y2, Y3, Y3
+	VMOVUPS Y3, (DI)(AX*1)
+	ADDQ $32, AX
+	ADDQ $32, DX
+	ADDQ $32, R10
+	SUBQ $8, BX
+	JG   routeLoop
+	ADDQ R9, SI
+	ADDQ R9, DI
+	DECQ CX
+	JNZ  routeBlock
+	VZEROUPPER
+	RET
+
+// func reluAVX2(x *float32, n int)
+//
+// n is a positive multiple of 8.
+TEXT ·reluAVX2(SB), NOSPLIT, $0-16
+	MOVQ x+0(FP), DI
+	MOVQ n+8(FP), CX
+	VXORPS Y0, Y0, Y0
+reluOnly:
+	VMOVUPS (DI), Y1
+	VCMPPS $0x16, Y0, Y1, Y2 // not x <= 0
+	VANDPS Y2, Y1, Y1
+	VMOVUPS Y1, (DI)
+	ADDQ $32, DI
+	SUBQ $8, CX
+	JG   reluOnly
+	VZEROUPPER
+	RET

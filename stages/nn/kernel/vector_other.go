@@ -11,3 +11,7 @@ func vectorColumnSums(_, _ []float32) int              { return 0 }
 func vectorAdd(_, _, _ []float32) int                  { return 0 }
 func vectorAdam(_, _, _, _ []float32, _ *AdamStep) int { return 0 }
 func vectorSGD(_, _, _ []float32, _ *SGDStep) int      { return 0 }
+
+func vectorReLU(_ []float32) int                               { return 0 }
+func vectorMaxBlocks(_, _ []float32, _, _, _ int) bool         { return false }
+func vectorRouteBlocks(_, _, _, _ []float32, _, _, _ int) bool { return false }
