@@ -25,14 +25,19 @@ import (
 func main() {
 	runs := flag.Int("runs", 7, "how often each command is timed")
 	only := flag.String("group", "", "run the groups whose names contain this")
+	large := flag.Bool("large", false, "run the groups with 10,000 stages too, which take minutes")
 	flag.Parse()
 	if flag.NArg() != 1 {
 		fmt.Fprintln(os.Stderr, "usage: bench [flags] FLOW")
 		os.Exit(2)
 	}
+	sizes := []int{100, 1000}
+	if *large {
+		sizes = append(sizes, 10_000)
+	}
 	flow, err := filepath.Abs(flag.Arg(0))
 	if err == nil {
-		err = bench(os.Stdout, flow, *runs, *only)
+		err = bench(os.Stdout, flow, *runs, *only, sizes)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
@@ -51,13 +56,13 @@ type command struct {
 	name string
 	dir  string
 	args []string
-	// reset brings the directory back before each timed run; may be nil.
-	reset func() error
+	// reset makes the directory of the next timed run; nil is to use dir again.
+	reset func() (dir string, err error)
 	wall  []time.Duration
 	cpu   []time.Duration
 }
 
-func bench(out io.Writer, flow string, runs int, only string) error {
+func bench(out io.Writer, flow string, runs int, only string, sizes []int) error {
 	tmp, err := os.MkdirTemp("", "flow-bench-")
 	if err != nil {
 		return err
@@ -68,7 +73,7 @@ func bench(out io.Writer, flow string, runs int, only string) error {
 		func() (*group, error) { return startup(tmp, flow) },
 		func() (*group, error) { return example(tmp, flow) },
 	)
-	for _, n := range []int{100, 1000} {
+	for _, n := range sizes {
 		groups = append(groups,
 			func() (*group, error) { return stages(tmp, flow, n, false) },
 			func() (*group, error) { return stages(tmp, flow, n, true) },
@@ -100,7 +105,8 @@ func (g *group) time(runs int) error {
 		for j := range g.commands {
 			c := &g.commands[j]
 			if c.reset != nil {
-				if err := c.reset(); err != nil {
+				var err error
+				if c.dir, err = c.reset(); err != nil {
 					return err
 				}
 			}
@@ -196,30 +202,33 @@ func stages(tmp, flow string, n int, noop bool) (*group, error) {
 				continue
 			}
 		}
-		dir := filepath.Join(tmp, strings.NewReplacer(" ", "-", ",", "").Replace(name), t.tool)
-		fresh := func() error {
-			if err := os.RemoveAll(dir); err != nil {
-				return err
+		// Nothing is deleted between runs: ext4 makes files several times
+		// slower just after many were deleted.
+		fresh := func() (string, error) {
+			dir, err := os.MkdirTemp(tmp, t.tool+"-")
+			if err != nil {
+				return "", err
 			}
-			if err := os.MkdirAll(filepath.Join(dir, "o"), 0o755); err != nil {
-				return err
+			if err := os.Mkdir(filepath.Join(dir, "o"), 0o755); err != nil {
+				return "", err
 			}
 			if err := os.WriteFile(filepath.Join(dir, "in.txt"), []byte("content\n"), 0o644); err != nil {
-				return err
+				return "", err
 			}
-			return os.WriteFile(filepath.Join(dir, t.file), []byte(t.text), 0o644)
+			return dir, os.WriteFile(filepath.Join(dir, t.file), []byte(t.text), 0o644)
 		}
 		args := map[string][]string{
 			"flow":  {path, "apply", "--yes", "--jobs", "2", "--progress", "quiet"},
 			"ninja": {path, "-j2", "--quiet"},
 			"make":  {path, "-j2", "-s"},
 		}[t.tool]
-		c := command{name: t.tool, dir: dir, args: args, reset: fresh}
+		c := command{name: t.tool, args: args, reset: fresh}
 		if noop {
-			if err := fresh(); err != nil {
+			var err error
+			if c.dir, err = fresh(); err != nil {
 				return nil, err
 			}
-			if out, err := output(dir, args...); err != nil {
+			if out, err := output(c.dir, args...); err != nil {
 				return nil, fmt.Errorf("%s: %w\n%s", t.tool, err, out)
 			}
 			c.reset = nil

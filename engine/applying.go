@@ -158,9 +158,11 @@ func (p *Project) applyConfig(o ApplyOptions, record *runs.Run, exe executor.Exe
 	r, _ := p.renamed()
 	was := r.Lock
 	l := was.Clone()
+	w := p.world(was)
+	w.missed = p.missed // the project is held since it was planned
 	cpus, memory := capacity()
 	return apply.Config{
-		Root: p.root, Scratch: p.path("exec"), Pipeline: p.pipeline, World: p.world(was), Files: p.files, State: p.db,
+		Root: p.root, Scratch: p.path("exec"), Pipeline: p.pipeline, World: w, Files: p.files, State: p.db,
 		Lock: l, Record: record, Executor: exe, Self: p.opts.Self, Environ: p.opts.Environ,
 		Jobs: jobsOr(o.Jobs), CPUs: cpus, Memory: memory, KeepGoing: o.KeepGoing,
 		Secrets: executor.NewSecrets(p.pipeline.Secrets()), Clock: p.opts.Clock,

@@ -39,6 +39,8 @@ type Project struct {
 	// warnings are diagnostics of the HCL that are no errors.
 	warnings, lockWarnings hcl.Diagnostics
 
+	missed *sync.Map // by the last plan, see world
+
 	damage atomic.Int64 // objects
 
 	mu   sync.Mutex // guards warn; the cache reports from many goroutines
@@ -289,7 +291,9 @@ func (p *Project) plan(ctx context.Context, c *chosen) (*plan.Plan, error) {
 	if diags.HasErrors() {
 		return nil, &plan.Mistakes{Diags: diags, Files: p.Files()}
 	}
-	pl, err := plan.Make(ctx, p.world(r.Lock), p.pipeline, r.Lock, c.targets, c.options)
+	w := p.world(r.Lock)
+	p.missed = w.missed
+	pl, err := plan.Make(ctx, w, p.pipeline, r.Lock, c.targets, c.options)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
@@ -22,11 +23,19 @@ import (
 type world struct {
 	p    *Project
 	lock *lock.Lock
+	// missed are the keys for which there was no result in the database. While
+	// the project is held nobody but us adds one, and an apply looks for each
+	// key that its plan looked for: without this it would wait each time for
+	// the results that are just being written.
+	missed *sync.Map // key.Key → struct{}
 }
 
 var _ plan.World = (*world)(nil)
 
-func (p *Project) world(l *lock.Lock) *world { return &world{p: p, lock: l} }
+// world is the project with the results that there are now.
+func (p *Project) world(l *lock.Lock) *world {
+	return &world{p: p, lock: l, missed: new(sync.Map)}
+}
 
 // Project implements plan.World.
 func (w *world) Project() string { return w.p.root }
@@ -51,12 +60,21 @@ func (w *world) Locked(a addr.Address) *lock.Stage { return w.lock.Get(a) }
 
 // Result implements plan.World.
 func (w *world) Result(ctx context.Context, k key.Key) (res state.Result, ok bool, err error) {
+	if res, ok := w.p.db.Recorded(state.Key(k)); ok {
+		return res, true, nil
+	}
+	if _, missed := w.missed.Load(k); missed {
+		return res, false, nil
+	}
 	err = w.p.db.View(ctx, func(tx *state.Tx) error {
 		res, ok, err = tx.Result(state.Key(k))
 		return err
 	})
 	if errors.Is(err, fs.ErrNotExist) {
-		return res, false, nil
+		err = nil
+	}
+	if err == nil && !ok {
+		w.missed.Store(k, struct{}{})
 	}
 	return res, ok, err
 }

@@ -96,6 +96,9 @@ func Run(ctx context.Context, cfg Config, pl *plan.Plan) (*Report, error) {
 	if err == nil {
 		err = s.run(ctx)
 	}
+	if rerr := a.rooms.remove(); err == nil {
+		err = rerr
+	}
 	if err == nil && ctx.Err() == nil {
 		err = a.forget(ctx, pl)
 	}
@@ -115,7 +118,8 @@ func Run(ctx context.Context, cfg Config, pl *plan.Plan) (*Report, error) {
 // apply is what workers share.
 type apply struct {
 	Config
-	envs []string // directories of the project that hold tools, not inputs
+	envs  []string // directories of the project that hold tools, not inputs
+	rooms rooms
 
 	mu    sync.Mutex // guards the following, and Emit
 	known plan.Known

@@ -37,8 +37,8 @@ const grace = 10 * time.Second
 //	    metrics.json    what a Runner found
 //	    problem.json    what is wrong with the arguments
 //
-// It is removed when all went well, and otherwise left for the user to look
-// into until the next apply.
+// It is emptied when all went well, and becomes that of another job (see rooms);
+// otherwise it is left for the user to look into until the next apply.
 type job struct {
 	*apply
 	step *plan.Step
@@ -47,29 +47,27 @@ type job struct {
 	log  string
 }
 
-func (a *apply) runJob(ctx context.Context, step *plan.Step, before *lock.Stage) error {
+// runJob runs the job of a stage and returns how long that usually takes.
+func (a *apply) runJob(ctx context.Context, step *plan.Step, before *lock.Stage) (took time.Duration, err error) {
 	j := &job{apply: a, step: step, dir: filepath.Join(a.Scratch, step.Addr.FileName()), log: a.Record.Log(step.Addr.FileName())}
-	j.work = filepath.Join(j.dir, "work")
+	j.work = filepath.Join(j.dir, workDir)
 	if step.Stage.Job.Isolation == stage.None {
 		j.work = a.Root
 	}
-	took, err := j.results(ctx, before)
+	took, err = j.results(ctx, before)
 	// The cache had objects of the results' names, and they were damaged. What
 	// was collected is gone into the cache, so it is made again. A damaged
 	// listing hides what is damaged below it: once more for each level.
 	for round := 0; errors.Is(err, cas.ErrNotFound) && round < mostRounds; round++ {
 		if err := a.heal(ctx, step); err != nil {
-			return err
+			return 0, err
 		}
 		took, err = j.results(ctx, before)
 	}
 	if err != nil {
-		return err
+		return 0, err
 	}
-	if err := a.record(ctx, step, took); err != nil {
-		return err
-	}
-	return worktree.RemoveAll(j.dir)
+	return took, a.rooms.leave(j.dir)
 }
 
 // results runs the job and puts what it wrote in place. It returns how long
@@ -129,10 +127,7 @@ func retryable(on []string, e event.Event) bool {
 }
 
 func (j *job) attempt(ctx context.Context) error {
-	if err := worktree.RemoveAll(j.dir); err != nil {
-		return err
-	}
-	if err := os.MkdirAll(j.dir, 0o755); err != nil {
+	if err := j.rooms.enter(j.dir); err != nil {
 		return err
 	}
 	if err := j.prepare(ctx); err != nil {
@@ -187,9 +182,6 @@ func (j *job) prepare(ctx context.Context) error {
 	job := j.step.Stage.Job
 	if job.Isolation == stage.None {
 		return j.makeOutputDirs()
-	}
-	if err := os.MkdirAll(j.work, 0o755); err != nil {
-		return err
 	}
 	inputs := slices.Clone(j.step.Inputs)
 	slices.SortStableFunc(inputs, func(a, b plan.Content) int { return strings.Compare(a.Path, b.Path) })

@@ -30,7 +30,8 @@ type node struct {
 	step       *plan.Step
 	order      int // position in the plan; breaks ties
 	status     status
-	needs      int // unfinished stages it depends on
+	placed     bool // it takes up a place on the machine
+	needs      int  // unfinished stages it depends on
 	dependents []*node
 	// untouched says that all it needs was kept, so the plan's decision holds.
 	untouched bool
@@ -41,12 +42,13 @@ type node struct {
 
 // result is what a worker reports.
 type result struct {
-	node   *node
-	step   *plan.Step // the decision that was carried out
-	locked *lock.Stage
-	count  string
-	why    string // for skipped and blocked
-	err    error  // our own machinery failed
+	node    *node
+	vacated func()     // tells the scheduler that the stage's place is free
+	step    *plan.Step // the decision that was carried out
+	locked  *lock.Stage
+	count   string
+	why     string // for skipped and blocked
+	err     error  // our own machinery failed
 }
 
 type scheduler struct {
@@ -55,11 +57,12 @@ type scheduler struct {
 	byAddr map[addr.Address]*node
 	ready  readyQueue
 	free   schedule.Capacity
-	active int
+	active int // workers
+	placed int // those of them that take up a place
 	failed []addr.Address
 	// stopping says that nothing new is started.
 	stopping, interrupted bool
-	lockWritten           time.Time
+	writeLock             time.Time // not before
 }
 
 func newScheduler(a *apply, pl *plan.Plan) *scheduler {
@@ -84,6 +87,7 @@ func newScheduler(a *apply, pl *plan.Plan) *scheduler {
 
 func (s *scheduler) run(ctx context.Context) error {
 	results := make(chan result)
+	vacated := make(chan *node)
 	var broken error
 	for _, n := range s.nodes {
 		if n.needs == 0 {
@@ -92,16 +96,18 @@ func (s *scheduler) run(ctx context.Context) error {
 	}
 	done := ctx.Done()
 	for {
-		if err := s.start(ctx, results); err != nil && broken == nil {
+		if err := s.start(ctx, results, vacated); err != nil && broken == nil {
 			broken, s.stopping = err, true
 		}
 		if s.active == 0 {
 			break
 		}
 		select {
+		case n := <-vacated:
+			s.vacate(n)
 		case r := <-results:
 			s.active--
-			s.free.Give(r.node.step.Stage.Resources)
+			s.vacate(r.node)
 			if r.err != nil && broken == nil {
 				broken, s.stopping = fmt.Errorf("%s: %w", r.node.step.Addr, r.err), true
 			}
@@ -124,8 +130,17 @@ func (s *scheduler) run(ctx context.Context) error {
 	return broken
 }
 
+// vacate gives back what a stage took of the machine.
+func (s *scheduler) vacate(n *node) {
+	if n.placed {
+		n.placed = false
+		s.placed--
+		s.free.Give(n.step.Stage.Resources)
+	}
+}
+
 // start hands ready stages to workers while there is room.
-func (s *scheduler) start(ctx context.Context, results chan<- result) error {
+func (s *scheduler) start(ctx context.Context, results chan<- result, vacated chan<- *node) error {
 	var put []*node // ready, but too large for what is free
 	defer func() {
 		for _, n := range put {
@@ -140,7 +155,7 @@ func (s *scheduler) start(ctx context.Context, results chan<- result) error {
 			}
 			continue
 		}
-		if !s.free.Take(n.step.Stage.Resources, s.active == 0) {
+		if !s.free.Take(n.step.Stage.Resources, s.placed == 0) {
 			put = append(put, n)
 			if s.free.Jobs == 0 {
 				return nil
@@ -148,6 +163,8 @@ func (s *scheduler) start(ctx context.Context, results chan<- result) error {
 			continue
 		}
 		s.set(n, running)
+		n.placed = true
+		s.placed++
 		s.active++
 		// What the worker is told about other stages is copied here, since
 		// their nodes belong to this goroutine.
@@ -158,7 +175,11 @@ func (s *scheduler) start(ctx context.Context, results chan<- result) error {
 			}
 		}
 		before := s.Lock.Get(n.step.Addr)
-		go func() { results <- s.work(ctx, n, before, outcomes) }()
+		early := func() { vacated <- n }
+		if s.Jobs == 1 {
+			early = func() {} // one after the other, in every respect
+		}
+		go func() { results <- s.work(ctx, n, before, outcomes, early) }()
 	}
 	return nil
 }
@@ -201,12 +222,19 @@ func (s *scheduler) settle(r result) error {
 	s.Lock.Put(r.locked)
 	// Writing the whole lock after each of ten thousand stages would be
 	// quadratic; what a crash loses here the state database still has.
-	if now := s.Clock(); now.Sub(s.lockWritten) > time.Second {
-		s.lockWritten = now
-		return lock.WriteFile(s.Root, s.Lock)
+	now := s.Clock()
+	if now.Before(s.writeLock) {
+		return nil
 	}
-	return nil
+	err := lock.WriteFile(s.Root, s.Lock)
+	took := s.Clock().Sub(now)
+	s.writeLock = now.Add(max(time.Second, lockShare*took))
+	return err
 }
+
+// lockShare is how many times as long as it takes to write the lock passes
+// before it is written again.
+const lockShare = 50
 
 // release lets the stages that waited for n go on.
 func (s *scheduler) release(n *node, untouched bool) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"sync"
 	"time"
 )
 
@@ -56,8 +57,13 @@ func tail(path string, from int64, stop <-chan struct{}, line func(string)) {
 // without a line break must not fill the memory.
 const longestLine = 64 << 10
 
+// readers are used again: stages by the thousand look into empty files.
+var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 64<<10) }}
+
 func lines(r io.Reader, part []byte, line func(string)) []byte {
-	br := bufio.NewReaderSize(r, 64<<10)
+	br := readers.Get().(*bufio.Reader)
+	defer readers.Put(br)
+	br.Reset(r)
 	for {
 		b, err := br.ReadSlice('\n')
 		part = append(part, b...)

@@ -24,8 +24,10 @@ import (
 )
 
 // work decides one stage with the results it now has, and does it.
-func (a *apply) work(ctx context.Context, n *node, before *lock.Stage, outcomes map[addr.Address]plan.Outcome) result {
-	r := result{node: n, step: n.step}
+// vacated is called when its place on the machine is free, if that is before
+// work returns.
+func (a *apply) work(ctx context.Context, n *node, before *lock.Stage, outcomes map[addr.Address]plan.Outcome, vacated func()) result {
+	r := result{node: n, step: n.step, vacated: vacated}
 	step, err := a.decide(ctx, n.step, outcomes)
 	if err == nil {
 		r.step = step
@@ -137,7 +139,7 @@ func (a *apply) act(ctx context.Context, r *result, before *lock.Stage, outcomes
 			action = "record"
 		}
 		a.emit(event.Event{Kind: event.Started, Addr: step.Addr, Action: action, Usual: step.Usual.Seconds()})
-		if err := a.produce(ctx, step, before); err != nil {
+		if err := a.produce(ctx, r, before); err != nil {
 			return err
 		}
 		r.count = Ran
@@ -233,11 +235,17 @@ func (a *apply) setAside(ctx context.Context, step *plan.Step, before *lock.Stag
 }
 
 // produce makes a stage's results: the user's files are stored, a job runs.
-func (a *apply) produce(ctx context.Context, step *plan.Step, before *lock.Stage) error {
-	if step.Given() {
-		return a.storeGiven(ctx, step)
+func (a *apply) produce(ctx context.Context, r *result, before *lock.Stage) error {
+	if r.step.Given() {
+		return a.storeGiven(ctx, r.step)
 	}
-	return a.runJob(ctx, step, before)
+	took, err := a.runJob(ctx, r.step, before)
+	if err != nil {
+		return err
+	}
+	// While this result gets to the disk, another stage runs.
+	r.vacated()
+	return a.record(ctx, r.step, took)
 }
 
 func (a *apply) storeGiven(ctx context.Context, step *plan.Step) error {
@@ -271,12 +279,8 @@ func (a *apply) record(ctx context.Context, step *plan.Step, took time.Duration)
 		outputs[r.Name] = r.Node
 	}
 	res := state.Result{Outputs: outputs, Metrics: metrics, Duration: took, Finished: a.Clock().UTC(), Run: a.Record.ID()}
-	return a.State.Update(ctx, func(tx *state.Tx) error {
-		if err := tx.PutResult(state.Key(step.Key), res); err != nil {
-			return err
-		}
-		return tx.AddDuration(step.Addr, took)
-	})
+	// What is finished is kept, also when the run is interrupted just now.
+	return a.State.Record(context.WithoutCancel(ctx), step.Addr, state.Key(step.Key), res)
 }
 
 // numbers are the metrics that are numbers, by path, for progress and curves.

@@ -53,8 +53,12 @@ type DB struct {
 	// file lock, which can only be polled.
 	inProcess sync.RWMutex
 
+	recorders sync.Mutex // held by the one that writes what is queued
+
 	mu       sync.Mutex
 	warnings []Warning
+	queue    []*recording
+	recorded map[Key]Result
 }
 
 // New returns the database in the file path, which the first write makes.

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -417,5 +418,39 @@ func BenchmarkDecodeFiles(b *testing.B) {
 		if _, err := DecodeFiles(enc); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// Results that come at once are all durable when Record returns, in whichever
+// transaction, and known before.
+func TestRecordTogether(t *testing.T) {
+	db := newDB(t)
+	const n = 200
+	at, err := addr.Parse("exec.s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			if err := db.Record(ctx, at, Key{byte(i)}, sample(i)); err != nil {
+				t.Error(err)
+			}
+			other := New(db.path, Options{})
+			got, ok, err := other.Result(ctx, Key{byte(i)})
+			if err != nil || !ok {
+				t.Errorf("result %d: %v, %v", i, ok, err)
+			}
+			if diff := cmp.Diff(sample(i), got); diff != "" {
+				t.Errorf("result %d: %s", i, diff)
+			}
+			if _, ok := db.Recorded(Key{byte(i)}); !ok {
+				t.Errorf("result %d is not known", i)
+			}
+		})
+	}
+	wg.Wait()
+	if _, ok := db.Recorded(Key{n}); ok {
+		t.Error("a result that nobody recorded is known")
 	}
 }

@@ -6,7 +6,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -23,16 +25,16 @@ import (
 //   - The directories on the way cannot be listed, and nothing new can be made
 //     in them: a right for them would be one for the project too.
 //   - What appears beside the project after a task has started is out of its
-//     reach.
+//     reach. (A later task has it: rules that are older than a change there are
+//     not used again.)
 //   - stat still works: a program sees that a file is there, and gets EACCES
 //     when it opens it. That is good for messages.
 //   - A task cannot mount, so it cannot start rootless containers, and because
 //     of PR_SET_NO_NEW_PRIVS it cannot use sudo.
 //   - A file of the project that has a hard link outside can be read there.
 //
-// It costs a task 0.9 ms on top of 1.3 ms for starting any process: 0.35 ms to
-// make the rules for 60 neighbours, 5 µs for each more, the rest for the kernel
-// to take them over and for the thread, which is not used again.
+// To make the rules takes 0.35 ms for 60 neighbours and 5 µs for each more, and
+// the kernel and the thread as much again; so they serve several tasks, see cell.
 
 const (
 	readRights = unix.LANDLOCK_ACCESS_FS_EXECUTE | unix.LANDLOCK_ACCESS_FS_READ_FILE | unix.LANDLOCK_ACCESS_FS_READ_DIR
@@ -43,15 +45,93 @@ const (
 	rightsV1 = unix.LANDLOCK_ACCESS_FS_MAKE_SYM<<1 - 1
 )
 
-// rules are a Landlock ruleset, for one task.
+// rules are a Landlock ruleset.
 type rules struct {
 	fd      int // -1 if nothing is enforced
 	missing string
 
 	all     uint64 // every right that the kernel knows and that is handled
+	asked   string // the project as the confinement names it
 	project string
 	allowed []string
+	// levels are the directories on the way to the project as they were listed,
+	// opened are what is allowed in it.
+	levels []level
+	opened []opened
 }
+
+// level is a directory whose entries have rules.
+type level struct {
+	path string
+	at   unix.Stat_t
+}
+
+// settled is how old a change of a directory must be, so that a later one has
+// another time: the kernel's clock for files ticks every 1 to 10 ms.
+const settled = 20 * time.Millisecond
+
+// opened is a file or directory that has a rule of its own. It is held open: its
+// inode number, by which it is known again, is nobody else's meanwhile.
+type opened struct {
+	fd     int
+	rights uint64
+	at     unix.Stat_t
+}
+
+// demand is what a task is to have in the project, in the order of the rules.
+type demand struct {
+	path   string
+	rights uint64
+}
+
+// demands lists what a confinement asks for. A directory directly in a writable
+// one has the rule of that.
+func (r *rules) demands(c *executor.Confinement, dir string) []demand {
+	var all []demand
+	if info, err := os.Lstat(dir); err != nil || !info.IsDir() || !slices.Contains(c.Writable, filepath.Dir(dir)) {
+		all = append(all, demand{dir, r.all})
+	}
+	for _, w := range c.Writable {
+		all = append(all, demand{w, r.all})
+	}
+	for _, a := range c.Allow {
+		all = append(all, demand{a, readRights})
+	}
+	return all
+}
+
+// fit says whether these are the rules that newRules would make now.
+func (r *rules) fit(c *executor.Confinement, dir string) fit {
+	if r.fd < 0 {
+		return same
+	}
+	if c.Project != r.asked {
+		return other
+	}
+	opened := r.opened
+	for _, d := range r.demands(c, dir) {
+		var st unix.Stat_t
+		if err := unix.Stat(d.path, &st); errors.Is(err, unix.ENOENT) {
+			continue // what is not there has no rule
+		}
+		if len(opened) == 0 || !sameFile(&st, &opened[0].at) || opened[0].rights != d.rights {
+			return other
+		}
+		opened = opened[1:]
+	}
+	if len(opened) > 0 {
+		return other
+	}
+	for _, l := range r.levels {
+		var st unix.Stat_t
+		if unix.Stat(l.path, &st) != nil || !sameFile(&st, &l.at) || st.Mtim != l.at.Mtim {
+			return stale
+		}
+	}
+	return same
+}
+
+func sameFile(a, b *unix.Stat_t) bool { return a.Dev == b.Dev && a.Ino == b.Ino }
 
 // abi returns the version of Landlock, 0 if there is none. One system call.
 func abi() int {
@@ -94,7 +174,7 @@ func newRules(c *executor.Confinement, dir string) (*rules, error) {
 	if project == "/" {
 		return nil, errors.New("the project is the root directory: nothing would be left")
 	}
-	r.project = project
+	r.asked, r.project = c.Project, project
 	r.all = rightsV1 | unix.LANDLOCK_ACCESS_FS_REFER
 	if version >= 3 {
 		r.all |= unix.LANDLOCK_ACCESS_FS_TRUNCATE
@@ -116,13 +196,8 @@ func (r *rules) fill(c *executor.Confinement, dir string) error {
 	if err := r.allowNeighbours(); err != nil {
 		return err
 	}
-	for _, w := range append([]string{dir}, c.Writable...) {
-		if err := r.allow(w, r.all); err != nil {
-			return err
-		}
-	}
-	for _, a := range c.Allow {
-		if err := r.allow(a, readRights); err != nil {
+	for _, d := range r.demands(c, dir) {
+		if err := r.allow(d.path, d.rights); err != nil {
 			return err
 		}
 	}
@@ -149,11 +224,19 @@ func (r *rules) allowNeighbours() error {
 
 // allowAllBut allows the entries of dir other than step, and opens step.
 func (r *rules) allowAllBut(dir *os.File, step string) (*os.File, error) {
+	at := int(dir.Fd())
+	l := level{path: dir.Name()}
+	if err := unix.Fstat(at, &l.at); err != nil {
+		return nil, fmt.Errorf("look at %s: %w", dir.Name(), err)
+	}
+	if time.Since(time.Unix(l.at.Mtim.Unix())) < settled {
+		l.at.Mtim = unix.Timespec{} // perhaps changed again while it is listed
+	}
+	r.levels = append(r.levels, l)
 	entries, err := dir.ReadDir(-1)
 	if err != nil {
 		return nil, fmt.Errorf("list %s: %w", dir.Name(), err)
 	}
-	at := int(dir.Fd())
 	for _, e := range entries {
 		// A rule for a symbolic link would be one for its target, which may
 		// be the project; the target has a rule of its own, where it lies.
@@ -200,12 +283,13 @@ func (r *rules) allow(path string, rights uint64) error {
 	if err != nil {
 		return fmt.Errorf("allow %s: %w", path, err)
 	}
-	defer func() { _ = unix.Close(fd) }()
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
+	o := opened{fd: fd, rights: rights}
+	err = unix.Fstat(fd, &o.at)
+	r.opened = append(r.opened, o)
+	if err != nil {
 		return fmt.Errorf("allow %s: %w", path, err)
 	}
-	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
+	if o.at.Mode&unix.S_IFMT != unix.S_IFDIR {
 		rights &= fileRights
 	}
 	if err := r.add(fd, rights); err != nil {
@@ -239,7 +323,7 @@ func (r *rules) restrictThread() error {
 
 // denies reports whether the rules are why path cannot be read.
 func (r *rules) denies(path string) bool {
-	if r == nil || r.fd < 0 {
+	if r.fd < 0 {
 		return false
 	}
 	target, err := filepath.EvalSymlinks(path)
@@ -260,6 +344,10 @@ func within(path, root string) bool {
 }
 
 func (r *rules) close() {
+	for _, o := range r.opened {
+		_ = unix.Close(o.fd)
+	}
+	r.opened = nil
 	if r.fd >= 0 {
 		_ = unix.Close(r.fd)
 		r.fd = -1

@@ -198,6 +198,9 @@ func TestConfinementEndsWithTheTask(t *testing.T) {
 			t.Fatalf("got %+v, %v", res, err)
 		}
 	}
+	if err := p.exec.Close(); err != nil {
+		t.Fatal(err)
+	}
 	// The thread of the last one may still be on its way out.
 	for end := time.Now().Add(2 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		confined, _ := filepath.Glob("/proc/self/task/*")
@@ -212,6 +215,49 @@ func TestConfinementEndsWithTheTask(t *testing.T) {
 			t.Fatalf("threads %v are still confined", confined)
 		}
 	}
+}
+
+// A directory that is used again, under another name, keeps its rules; what is
+// beside the project now counts, not what was when they were made; and another
+// directory of the same name is another one.
+func TestConfinementIsOfDirectoriesAndNotOfNames(t *testing.T) {
+	p := newProject(t)
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	run := func(room, script string) {
+		t.Helper()
+		work := filepath.Join(room, "work")
+		must(os.Mkdir(work, 0o755))
+		task := p.task("sh", "-c", script)
+		task.Dir, task.Confine.Writable = work, []string{room}
+		if res, err := p.exec.Run(t.Context(), task); err != nil || !res.OK() {
+			log, _ := os.ReadFile(p.log)
+			t.Fatalf("got %+v, %v\n%s", res, err, log)
+		}
+		must(os.RemoveAll(work))
+	}
+	first, second := filepath.Join(p.root, ".flow/exec/first"), filepath.Join(p.root, ".flow/exec/second")
+	must(os.Mkdir(first, 0o755))
+	run(first, `echo x > out && ! cat "$P/data/secret.csv"`)
+	must(os.Rename(first, second))
+	must(os.Mkdir(first, 0o755))
+	must(os.WriteFile(filepath.Join(first, "kept"), []byte("secret\n"), 0o644))
+	run(second, `echo x > out && ! cat "$P/data/secret.csv" && ! cat ../../first/kept`)
+
+	must(os.WriteFile(filepath.Join(p.home, "new"), []byte("new\n"), 0o644))
+	run(second, `cat "$HOME/new" && ! cat ../../first/kept`)
+	must(os.Mkdir(filepath.Join(p.home, "work/later"), 0o755))
+	run(second, `touch "$HOME/work/later/x" && echo x > out`)
+	must(os.Rename(filepath.Join(p.home, "settings"), filepath.Join(p.root, "settings")))
+	run(second, `! cat "$P/settings/conf"`)
+
+	must(os.RemoveAll(second))
+	must(os.Mkdir(second, 0o755))
+	run(second, `echo x > out && ! cat "$P/data/secret.csv"`)
 }
 
 // The hints are found in what real programs print.

@@ -37,7 +37,8 @@ type Options struct {
 
 // Executor runs tasks on this machine. Close it after the last task.
 type Executor struct {
-	opts Options
+	opts  Options
+	cells cells
 
 	mu    sync.Mutex
 	guard *guard.Guard // started with the first task: a run without tasks starts no process
@@ -71,17 +72,17 @@ func (e *Executor) Run(ctx context.Context, t executor.Task) (executor.Result, e
 	}
 	if t.Confine != nil {
 		prepareHome(t.Env, t.Confine.Project)
-		if p.rules, err = newRules(t.Confine, t.Dir); err != nil {
+		if p.cell, err = e.cells.take(t.Confine, t.Dir); err != nil {
 			return executor.Result{}, fmt.Errorf("task %s: confine: %w", t.ID, err)
 		}
-		defer p.rules.close()
+		defer e.cells.give(p.cell)
 	}
 	if p.log, err = newPump(t.Log, t.Secrets); err != nil {
 		return executor.Result{}, fmt.Errorf("task %s: %w", t.ID, err)
 	}
 	res, err := p.run(ctx)
-	if p.rules != nil {
-		res.Unconfined = p.rules.missing
+	if p.cell != nil {
+		res.Unconfined = p.cell.rules.missing
 	}
 	// Whatever happened to the task, its log is to be complete when it has
 	// ended.
@@ -147,8 +148,9 @@ func (e *Executor) guardian() (*guard.Guard, error) {
 // Unconfined implements executor.Confiner.
 func (e *Executor) Unconfined() string { return unconfined() }
 
-// Close ends the guardian. No task may be running.
+// Close ends the guardian and the threads. No task may be running.
 func (e *Executor) Close() error {
+	e.cells.close()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.guard == nil {

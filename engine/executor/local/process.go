@@ -22,7 +22,7 @@ type process struct {
 	path  string
 	marks []string // the variables by which its processes are found
 	guard *guard.Guard
-	rules *rules
+	cell  *cell // nil: the task is not confined
 	log   *pump
 
 	started chan struct{}
@@ -117,28 +117,14 @@ type outcome struct {
 // thread runs the task on an operating system thread of its own, from the fork
 // to the end. It must be one thread and live as long as the task: the kernel
 // sends PR_SET_PDEATHSIG when the *thread* that forked ends. And a confined
-// task inherits the confinement of that thread, which can never be lifted: the
-// goroutine ends locked to it, so that the Go runtime ends the thread too
-// instead of using it for something else.
-//
-// New threads that the runtime needs meanwhile are not cloned from this one,
-// and so not confined by accident: while a goroutine is locked, the runtime
-// makes them from a template thread (newm in runtime/proc.go).
+// task inherits the confinement of that thread.
 func (p *process) thread(done chan<- outcome) {
-	runtime.LockOSThread()
-	switch {
-	case p.rules == nil:
-		defer runtime.UnlockOSThread()
-	case onMainThread():
-		// The main thread never ends, and stands for the whole process in
-		// /proc. While this goroutine holds it, another one is elsewhere.
-		inner := make(chan outcome, 1)
-		go p.thread(inner)
-		o := <-inner
-		runtime.UnlockOSThread()
-		done <- o
+	if p.cell != nil {
+		p.cell.lives <- func() { done <- p.live() }
 		return
 	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	done <- p.live()
 }
 
@@ -199,11 +185,6 @@ func (p *process) start() (pid int, err error) {
 		return 0, fmt.Errorf("task %s: %w", p.task.ID, err)
 	}
 	defer null.Close()
-	if p.rules != nil {
-		if err := p.rules.restrictThread(); err != nil {
-			return 0, fmt.Errorf("task %s: confine: %w", p.task.ID, err)
-		}
-	}
 	w := p.log.w.Fd()
 	attr := &syscall.ProcAttr{
 		Dir:   p.task.Dir,
@@ -235,7 +216,7 @@ func (p *process) startError(err error) error {
 		}
 		startErr := executor.StartError(p.task.Command[0], p.path, err)
 		var program *executor.ProgramError
-		if errors.As(startErr, &program) && program.Reason == executor.NotExecutable && p.rules.denies(p.path) {
+		if errors.As(startErr, &program) && program.Reason == executor.NotExecutable && p.cell != nil && p.cell.rules.denies(p.path) {
 			program.Reason = executor.Denied
 		}
 		return startErr

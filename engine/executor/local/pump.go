@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/flow-pipelines/flow/engine/executor"
@@ -43,13 +44,16 @@ func newPump(log string, secrets *executor.Secrets) (*pump, error) {
 	return p, nil
 }
 
+var buffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
+
 // copy reads to the end, also when the log cannot be written any more: a task
 // must not hang because the disk is full.
 func (p *pump) copy() error {
-	buf := make([]byte, 32<<10)
+	buf := buffers.Get().(*[32 << 10]byte)
+	defer buffers.Put(buf)
 	var failed error
 	for {
-		n, err := p.r.Read(buf)
+		n, err := p.r.Read(buf[:])
 		if n > 0 && failed == nil {
 			_, failed = p.to.Write(buf[:n])
 		}
