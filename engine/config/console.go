@@ -45,7 +45,8 @@ func (p *Pipeline) Evaluate(text string, r Results) (v cty.Value, sensitive bool
 }
 
 // Names returns what an expression can begin with: var.NAME, local.NAME,
-// TYPE.NAME and the names of functions with their parenthesis; sorted.
+// TYPE.NAME, the instances of modules and their outputs, and the names of
+// functions with their parenthesis; sorted.
 func (p *Pipeline) Names() []string {
 	var names []string
 	for _, name := range mapKeys(p.vars) {
@@ -56,6 +57,14 @@ func (p *Pipeline) Names() []string {
 	}
 	for a := range p.blocks {
 		names = append(names, a.String())
+	}
+	for _, c := range p.calls {
+		for _, f := range p.evaluateBase().framesOf(c.mod) {
+			names = append(names, f.at.String())
+			for _, o := range c.mod.outputs {
+				names = append(names, f.at.String()+"."+o.name)
+			}
+		}
 	}
 	for name := range maps.Keys(p.funcs.table) {
 		names = append(names, name+"(")

@@ -7,6 +7,8 @@ import (
 	"io"
 	"maps"
 	"os"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -16,6 +18,8 @@ import (
 
 	"github.com/flow-pipelines/flow/engine"
 	"github.com/flow-pipelines/flow/engine/config"
+	"github.com/flow-pipelines/flow/engine/lock"
+	"github.com/flow-pipelines/flow/internal/view"
 )
 
 // ConsoleOptions are the arguments of console.
@@ -101,16 +105,16 @@ func nothing(text string) bool {
 	return true
 }
 
-// open reports whether a bracket or a template is not closed yet, so that the
+// open reports whether a bracket, a template or a heredoc is not closed yet, so that the
 // expression goes on in the next line.
 func open(text string) bool {
 	ts, _ := hclsyntax.LexExpression([]byte(text), config.ConsoleFile, hcl.InitialPos)
 	depth := 0
 	for _, t := range ts {
 		switch t.Type {
-		case hclsyntax.TokenOBrace, hclsyntax.TokenOBrack, hclsyntax.TokenOParen, hclsyntax.TokenTemplateInterp, hclsyntax.TokenTemplateControl:
+		case hclsyntax.TokenOHeredoc, hclsyntax.TokenOBrace, hclsyntax.TokenOBrack, hclsyntax.TokenOParen, hclsyntax.TokenTemplateInterp, hclsyntax.TokenTemplateControl:
 			depth++
-		case hclsyntax.TokenCBrace, hclsyntax.TokenCBrack, hclsyntax.TokenCParen, hclsyntax.TokenTemplateSeqEnd:
+		case hclsyntax.TokenCHeredoc, hclsyntax.TokenCBrace, hclsyntax.TokenCBrack, hclsyntax.TokenCParen, hclsyntax.TokenTemplateSeqEnd:
 			depth--
 		}
 	}
@@ -134,7 +138,9 @@ func (o *ConsoleOptions) interactive(p *engine.Project) error {
 		io.Writer
 	}{s.In, s.Out}, prompt)
 	t.History = newHistory(p)
-	t.AutoCompleteCallback = completer(p.Pipeline().Names())
+	t.AutoCompleteCallback = completer(consoleNames(p), func(choices []string) {
+		_, _ = io.WriteString(t, view.And(choices, mostChoices)+"\n")
+	})
 	var before string
 	for {
 		line, err := o.readLine(t)
@@ -178,31 +184,69 @@ func (o *ConsoleOptions) readLine(t *term.Terminal) (string, error) {
 	return t.ReadLine()
 }
 
-// completer completes the name before the cursor as far as it is certain.
-func completer(names []string) func(line string, pos int, key rune) (string, int, bool) {
+// consoleNames are what Tab completes: what expressions can begin with, and of
+// each stage its outputs and the metrics that flow.lock has.
+func consoleNames(p *engine.Project) []string {
+	names := p.Pipeline().Names()
+	stages, _ := p.Pipeline().Stages(config.NoResults{}) // of a wrong pipeline, what there is
+	for _, s := range stages {
+		if !s.Addr.Module.IsRoot() || s.Job == nil {
+			continue
+		}
+		at := s.Addr.String()
+		names = append(names, at, at+".metrics")
+		for _, o := range s.Job.Outputs {
+			names = append(names, at+"."+o.Name+".path")
+		}
+		if len(s.Job.Outputs) == 1 {
+			names = append(names, at+".path")
+		}
+		if l := p.Lock().Get(s.Addr); l != nil {
+			leaves, _ := lock.Flatten(l.Metrics) // what is no metric completes to nothing
+			for _, leaf := range leaves {
+				names = append(names, at+".metrics."+leaf.Path)
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// mostChoices are shown when Tab cannot tell which name is meant.
+const mostChoices = 30
+
+// reference is what stands before the cursor of a name, with keys.
+var reference = regexp.MustCompile(`[A-Za-z_][\w.-]*(?:\[(?:"[^"]*"?|\d+)\]?[\w.-]*)*$`)
+
+// completer completes the name before the cursor as far as it is certain, and
+// shows the choices where it is not.
+func completer(names []string, show func(choices []string)) func(line string, pos int, key rune) (string, int, bool) {
 	return func(line string, pos int, key rune) (string, int, bool) {
 		if key != '\t' {
 			return "", 0, false
 		}
-		start := strings.LastIndexFunc(line[:pos], func(r rune) bool {
-			return !strings.ContainsRune("._-", r) && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') && r < 0x80
-		}) + 1
-		begin := line[start:pos]
-		common, found := "", false
-		for _, n := range names {
-			switch {
-			case begin == "" || !strings.HasPrefix(n, begin):
-			case !found:
-				common, found = n, true
-			default:
-				for !strings.HasPrefix(n, common) {
-					common = common[:len(common)-1]
+		begin := reference.FindString(line[:pos])
+		var choices []string
+		if begin != "" {
+			first, _ := slices.BinarySearch(names, begin)
+			for _, n := range names[first:] {
+				if !strings.HasPrefix(n, begin) {
+					break
 				}
+				choices = append(choices, n)
 			}
 		}
-		if !found {
+		if len(choices) == 0 {
 			return line, pos, true
 		}
+		common := choices[0]
+		for last := choices[len(choices)-1]; !strings.HasPrefix(last, common); { // sorted: the others have it too
+			common = common[:len(common)-1]
+		}
+		if common == begin && len(choices) > 1 {
+			show(choices)
+		}
+		start := pos - len(begin)
 		return line[:start] + common + line[pos:], start + len(common), true
 	}
 }

@@ -24,8 +24,8 @@ func newGraph(sh *Shell, run func(context.Context, *GraphOptions) error) *cobra.
 	cmd := &cobra.Command{
 		Use:   "graph",
 		Short: "Draw which stage needs which",
-		Long: `Draw which stage needs which: as a tree, for Graphviz, or for Markdown. With
---plan, each stage has the sign, and in pictures the colour, of what flow plan
+		Long: `Draw which stage needs which: as a tree, for Graphviz, or for Markdown. Pictures
+have a box for each module and for the instances of a block. With --plan, each stage has the sign, and in pictures the colour, of what flow plan
 decides.`,
 		Example: `  flow graph
   flow graph --plan
@@ -38,7 +38,7 @@ decides.`,
 	f.StringVar(&o.Format, "format", "tree", "draw as `FORMAT`: "+view.And(formats, 3))
 	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
 	f.BoolVar(&o.Plan, "plan", false, "mark each stage by what flow plan decides")
-	f.BoolVarP(&o.Verbose, "verbose", "v", false, "in the tree, list each instance of a block")
+	f.BoolVarP(&o.Verbose, "verbose", "v", false, "show each instance of a block, however many they are")
 	addVariables(f, &o.Variables)
 	jsonFlag(f, &o.JSON)
 	return cmd
@@ -62,9 +62,9 @@ func runGraph(ctx context.Context, o *GraphOptions) error {
 		sh.out().GraphTree(g, o.Verbose)
 		return nil
 	case o.Format == "dot":
-		return view.GraphDOT(out, g)
+		return view.GraphDOT(out, g, o.Verbose)
 	case o.Format == "mermaid":
-		return view.GraphMermaid(out, g)
+		return view.GraphMermaid(out, g, o.Verbose)
 	}
 	return usage("unknown format %q: there is tree, dot and mermaid", o.Format)
 }

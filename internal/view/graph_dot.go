@@ -5,9 +5,6 @@ import (
 	"io"
 	"strconv"
 	"strings"
-
-	"github.com/flow-pipelines/flow/engine/addr"
-	"github.com/flow-pipelines/flow/engine/config"
 )
 
 // look is how a picture draws what is to be done with a stage. The mark stands
@@ -26,73 +23,61 @@ func (s sign) look() look {
 		return look{"#d5eef5", "#00758f", "solid"}
 	case signBlocked:
 		return look{"#ecdcf3", "#7b2d90", "dotted"}
+	case signFails:
+		return look{"#f9d7d7", "#b3261e", "solid"}
 	}
 	return look{"#f2f2f2", "#8a8a8a", "solid"}
 }
 
-// cluster is the instances of a block, or the one stage that it makes.
-type cluster struct {
-	block  addr.Address
-	stages []*config.Stage
-}
-
-// clusters groups the stages by blocks, in the order of their first.
-func (g Graph) clusters() []cluster {
-	var cs []cluster
-	at := map[addr.Address]int{}
-	for _, s := range g.Stages {
-		b := s.Addr.Block()
-		if i, ok := at[b]; ok {
-			cs[i].stages = append(cs[i].stages, s)
-			continue
-		}
-		at[b] = len(cs)
-		cs = append(cs, cluster{b, []*config.Stage{s}})
-	}
-	return cs
-}
-
-// GraphDOT writes the graph for Graphviz. Arrows go the way of the data; the
-// instances of a block are a cluster.
-func GraphDOT(w io.Writer, g Graph) error {
+// GraphDOT writes the graph for Graphviz. Modules, and the instances of a block,
+// are clusters. Many instances are one node, unless each is wanted.
+func GraphDOT(w io.Writer, g Graph, each bool) error {
+	p := g.picture(each)
 	var b strings.Builder
 	b.WriteString("digraph pipeline {\n  rankdir = LR\n  node [shape = box, fontname = \"sans-serif\"]\n")
-	signs := g.signs()
-	for i, c := range g.clusters() {
-		indent := "  "
-		if len(c.stages) > 1 {
-			fmt.Fprintf(&b, "  subgraph cluster_%d {\n    label = %s\n    fontname = \"sans-serif\"\n    style = rounded\n", i, dotQuote(c.block.String()))
-			indent = "    "
-		}
-		for _, s := range c.stages {
-			fmt.Fprintf(&b, "%s%s%s\n", indent, dotQuote(s.Addr.String()), dotAttributes(s, signs))
-		}
-		if len(c.stages) > 1 {
-			b.WriteString("  }\n")
-		}
-	}
-	for _, s := range g.Stages {
-		for _, d := range s.Deps {
-			fmt.Fprintf(&b, "  %s -> %s\n", dotQuote(d.String()), dotQuote(s.Addr.String()))
-		}
+	p.dot(&b, "  ")
+	for _, a := range p.arrows {
+		fmt.Fprintf(&b, "  %s -> %s\n", dotQuote(a[0].addr.String()), dotQuote(a[1].addr.String()))
 	}
 	b.WriteString("}\n")
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-func dotAttributes(s *config.Stage, signs map[addr.Address]sign) string {
+func (b *box) dot(to *strings.Builder, indent string) {
+	for _, in := range b.in {
+		switch in := in.(type) {
+		case *box:
+			fmt.Fprintf(to, "%ssubgraph cluster_%d {\n", indent, in.id)
+			fmt.Fprintf(to, "%s  label = %s\n%s  fontname = \"sans-serif\"\n%s  style = rounded\n%s  color = \"#8a8a8a\"\n", indent, dotQuote(in.label), indent, indent, indent)
+			in.dot(to, indent+"  ")
+			fmt.Fprintf(to, "%s}\n", indent)
+		case *node:
+			fmt.Fprintf(to, "%s%s%s\n", indent, dotQuote(in.addr.String()), in.dotAttributes())
+		}
+	}
+}
+
+func (n *node) dotAttributes() string {
 	var as []string
 	switch {
-	case s.Job != nil && s.Job.Given:
+	case n.stage.Job != nil && n.stage.Job.Given:
 		as = append(as, "shape = cylinder")
-	case s.Schema.Effect:
+	case n.stage.Schema.Effect:
 		as = append(as, "shape = cds")
+	case n.count > 1:
+		as = append(as, "shape = box3d")
 	}
-	if sg, ok := signs[s.Addr]; ok {
-		l := sg.look()
-		as = append(as, "label = "+dotQuote(sg.mark+" "+s.Addr.String()), "style = "+dotQuote("filled,"+l.edge),
-			"fillcolor = "+dotQuote(l.fill), "color = "+dotQuote(l.line), "tooltip = "+dotQuote(sg.meaning))
+	label := n.label
+	if n.sign != (sign{}) {
+		label = n.sign.mark + " " + label
+	}
+	if label != n.addr.String() {
+		as = append(as, "label = "+dotQuote(label))
+	}
+	if n.sign != (sign{}) {
+		l := n.sign.look()
+		as = append(as, "style = "+dotQuote("filled,"+l.edge), "fillcolor = "+dotQuote(l.fill), "color = "+dotQuote(l.line), "tooltip = "+dotQuote(n.sign.meaning))
 	}
 	if len(as) == 0 {
 		return ""
@@ -106,51 +91,52 @@ func dotQuote(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
 }
 
-// GraphMermaid writes the graph for Mermaid, which Markdown renderers draw; the
-// instances of a block are a subgraph.
-func GraphMermaid(w io.Writer, g Graph) error {
-	id := map[addr.Address]string{}
-	for i, s := range g.Stages {
-		id[s.Addr] = "s" + strconv.Itoa(i)
+// GraphMermaid writes the graph for Mermaid, which Markdown renderers draw, with
+// subgraphs where Graphviz has clusters.
+func GraphMermaid(w io.Writer, g Graph, each bool) error {
+	p := g.picture(each)
+	id := map[*node]string{}
+	for i, n := range p.nodes {
+		id[n] = "s" + strconv.Itoa(i)
 	}
 	var b strings.Builder
 	b.WriteString("flowchart LR\n")
-	signs := g.signs()
-	for i, c := range g.clusters() {
-		indent := "  "
-		if len(c.stages) > 1 {
-			fmt.Fprintf(&b, "  subgraph b%d[\"%s\"]\n", i, mermaidText(c.block.String()))
-			indent = "    "
-		}
-		for _, s := range c.stages {
-			label := s.Addr.String()
-			if sg, ok := signs[s.Addr]; ok {
-				// At the beginning, a mark would make Mermaid see a list.
-				label += " " + sg.mark
-			}
-			before, after := mermaidShape(s)
-			fmt.Fprintf(&b, "%s%s%s\"%s\"%s\n", indent, id[s.Addr], before, mermaidText(label), after)
-		}
-		if len(c.stages) > 1 {
-			b.WriteString("  end\n")
-		}
+	p.mermaid(&b, "  ", id)
+	for _, a := range p.arrows {
+		fmt.Fprintf(&b, "  %s --> %s\n", id[a[0]], id[a[1]])
 	}
-	for _, s := range g.Stages {
-		for _, d := range s.Deps {
-			fmt.Fprintf(&b, "  %s --> %s\n", id[d], id[s.Addr])
-		}
-	}
-	g.mermaidClasses(&b, id, signs)
+	p.mermaidClasses(&b, id)
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-func mermaidShape(s *config.Stage) (before, after string) {
+func (b *box) mermaid(to *strings.Builder, indent string, id map[*node]string) {
+	for _, in := range b.in {
+		switch in := in.(type) {
+		case *box:
+			fmt.Fprintf(to, "%ssubgraph b%d[\"%s\"]\n", indent, in.id, mermaidText(in.label))
+			in.mermaid(to, indent+"  ", id)
+			fmt.Fprintf(to, "%send\n", indent)
+		case *node:
+			label := in.label
+			if in.sign != (sign{}) {
+				// At the beginning, a mark would make Mermaid see a list.
+				label += " " + in.sign.mark
+			}
+			before, after := in.mermaidShape()
+			fmt.Fprintf(to, "%s%s%s\"%s\"%s\n", indent, id[in], before, mermaidText(label), after)
+		}
+	}
+}
+
+func (n *node) mermaidShape() (before, after string) {
 	switch {
-	case s.Job != nil && s.Job.Given:
+	case n.stage.Job != nil && n.stage.Job.Given:
 		return "[(", ")]"
-	case s.Schema.Effect:
+	case n.stage.Schema.Effect:
 		return "([", "])"
+	case n.count > 1:
+		return "[[", "]]"
 	}
 	return "[", "]"
 }
@@ -158,12 +144,12 @@ func mermaidShape(s *config.Stage) (before, after string) {
 func mermaidText(s string) string { return strings.ReplaceAll(s, `"`, "#quot;") }
 
 // mermaidClasses colours the stages by their signs.
-func (g Graph) mermaidClasses(b *strings.Builder, id map[addr.Address]string, of map[addr.Address]sign) {
+func (p *picture) mermaidClasses(b *strings.Builder, id map[*node]string) {
 	for i, sg := range signs() {
 		var ids []string
-		for _, s := range g.Stages {
-			if of[s.Addr] == sg {
-				ids = append(ids, id[s.Addr])
+		for _, n := range p.nodes {
+			if n.sign == sg {
+				ids = append(ids, id[n])
 			}
 		}
 		if len(ids) == 0 {
