@@ -38,6 +38,9 @@ type Options struct {
 	// Records says that only what is recorded is of interest: mistakes in the
 	// HCL and variables without values are passed over.
 	Records bool
+	// Unset says that variables without a value are no mistake: what depends on
+	// them is not known.
+	Unset bool
 	// Values are values of variables that win over all these: a saved plan's.
 	Values map[string]cty.Value
 	// Self starts this program: the jobs of built-in stage types run as

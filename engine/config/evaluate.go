@@ -142,11 +142,12 @@ func (p *Pipeline) evaluationFor(in *instance, r Results) *evaluation {
 	return ev
 }
 
-// Outputs evaluates the output blocks, sorted by name.
+// Outputs evaluates the output blocks, sorted by name; of a pipeline with
+// mistakes, none.
 func (p *Pipeline) Outputs(r Results) ([]Output, hcl.Diagnostics) {
 	base := p.evaluateBase()
 	if p.failed || p.baseDiags.HasErrors() {
-		return nil, nil
+		return nil, p.baseDiags
 	}
 	ev := newEvaluation(p, r, base)
 	var outs []Output

@@ -27,6 +27,8 @@ type Options struct {
 	// Values are values of variables that a saved plan pins. They win over
 	// all others; sensitive variables are never among them.
 	Values map[string]cty.Value
+	// Unset says that variables without a value are unknown, and no mistake.
+	Unset bool
 	// Environ is the environment, in os.Environ's form; of it FLOW_VAR_ names
 	// are read, and those that the pipeline block lists.
 	Environ []string

@@ -138,7 +138,9 @@ func (p *Pipeline) setVariables(opts Options) hcl.Diagnostics {
 	p.setPinned(opts.Values)
 	for _, name := range mapKeys(p.vars) {
 		v := p.vars[name]
-		if v.value == cty.NilVal {
+		if v.value == cty.NilVal && opts.Unset {
+			v.value = cty.UnknownVal(v.typ).Mark(brokenMark{}) // and so is all that is made of it
+		} else if v.value == cty.NilVal {
 			if !diags.HasErrors() {
 				diags = append(diags, errorAt(v.Range, fmt.Sprintf("No value for variable %q", name),
 					fmt.Sprintf("It has no default. Give it a value on the command line, --var %s=…, in a file such as values.auto.hclvars, %s = …, or in the environment, %s%s=….", name, name, variableEnv, name)))

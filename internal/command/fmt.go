@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -23,6 +22,8 @@ type FmtOptions struct {
 	Shell       *Shell
 	Files       []string
 	Check, Diff bool
+	// Recursive takes the files of the directories below, too.
+	Recursive bool
 }
 
 func newFmt(sh *Shell, run func(*FmtOptions) error) *cobra.Command {
@@ -31,11 +32,12 @@ func newFmt(sh *Shell, run func(*FmtOptions) error) *cobra.Command {
 		Use:   "fmt [FILE…]",
 		Short: "Lay out HCL files in the usual way",
 		Long: `Rewrite the *.hcl and *.hclvars files of the project, or those named, in the
-usual layout, and list those that changed. Of a directory, its files are meant,
-not those below it. A file named - is standard input, which is written to
+usual layout, and list those that changed. Of a directory, its files are meant; with
+--recursive also those of all directories below it, such as modules, but for those
+whose names begin with a dot and for links. A file named - is standard input, which is written to
 standard output. JSON (*.hcl.json) is left as it is.`,
 		Example: `  flow fmt
-  flow fmt --check --diff     # in a CI: writes nothing, exits with 1`,
+  flow fmt --recursive --check --diff     # in a CI: writes nothing, exits with 1`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			o.Files = args
 			return run(o)
@@ -43,6 +45,7 @@ standard output. JSON (*.hcl.json) is left as it is.`,
 	}
 	cmd.Flags().BoolVar(&o.Check, "check", false, "write nothing; exit with 1 if a file would change")
 	cmd.Flags().BoolVar(&o.Diff, "diff", false, "show what changes")
+	cmd.Flags().BoolVarP(&o.Recursive, "recursive", "r", false, "format the files of the directories below, too")
 	return cmd
 }
 
@@ -74,7 +77,7 @@ func runFmt(o *FmtOptions) error {
 	return nil
 }
 
-// expand puts the files of a directory, not of those below it, in its place.
+// expand puts the files of a directory, and perhaps of those below it, in its place.
 func (o *FmtOptions) expand(named []string) ([]string, error) {
 	sh := o.Shell
 	var files []string
@@ -88,17 +91,9 @@ func (o *FmtOptions) expand(named []string) ([]string, error) {
 			files = append(files, f) // a file that is not there is told of when it is read
 			continue
 		}
-		var found []string
-		for _, ext := range []string{".hcl", ".hclvars"} {
-			entries, err := os.ReadDir(dir)
-			if err != nil {
-				return nil, err
-			}
-			for _, e := range entries {
-				if !e.IsDir() && filepath.Ext(e.Name()) == ext {
-					found = append(found, filepath.Join(dir, e.Name()))
-				}
-			}
+		found, err := o.within(dir)
+		if err != nil {
+			return nil, err
 		}
 		if len(found) == 0 && config.Present(dir) {
 			sh.err().Printf("Nothing to format: the pipeline is in JSON, which is not formatted.\n")
@@ -107,10 +102,33 @@ func (o *FmtOptions) expand(named []string) ([]string, error) {
 		if len(found) == 0 {
 			return nil, &engine.NoPipelineError{Dir: dir}
 		}
-		slices.Sort(found)
 		files = append(files, found...)
 	}
 	return files, nil
+}
+
+// within returns the files of a directory, sorted: first its own, then those of
+// the directories below it, if they are wanted.
+func (o *FmtOptions) within(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var files, below []string
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		switch ext := filepath.Ext(e.Name()); {
+		case !e.IsDir() && (ext == ".hcl" || ext == ".hclvars"):
+			files = append(files, path)
+		case e.IsDir() && o.Recursive && !strings.HasPrefix(e.Name(), "."):
+			more, err := o.within(path)
+			if err != nil {
+				return nil, err
+			}
+			below = append(below, more...)
+		}
+	}
+	return append(files, below...), nil
 }
 
 // format formats one file and reports whether that changed it. A file that

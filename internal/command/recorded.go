@@ -14,6 +14,7 @@ import (
 	"github.com/flow-pipelines/flow/engine/config"
 	"github.com/flow-pipelines/flow/engine/event"
 	"github.com/flow-pipelines/flow/engine/lock"
+	"github.com/flow-pipelines/flow/engine/plan"
 	"github.com/flow-pipelines/flow/engine/runs"
 	"github.com/flow-pipelines/flow/internal/view"
 )
@@ -105,6 +106,39 @@ func (sh *Shell) live() view.Live {
 		})
 	}
 	return live
+}
+
+// mostRuns are looked through for failures.
+const mostRuns = 10
+
+// failures finds the stages that are to run and failed when they last did.
+func (sh *Shell) failures(pl *plan.Plan) map[addr.Address]event.Event {
+	wanted := map[addr.Address]bool{}
+	for _, s := range pl.Steps {
+		if s.Action != plan.Keep {
+			wanted[s.Addr] = true
+		}
+	}
+	failed := map[addr.Address]event.Event{}
+	all, _ := runs.List(sh.runsDir()) // a courtesy, as in live
+	for _, r := range all[:min(len(all), mostRuns)] {
+		if len(wanted) == 0 {
+			break
+		}
+		ended := map[addr.Address]event.Event{}
+		_ = recordedEvents(r, func(e event.Event) {
+			if e.Kind == event.Done || e.Kind == event.Failed {
+				ended[e.Addr] = e
+			}
+		})
+		for a, e := range ended {
+			if wanted[a] && e.Kind == event.Failed {
+				failed[a] = e
+			}
+			delete(wanted, a)
+		}
+	}
+	return failed
 }
 
 // recordedEvents reads the events of a run, as far as they are there.

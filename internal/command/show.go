@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/flow-pipelines/flow/engine"
 	"github.com/flow-pipelines/flow/engine/addr"
 	"github.com/flow-pipelines/flow/engine/lock"
 	"github.com/flow-pipelines/flow/internal/view"
@@ -127,7 +128,9 @@ func newOutput(sh *Shell, run func(*OutputOptions) error) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "output [NAME]",
 		Short: "Show the values of the pipeline's outputs",
-		Long:  "Show the values of the output blocks, from what flow.lock records. With a name, the value alone: a string without quotes, for scripts.",
+		Long: `Show the values of the output blocks, from what flow.lock records. With a name, the
+value alone: a string without quotes, for scripts. A variable without a value is no
+mistake here: what depends on it is not known.`,
 		Example: `  flow output
   test "$(flow output f1)" = 0.97`,
 		Args: atMost(1),
@@ -145,7 +148,7 @@ func newOutput(sh *Shell, run func(*OutputOptions) error) *cobra.Command {
 
 func runOutput(o *OutputOptions) error {
 	sh := o.Shell
-	p, err := sh.open(o.Variables)
+	p, err := sh.openWith(o.Variables, func(opts *engine.Options) { opts.Unset = true })
 	if err != nil {
 		return sh.fail(o.JSON, err)
 	}
@@ -170,7 +173,7 @@ func runOutput(o *OutputOptions) error {
 			continue
 		}
 		if !out.Value.IsWhollyKnown() {
-			return &hinted{fmt.Errorf("output %s is not known yet", o.Name), "flow apply finds it out"}
+			return &hinted{fmt.Errorf("output %s is not known yet", o.Name), "flow apply finds it out; if it depends on a variable without a value, give one by --var"}
 		}
 		if o.JSON {
 			return view.OutputJSON(sh.Streams.Out, out)

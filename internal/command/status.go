@@ -58,13 +58,15 @@ func runStatus(ctx context.Context, o *StatusOptions) error {
 	if pl, err = only(pl, named); err != nil {
 		return err
 	}
+	live := sh.live()
+	live.Failed, live.Now = sh.failures(pl), sh.Clock()
 	if o.JSON {
-		return view.StatusJSON(sh.Streams.Out, pl, p.Lock(), sh.live())
+		return view.StatusJSON(sh.Streams.Out, pl, p.Lock(), live)
 	}
 	if len(pl.Steps)+len(pl.Removed) == 0 {
 		sh.err().Printf("The pipeline has no stages.\n")
 	}
-	sh.out().Status(pl, p.Lock(), sh.live(), o.Verbose)
+	sh.out().Status(pl, p.Lock(), live, o.Verbose)
 	return nil
 }
 

@@ -2,10 +2,13 @@ package view
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
+	"time"
 
 	"github.com/flow-pipelines/flow/engine"
 	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/event"
 	"github.com/flow-pipelines/flow/engine/key"
 	"github.com/flow-pipelines/flow/engine/lock"
 	"github.com/flow-pipelines/flow/engine/plan"
@@ -18,6 +21,31 @@ import (
 type Live struct {
 	Runs   []*runs.Past
 	Stages map[addr.Address]bool
+	// Failed are the stages that failed when they last ran; Now says how long
+	// ago that is.
+	Failed map[addr.Address]event.Event
+	Now    time.Time
+}
+
+// failure says of a group of stages that they failed, "" if none did.
+func (l Live) failure(g group) string {
+	var last event.Event
+	n := 0
+	for _, s := range g.steps {
+		if e, ok := l.Failed[s.Addr]; ok {
+			if n++; e.Time.After(last.Time) {
+				last = e
+			}
+		}
+	}
+	if n == 0 {
+		return ""
+	}
+	which := "failed"
+	if len(g.steps) > 1 {
+		which = fmt.Sprintf("%d failed, the last", n)
+	}
+	return fmt.Sprintf("%s %s ago: %s, flow logs %s", which, Duration(l.Now.Sub(last.Time)), last.Text, ShellQuote(last.Addr.String()))
 }
 
 // Status writes a line a stage: its state, and the metrics that flow.lock has.
@@ -33,6 +61,9 @@ func (p *Printer) Status(pl *plan.Plan, locked *lock.Lock, live Live, verbose bo
 			sg = sign{mark: "▸", style: cyan}
 		} else if len(s.Reasons) > 0 && s.Action != plan.Keep {
 			text = groupReasons(g)[0].text
+			if failed := live.failure(g); failed != "" {
+				text = p.paint(red, failed) + "; " + text
+			}
 		} else if ls := locked.Get(s.Addr); ls != nil && len(g.steps) == 1 {
 			text = metricsLine(ls.Metrics, 4)
 		}
@@ -91,6 +122,14 @@ func (p *Printer) live(rs []*runs.Past) {
 	}
 }
 
+// failureJSON is how a stage failed.
+type failureJSON struct {
+	Time    time.Time `json:"time"`
+	Reason  string    `json:"reason"`
+	Exit    int       `json:"exit,omitempty"`
+	LogPath string    `json:"log_path,omitempty"`
+}
+
 // StatusJSON writes the same for programs.
 func StatusJSON(w io.Writer, pl *plan.Plan, locked *lock.Lock, live Live) error {
 	type stageJSON struct {
@@ -99,6 +138,8 @@ func StatusJSON(w io.Writer, pl *plan.Plan, locked *lock.Lock, live Live) error 
 		Action  plan.Action   `json:"action"`
 		Reasons []string      `json:"reasons"`
 		Metrics stage.Metrics `json:"metrics,omitempty"`
+		// Failure is how it ended when it last ran, if it failed.
+		Failure *failureJSON `json:"failure,omitempty"`
 	}
 	doc := struct {
 		FormatVersion string         `json:"format_version"`
@@ -116,6 +157,9 @@ func StatusJSON(w io.Writer, pl *plan.Plan, locked *lock.Lock, live Live) error 
 		}
 		if ls := locked.Get(s.Addr); ls != nil {
 			j.Metrics = ls.Metrics
+		}
+		if e, ok := live.Failed[s.Addr]; ok {
+			j.Failure = &failureJSON{e.Time, e.Text, e.Exit, e.LogPath}
 		}
 		doc.Stages = append(doc.Stages, j)
 	}
