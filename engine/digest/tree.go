@@ -34,15 +34,38 @@ func (k Kind) String() string {
 	return fmt.Sprintf("kind %q", byte(k))
 }
 
+// MarshalText returns String's form; that of no kind is empty.
+func (k Kind) MarshalText() ([]byte, error) {
+	if k == 0 {
+		return nil, nil
+	}
+	return []byte(k.String()), nil
+}
+
+// UnmarshalText reads what MarshalText wrote.
+func (k *Kind) UnmarshalText(b []byte) error {
+	for _, known := range []Kind{File, Executable, Link, Dir} {
+		if string(b) == known.String() {
+			*k = known
+			return nil
+		}
+	}
+	if len(b) > 0 {
+		return fmt.Errorf("unknown kind %q", b)
+	}
+	*k = 0
+	return nil
+}
+
 // Node is a file or a directory, by content. It is comparable: equal nodes are
-// equal content, modes included.
+// equal content, modes included. Its JSON is that of all documents of flow.
 type Node struct {
-	Kind   Kind
-	Digest Digest
+	Kind   Kind   `json:"kind"`
+	Digest Digest `json:"digest"`
 	// Size is the bytes of a file, or of all files below a directory.
-	Size int64
+	Size int64 `json:"bytes"`
 	// Files counts the files below a directory; 1 for anything else.
-	Files int64
+	Files int64 `json:"files"`
 }
 
 // IsZero reports whether n stands for nothing.

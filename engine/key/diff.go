@@ -1,6 +1,9 @@
 package key
 
 import (
+	"bytes"
+	"encoding/json"
+	"fmt"
 	"slices"
 )
 
@@ -11,6 +14,50 @@ type Change struct {
 	Name           string
 	Old, New       string
 	HasOld, HasNew bool
+}
+
+// changeJSON is a Change in all documents of flow.
+type changeJSON struct {
+	Kind string  `json:"kind"`
+	Name string  `json:"name,omitempty"`
+	Old  *string `json:"old,omitempty"`
+	New  *string `json:"new,omitempty"`
+}
+
+// MarshalJSON leaves out what there is not.
+func (c Change) MarshalJSON() ([]byte, error) {
+	j := changeJSON{Kind: c.Kind.String(), Name: c.Name}
+	if c.HasOld {
+		j.Old = &c.Old
+	}
+	if c.HasNew {
+		j.New = &c.New
+	}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(j)
+	return b.Bytes(), err
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (c *Change) UnmarshalJSON(b []byte) error {
+	var j changeJSON
+	if err := json.Unmarshal(b, &j); err != nil {
+		return err
+	}
+	kind, ok := ParseKind(j.Kind)
+	if !ok {
+		return fmt.Errorf("unknown kind of change %q", j.Kind)
+	}
+	*c = Change{Kind: kind, Name: j.Name, HasOld: j.Old != nil, HasNew: j.New != nil}
+	if c.HasOld {
+		c.Old = *j.Old
+	}
+	if c.HasNew {
+		c.New = *j.New
+	}
+	return nil
 }
 
 // Diff lists what differs, in the order of the manifests. Facts for which skip

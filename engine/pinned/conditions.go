@@ -15,12 +15,6 @@ import (
 // What a plan has besides its stages: moves, outputs that no stage writes any
 // more, and conditions.
 
-// Move is a stage that flow.lock has under another name.
-type Move struct {
-	From addr.Address `json:"from"`
-	To   addr.Address `json:"to"`
-}
-
 // Orphan is an output that no stage writes any more, and what becomes of it.
 type Orphan struct {
 	Stage addr.Address `json:"stage"`
@@ -67,9 +61,7 @@ func (p Place) hclRange() hcl.Range {
 
 // addRest writes down what is not of a single stage.
 func (d *Document) addRest(pl *plan.Plan) {
-	for _, m := range pl.Moved {
-		d.Moved = append(d.Moved, Move{m.From, m.To})
-	}
+	d.Moved = pl.Moved
 	for _, o := range pl.Orphans {
 		d.Orphans = append(d.Orphans, Orphan{o.Addr, Result{o.Name, o.Path, formatNode(o.Node), o.Given}, o.Fate, o.Why})
 	}
@@ -84,9 +76,6 @@ func (d *Document) addRest(pl *plan.Plan) {
 
 // rest gives it to a plan that is looked at.
 func (d *Document) rest(pl *plan.Plan) error {
-	for _, m := range d.Moved {
-		pl.Moved = append(pl.Moved, plan.Move{From: m.From, To: m.To})
-	}
 	for _, o := range d.Orphans {
 		n, err := parseNode(o.Content)
 		if err != nil {

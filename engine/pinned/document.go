@@ -30,7 +30,7 @@ import (
 // something else, its second when one is added.
 const (
 	Format        = "flow-plan"
-	FormatVersion = "1.0"
+	FormatVersion = "2.0"
 )
 
 // Document is a saved plan.
@@ -55,11 +55,11 @@ type Document struct {
 	Stages   []Stage        `json:"stages"`
 	Targeted bool           `json:"targeted,omitempty"`
 	Removed  []addr.Address `json:"removed,omitempty"`
-	Moved    []Move         `json:"moved,omitempty"`
+	Moved    []plan.Move    `json:"moved,omitempty"`
 	Orphans  []Orphan       `json:"orphans,omitempty"`
 	Checks   []Check        `json:"checks,omitempty"`
 	Outputs  []Output       `json:"outputs,omitempty"`
-	Forecast Forecast       `json:"forecast"`
+	Forecast plan.Forecast  `json:"forecast"`
 }
 
 // Selection narrows a plan to some stages.
@@ -92,9 +92,9 @@ type Variable struct {
 
 // Stage is the decision for one stage with what it was made from.
 type Stage struct {
-	Address addr.Address `json:"address"`
-	Action  plan.Action  `json:"action"`
-	Reasons []Reason     `json:"reasons,omitempty"`
+	Address addr.Address  `json:"address"`
+	Action  plan.Action   `json:"action"`
+	Reasons []plan.Reason `json:"reasons,omitempty"`
 	// Key is missing while something that it depends on is not known; then
 	// Unknown names the arguments that are not, and Facts are the others.
 	Key     key.Key  `json:"key,omitzero"`
@@ -131,31 +131,6 @@ type Result struct {
 	Given   bool   `json:"given,omitempty"`
 }
 
-// Reason is a plan.Reason.
-type Reason struct {
-	Kind   plan.ReasonKind `json:"kind"`
-	Text   string          `json:"text"`
-	Change *Change         `json:"change,omitempty"`
-	Files  []File          `json:"files,omitempty"`
-	More   int             `json:"more_files,omitempty"`
-	Stages []addr.Address  `json:"stages,omitempty"`
-}
-
-// Change is a key.Change.
-type Change struct {
-	Kind string  `json:"kind"`
-	Name string  `json:"name,omitempty"`
-	Old  *string `json:"old,omitempty"`
-	New  *string `json:"new,omitempty"`
-}
-
-// File is a file that differs; Old and New are in key.FormatNode's form.
-type File struct {
-	Path string `json:"path"`
-	Old  string `json:"old,omitempty"`
-	New  string `json:"new,omitempty"`
-}
-
 // Output is an output of the pipeline; without a value if that is not known or
 // sensitive.
 type Output struct {
@@ -164,17 +139,6 @@ type Output struct {
 	Value       json.RawMessage `json:"value,omitempty"`
 	Sensitive   bool            `json:"sensitive,omitempty"`
 	Description string          `json:"description,omitempty"`
-}
-
-// Forecast is what the plan expects, in seconds and bytes.
-type Forecast struct {
-	Total        float64 `json:"total_seconds"`
-	CriticalPath float64 `json:"critical_path_seconds"`
-	// Elapsed is the time with Jobs stages at once at most.
-	Elapsed      float64 `json:"elapsed_seconds"`
-	Jobs         int     `json:"jobs"`
-	Unknown      int     `json:"unknown_stages"`
-	RestoreBytes int64   `json:"restore_bytes"`
 }
 
 // NotAPlanError says that a file is no saved plan, or none that can be read.

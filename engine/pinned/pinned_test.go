@@ -170,9 +170,9 @@ func TestCheckLetsInWhatWasNotKnown(t *testing.T) {
 }
 
 func FuzzReadNeverPanics(f *testing.F) {
-	f.Add([]byte(`{"format": "flow-plan", "format_version": "1.0", "stages": [{"address": "a.b", "facts": [{"kind": "input"}], "results": [{"content": "x"}]}]}`))
-	f.Add([]byte(`{"format": "flow-plan", "format_version": "2.0"}`))
-	f.Add([]byte(`{"format": "flow-plan", "format_version": "1.0", "variables": [{"name": "x", "type": "\"string\"", "value": "1"}]}`))
+	f.Add([]byte(`{"format": "flow-plan", "format_version": "2.0", "stages": [{"address": "a.b", "facts": [{"kind": "input"}], "results": [{"content": "x"}]}]}`))
+	f.Add([]byte(`{"format": "flow-plan", "format_version": "1.0"}`))
+	f.Add([]byte(`{"format": "flow-plan", "format_version": "2.0", "variables": [{"name": "x", "type": "\"string\"", "value": "1"}]}`))
 	f.Add([]byte("not JSON"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		path := filepath.Join(t.TempDir(), "x")

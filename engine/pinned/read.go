@@ -44,10 +44,7 @@ func unmarshal(typ, value []byte) (cty.Value, error) {
 func (d *Document) Plan() (*plan.Plan, error) {
 	pl := &plan.Plan{
 		Targeted: d.Targeted, Removed: d.Removed,
-		Forecast: plan.Forecast{
-			Total: seconds(d.Forecast.Total), CriticalPath: seconds(d.Forecast.CriticalPath), Elapsed: seconds(d.Forecast.Elapsed), Jobs: d.Forecast.Jobs,
-			Unknown: d.Forecast.Unknown, RestoreBytes: d.Forecast.RestoreBytes,
-		},
+		Forecast: d.Forecast, Moved: d.Moved,
 	}
 	for i := range d.Stages {
 		s, err := d.Stages[i].step()
@@ -76,7 +73,7 @@ func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Se
 
 func (s *Stage) step() (*plan.Step, error) {
 	step := &plan.Step{
-		Addr: s.Address, Action: s.Action, Key: s.Key, Known: s.Known, Failing: s.failing(),
+		Addr: s.Address, Action: s.Action, Reasons: s.Reasons, Key: s.Key, Known: s.Known, Failing: s.failing(),
 		Usual: seconds(s.Usual), RestoreBytes: s.RestoreBytes,
 		Stage: &config.Stage{
 			Addr: s.Address, Deps: s.DependsOn, Unknown: s.Unknown,
@@ -89,13 +86,6 @@ func (s *Stage) step() (*plan.Step, error) {
 	}
 	if step.Metrics, err = plan.DecodeMetrics(s.Metrics); err != nil {
 		return nil, err
-	}
-	for _, r := range s.Reasons {
-		reason, err := r.reason()
-		if err != nil {
-			return nil, err
-		}
-		step.Reasons = append(step.Reasons, reason)
 	}
 	for _, r := range s.Results {
 		n, err := parseNode(r.Content)
@@ -118,35 +108,6 @@ func (s *Stage) manifest() (key.Manifest, error) {
 		m = append(m, key.Fact{Kind: k, Name: f.Name, Value: f.Value, Sensitive: f.Value == key.Hidden})
 	}
 	return m, nil
-}
-
-func (r Reason) reason() (plan.Reason, error) {
-	out := plan.Reason{Kind: r.Kind, Text: r.Text, More: r.More, Stages: r.Stages}
-	if c := r.Change; c != nil {
-		k, ok := key.ParseKind(c.Kind)
-		if !ok {
-			return out, fmt.Errorf("unknown kind of change %q", c.Kind)
-		}
-		out.Change = &key.Change{Kind: k, Name: c.Name, HasOld: c.Old != nil, HasNew: c.New != nil}
-		if c.Old != nil {
-			out.Change.Old = *c.Old
-		}
-		if c.New != nil {
-			out.Change.New = *c.New
-		}
-	}
-	for _, f := range r.Files {
-		before, err := parseNode(f.Old)
-		if err != nil {
-			return out, fmt.Errorf("file %s: %w", f.Path, err)
-		}
-		after, err := parseNode(f.New)
-		if err != nil {
-			return out, fmt.Errorf("file %s: %w", f.Path, err)
-		}
-		out.Files = append(out.Files, plan.FileChange{Path: f.Path, Old: before, New: after})
-	}
-	return out, nil
 }
 
 func parseNode(s string) (digest.Node, error) {

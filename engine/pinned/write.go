@@ -38,7 +38,7 @@ func Of(m Made) (*Document, error) {
 		Selection: m.Selection, Files: m.Pipeline.Sources(), Read: m.Pipeline.FilesRead(),
 		Lock: map[string]digest.Digest{}, Stages: make([]Stage, 0, len(m.Plan.Steps)),
 		Targeted: m.Plan.Targeted, Removed: m.Plan.Removed,
-		Forecast: forecastOf(m.Plan.Forecast),
+		Forecast: m.Plan.Forecast,
 	}
 	if err := d.addVariables(m.Pipeline.Variables(), m.Salt); err != nil {
 		return nil, err
@@ -128,27 +128,17 @@ func (d *Document) addLock(l *lock.Lock, a addr.Address) error {
 	return nil
 }
 
-func forecastOf(f plan.Forecast) Forecast {
-	return Forecast{
-		Total: f.Total.Seconds(), CriticalPath: f.CriticalPath.Seconds(), Elapsed: f.Elapsed.Seconds(), Jobs: f.Jobs,
-		Unknown: f.Unknown, RestoreBytes: f.RestoreBytes,
-	}
-}
-
 func stageOf(s *plan.Step) (Stage, error) {
 	out := Stage{
 		Address: s.Addr, Action: s.Action, Key: s.Key, Facts: factsOf(s.Manifest), Unknown: s.Stage.Unknown,
 		Given: s.Given(), Effect: s.Stage.Schema.Effect, DependsOn: slices.Clone(s.Stage.Deps),
-		Known: s.Known, Failing: failingOf(s.Failing), Usual: s.Usual.Seconds(), RestoreBytes: s.RestoreBytes,
+		Reasons: s.Reasons, Known: s.Known, Failing: failingOf(s.Failing), Usual: s.Usual.Seconds(), RestoreBytes: s.RestoreBytes,
 	}
 	if len(s.Metrics) > 0 {
 		var err error
 		if out.Metrics, err = json.Marshal(s.Metrics); err != nil {
 			return out, fmt.Errorf("%s: metrics: %w", s.Addr, err)
 		}
-	}
-	for _, r := range s.Reasons {
-		out.Reasons = append(out.Reasons, reasonOf(r))
 	}
 	for _, r := range s.Results {
 		out.Results = append(out.Results, Result{r.Name, r.Path, formatNode(r.Node), r.Given})
@@ -162,23 +152,6 @@ func factsOf(m key.Manifest) []Fact {
 		facts = append(facts, Fact{f.Kind.String(), f.Name, f.Value})
 	}
 	return facts
-}
-
-func reasonOf(r plan.Reason) Reason {
-	out := Reason{Kind: r.Kind, Text: r.Text, More: r.More, Stages: r.Stages}
-	if c := r.Change; c != nil {
-		out.Change = &Change{Kind: c.Kind.String(), Name: c.Name}
-		if c.HasOld {
-			out.Change.Old = &c.Old
-		}
-		if c.HasNew {
-			out.Change.New = &c.New
-		}
-	}
-	for _, f := range r.Files {
-		out.Files = append(out.Files, File{f.Path, formatNode(f.Old), formatNode(f.New)})
-	}
-	return out
 }
 
 func formatNode(n digest.Node) string {

@@ -154,6 +154,12 @@ func (p *Plan) forecast(ctx context.Context, w World) error {
 			if own == 0 {
 				f.Unknown++
 			}
+			if n := s.Stage.Resources.GPUs; n > 0 {
+				f.GPU += own * time.Duration(n)
+				if own == 0 {
+					f.GPUUnknown++
+				}
+			}
 		}
 		longest[s.Addr] = before + own
 		f.CriticalPath = max(f.CriticalPath, before+own)

@@ -17,7 +17,10 @@ import (
 )
 
 // Move is a stage that has another name than in flow.lock.
-type Move struct{ From, To addr.Address }
+type Move struct {
+	From addr.Address `json:"from"`
+	To   addr.Address `json:"to"`
+}
 
 // Fate is what apply does with an orphan.
 type Fate string

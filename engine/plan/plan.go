@@ -8,6 +8,7 @@
 package plan
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -65,25 +66,26 @@ const (
 	Postcondition ReasonKind = "postcondition"  // the known result does not meet a postcondition
 )
 
-// Reason is one reason for an action.
+// Reason is one reason for an action. Its JSON is that of all documents of flow.
 type Reason struct {
-	Kind ReasonKind
+	Kind ReasonKind `json:"kind"`
 	// Text is the reason for a person: "argument epochs: 10 → 20".
-	Text string
+	Text string `json:"text"`
 	// Change is the fact that differs, for Changed.
-	Change *key.Change
+	Change *key.Change `json:"change,omitempty"`
 	// Files are the first few files that differ, for data; More counts the rest.
-	Files []FileChange
-	More  int
+	Files []FileChange `json:"files,omitempty"`
+	More  int          `json:"more_files,omitempty"`
 	// Stages are the stages that are waited for, for Upstream; if the stage is
 	// blocked, the one that is to blame, however far up it is.
-	Stages []addr.Address
+	Stages []addr.Address `json:"stages,omitempty"`
 }
 
 // FileChange is one file that differs. A zero node: it is not there.
 type FileChange struct {
-	Path     string
-	Old, New digest.Node
+	Path string      `json:"path"`
+	Old  digest.Node `json:"old,omitzero"`
+	New  digest.Node `json:"new,omitzero"`
 }
 
 // Step is the decision for one stage.
@@ -166,6 +168,42 @@ type Forecast struct {
 	Jobs         int
 	Unknown      int
 	RestoreBytes int64
+	// GPU is the time that GPUs are busy: of a stage, its usual time for each of
+	// those that it asks for. GPUUnknown counts the stages that ask for some and
+	// have never run.
+	GPU        time.Duration
+	GPUUnknown int
+}
+
+// forecastJSON is a Forecast in all documents of flow, in seconds and bytes.
+type forecastJSON struct {
+	Total        float64 `json:"total_seconds"`
+	CriticalPath float64 `json:"critical_path_seconds"`
+	Elapsed      float64 `json:"elapsed_seconds"`
+	Jobs         int     `json:"jobs"`
+	Unknown      int     `json:"unknown_stages"`
+	RestoreBytes int64   `json:"restore_bytes"`
+	GPU          float64 `json:"gpu_seconds"`
+	GPUUnknown   int     `json:"gpu_unknown_stages"`
+}
+
+// MarshalJSON writes times as seconds.
+func (f Forecast) MarshalJSON() ([]byte, error) {
+	return json.Marshal(forecastJSON{
+		f.Total.Seconds(), f.CriticalPath.Seconds(), f.Elapsed.Seconds(), f.Jobs, f.Unknown, f.RestoreBytes, f.GPU.Seconds(), f.GPUUnknown,
+	})
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (f *Forecast) UnmarshalJSON(b []byte) error {
+	var j forecastJSON
+	err := json.Unmarshal(b, &j)
+	seconds := func(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+	*f = Forecast{
+		Total: seconds(j.Total), CriticalPath: seconds(j.CriticalPath), Elapsed: seconds(j.Elapsed), Jobs: j.Jobs,
+		Unknown: j.Unknown, RestoreBytes: j.RestoreBytes, GPU: seconds(j.GPU), GPUUnknown: j.GPUUnknown,
+	}
+	return err
 }
 
 // Count returns how many steps have the action.

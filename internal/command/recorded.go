@@ -115,7 +115,7 @@ const mostRuns = 10
 func (sh *Shell) failures(pl *plan.Plan) map[addr.Address]event.Event {
 	wanted := map[addr.Address]bool{}
 	for _, s := range pl.Steps {
-		if s.Action != plan.Keep {
+		if s.Action != plan.Keep && s.Action != plan.Blocked { // what blocks is told anyhow
 			wanted[s.Addr] = true
 		}
 	}

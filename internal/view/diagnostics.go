@@ -144,16 +144,19 @@ func diagnosticsToJSON(diags hcl.Diagnostics, files map[string]*hcl.File) []diag
 	return out
 }
 
+// diagnosticsJSON is the document of `flow validate --json`.
+type diagnosticsJSON struct {
+	FormatVersion string           `json:"format_version"`
+	Valid         bool             `json:"valid"`
+	Errors        int              `json:"error_count"`
+	Warnings      int              `json:"warning_count"`
+	Diagnostics   []diagnosticJSON `json:"diagnostics"`
+}
+
 // DiagnosticsJSON writes diagnostics as one document, as `flow validate --json`
 // does, and any other command whose document cannot be made because of them.
 func DiagnosticsJSON(w io.Writer, diags hcl.Diagnostics, files map[string]*hcl.File) error {
-	doc := struct {
-		FormatVersion string           `json:"format_version"`
-		Valid         bool             `json:"valid"`
-		Errors        int              `json:"error_count"`
-		Warnings      int              `json:"warning_count"`
-		Diagnostics   []diagnosticJSON `json:"diagnostics"`
-	}{FormatVersion: FormatVersion, Valid: !diags.HasErrors(), Diagnostics: diagnosticsToJSON(diags, files)}
+	doc := diagnosticsJSON{FormatVersion: FormatVersion, Valid: !diags.HasErrors(), Diagnostics: diagnosticsToJSON(diags, files)}
 	for _, d := range diags {
 		if d.Severity == hcl.DiagWarning {
 			doc.Warnings++

@@ -145,29 +145,11 @@ func signed(f float64) string {
 	return s
 }
 
-type changeJSON struct {
-	Kind string  `json:"kind"`
-	Name string  `json:"name,omitempty"`
-	Old  *string `json:"old,omitempty"`
-	New  *string `json:"new,omitempty"`
-}
-
-func changeToJSON(c key.Change) *changeJSON {
-	j := &changeJSON{Kind: c.Kind.String(), Name: c.Name}
-	if c.HasOld {
-		j.Old = &c.Old
-	}
-	if c.HasNew {
-		j.New = &c.New
-	}
-	return j
-}
-
 type stageDiffJSON struct {
 	Address addr.Address `json:"address"`
 	// Change is added, removed or changed.
 	Change  string           `json:"change"`
-	Facts   []*changeJSON    `json:"facts"`
+	Facts   []key.Change     `json:"facts"`
 	Data    []resultDiffJSON `json:"data"`
 	Metrics []metricDiffJSON `json:"metrics"`
 }
@@ -185,12 +167,15 @@ type metricDiffJSON struct {
 	Delta *float64        `json:"delta,omitempty"`
 }
 
+// diffJSON is the document of `flow diff --json`.
+type diffJSON struct {
+	FormatVersion string          `json:"format_version"`
+	Stages        []stageDiffJSON `json:"stages"`
+}
+
 // DiffJSON writes the differences for programs.
 func DiffJSON(w io.Writer, diffs []lock.StageDiff) error {
-	doc := struct {
-		FormatVersion string          `json:"format_version"`
-		Stages        []stageDiffJSON `json:"stages"`
-	}{FormatVersion, make([]stageDiffJSON, 0, len(diffs))}
+	doc := diffJSON{FormatVersion, make([]stageDiffJSON, 0, len(diffs))}
 	for _, d := range diffs {
 		doc.Stages = append(doc.Stages, stageDiffToJSON(d))
 	}
@@ -198,16 +183,14 @@ func DiffJSON(w io.Writer, diffs []lock.StageDiff) error {
 }
 
 func stageDiffToJSON(d lock.StageDiff) stageDiffJSON {
-	j := stageDiffJSON{Address: d.Addr, Change: "changed", Facts: []*changeJSON{}, Data: []resultDiffJSON{}, Metrics: []metricDiffJSON{}}
+	j := stageDiffJSON{Address: d.Addr, Change: "changed", Facts: []key.Change{}, Data: []resultDiffJSON{}, Metrics: []metricDiffJSON{}}
 	switch {
 	case d.Old == nil:
 		j.Change = "added"
 	case d.New == nil:
 		j.Change = "removed"
 	}
-	for _, c := range d.Facts {
-		j.Facts = append(j.Facts, changeToJSON(c))
-	}
+	j.Facts = append(j.Facts, d.Facts...)
 	for _, r := range d.Results {
 		rj := resultDiffJSON{Name: r.Name}
 		if r.HasOld {

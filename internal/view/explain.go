@@ -288,13 +288,16 @@ type blockJSON struct {
 	bodyJSON
 }
 
+// explainJSON is the document of `flow explain --json`.
+type explainJSON struct {
+	FormatVersion string       `json:"format_version"`
+	Types         []schemaJSON `json:"types"`
+	Common        bodyJSON     `json:"common"`
+}
+
 // SchemasJSON writes stage types for programs, such as editors.
 func SchemasJSON(w io.Writer, schemas []*stage.Schema, common stage.Body) error {
-	doc := struct {
-		FormatVersion string       `json:"format_version"`
-		Types         []schemaJSON `json:"types"`
-		Common        bodyJSON     `json:"common"`
-	}{FormatVersion, []schemaJSON{}, bodyToJSON(common)}
+	doc := explainJSON{FormatVersion, []schemaJSON{}, bodyToJSON(common)}
 	for _, s := range schemas {
 		j := schemaJSON{
 			Name: s.Name, Version: s.Version, Summary: s.Summary, Doc: s.Doc, Example: s.Example, Effect: s.Effect,

@@ -134,21 +134,25 @@ func (p *Printer) GraphTree(g Graph, verbose bool) {
 	}
 }
 
+// graphJSON is the document of `flow graph --json`.
+type graphJSON struct {
+	FormatVersion string           `json:"format_version"`
+	Stages        []graphStageJSON `json:"stages"`
+}
+
+type graphStageJSON struct {
+	Address   addr.Address   `json:"address"`
+	Type      string         `json:"type"`
+	DependsOn []addr.Address `json:"depends_on"`
+	Given     bool           `json:"given,omitempty"`
+	Effect    bool           `json:"effect,omitempty"`
+	// Action is what a plan decides, if it was asked for.
+	Action plan.Action `json:"action,omitempty"`
+}
+
 // GraphJSON writes stages and what each needs.
 func GraphJSON(w io.Writer, g Graph) error {
-	type node struct {
-		Address   addr.Address   `json:"address"`
-		Type      string         `json:"type"`
-		DependsOn []addr.Address `json:"depends_on"`
-		Given     bool           `json:"given,omitempty"`
-		Effect    bool           `json:"effect,omitempty"`
-		// Action is what a plan decides, if it was asked for.
-		Action plan.Action `json:"action,omitempty"`
-	}
-	doc := struct {
-		FormatVersion string `json:"format_version"`
-		Stages        []node `json:"stages"`
-	}{FormatVersion, []node{}}
+	doc := graphJSON{FormatVersion, []graphStageJSON{}}
 	actions := map[addr.Address]plan.Action{}
 	if g.Plan != nil {
 		for _, s := range g.Plan.Steps {
@@ -156,7 +160,7 @@ func GraphJSON(w io.Writer, g Graph) error {
 		}
 	}
 	for _, s := range g.Stages {
-		doc.Stages = append(doc.Stages, node{s.Addr, s.Addr.Type, list(slices.Clone(s.Deps)), s.Job != nil && s.Job.Given, s.Schema.Effect, actions[s.Addr]})
+		doc.Stages = append(doc.Stages, graphStageJSON{s.Addr, s.Addr.Type, list(slices.Clone(s.Deps)), s.Job != nil && s.Job.Given, s.Schema.Effect, actions[s.Addr]})
 	}
 	return writeJSON(w, doc)
 }

@@ -8,11 +8,6 @@ import (
 	"github.com/flow-pipelines/flow/engine/plan"
 )
 
-type moveJSON struct {
-	From addr.Address `json:"from"`
-	To   addr.Address `json:"to"`
-}
-
 // orphanJSON is an output of a stage that is gone, or lies elsewhere now. Fate
 // is set_aside (in .flow/trash), relocate or leave; Why says why the last.
 type orphanJSON struct {
@@ -21,14 +16,6 @@ type orphanJSON struct {
 	Bytes int64        `json:"bytes"`
 	Fate  plan.Fate    `json:"fate"`
 	Why   string       `json:"why,omitempty"`
-}
-
-func movesToJSON(moves []plan.Move) []moveJSON {
-	out := make([]moveJSON, 0, len(moves))
-	for _, m := range moves {
-		out = append(out, moveJSON(m))
-	}
-	return out
 }
 
 func orphansToJSON(orphans []plan.Orphan) []orphanJSON {

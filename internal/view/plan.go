@@ -141,6 +141,22 @@ func (p *Printer) PlanSummary(pl *plan.Plan) {
 	if t := forecastText(pl); t != "" {
 		p.wrapped(p.paint(bold, "Time:")+" ", "      ", t)
 	}
+	if t := gpuText(pl.Forecast); t != "" {
+		p.wrapped(p.paint(bold, "GPUs:")+" ", "      ", t)
+	}
+}
+
+// gpuText says how long GPUs are busy, "" if no stage asks for one.
+func gpuText(f plan.Forecast) string {
+	switch {
+	case f.GPU == 0 && f.GPUUnknown == 0:
+		return ""
+	case f.GPU == 0:
+		return "unknown: nothing that asks for one has run before."
+	case f.GPUUnknown == 0:
+		return "usually " + Duration(f.GPU) + " of GPU time."
+	}
+	return fmt.Sprintf("usually %s of GPU time; unknown for %s more.", Duration(f.GPU), Plural(f.GPUUnknown, "stage"))
 }
 
 func forecastText(pl *plan.Plan) string {

@@ -13,7 +13,7 @@ import (
 
 // FormatVersion is that of all JSON documents. Its first number changes when a
 // field is taken away or means something else, its second when one is added.
-const FormatVersion = "1.0"
+const FormatVersion = "1.1"
 
 // writeJSON writes v as an indented document.
 func writeJSON(w io.Writer, v any) error {
@@ -33,7 +33,7 @@ type planJSON struct {
 	// Removed are the stages in flow.lock that the pipeline does not have.
 	Removed []addr.Address `json:"removed"`
 	// Moved are the stages that flow.lock has under another name.
-	Moved []moveJSON `json:"moved"`
+	Moved []plan.Move `json:"moved"`
 	// Orphans are files that no stage writes any more.
 	Orphans []orphanJSON          `json:"orphans"`
 	Outputs map[string]outputJSON `json:"outputs"`
@@ -41,15 +41,15 @@ type planJSON struct {
 	Checks []checkJSON `json:"checks"`
 	// Summary counts the stages by their actions.
 	Summary  map[plan.Action]int `json:"summary"`
-	Forecast forecastJSON        `json:"forecast"`
+	Forecast plan.Forecast       `json:"forecast"`
 }
 
 type stepJSON struct {
 	Address addr.Address `json:"address"`
 	Type    string       `json:"type"`
 	// Action is keep, restore, run, defer or blocked.
-	Action  plan.Action  `json:"action"`
-	Reasons []reasonJSON `json:"reasons"`
+	Action  plan.Action   `json:"action"`
+	Reasons []plan.Reason `json:"reasons"`
 	// Key is missing while something that it depends on is not known.
 	Key string `json:"key,omitempty"`
 	// Given says that the stage stands for the user's own files.
@@ -62,45 +62,10 @@ type stepJSON struct {
 	Metrics stage.Metrics `json:"metrics,omitempty"`
 }
 
-type reasonJSON struct {
-	Kind   plan.ReasonKind `json:"kind"`
-	Text   string          `json:"text"`
-	Change *changeJSON     `json:"change,omitempty"`
-	Files  []fileJSON      `json:"files,omitempty"`
-	// MoreFiles differ, and are not listed.
-	MoreFiles int            `json:"more_files,omitempty"`
-	Stages    []addr.Address `json:"stages,omitempty"`
-}
-
-type fileJSON struct {
-	Path string    `json:"path"`
-	Old  *nodeJSON `json:"old,omitempty"`
-	New  *nodeJSON `json:"new,omitempty"`
-}
-
-// nodeJSON is content. Kind is file, executable, link or directory.
-type nodeJSON struct {
-	Digest digest.Digest `json:"digest"`
-	Kind   string        `json:"kind"`
-	Bytes  int64         `json:"bytes"`
-	Files  int64         `json:"files"`
-}
-
 type resultJSON struct {
 	Name string `json:"name"`
 	Path string `json:"path"`
-	nodeJSON
-}
-
-type forecastJSON struct {
-	Total        float64 `json:"total_seconds"`
-	CriticalPath float64 `json:"critical_path_seconds"`
-	// Elapsed is the time with Jobs stages at once at most.
-	Elapsed float64 `json:"elapsed_seconds"`
-	Jobs    int     `json:"jobs"`
-	// Unknown counts the stages that will or may run and never have.
-	Unknown      int   `json:"unknown_stages"`
-	RestoreBytes int64 `json:"restore_bytes"`
+	digest.Node
 }
 
 // PlanJSON writes a plan for programs.
@@ -109,13 +74,9 @@ func PlanJSON(w io.Writer, pl *plan.Plan) error {
 		FormatVersion: FormatVersion, Targeted: pl.Targeted,
 		Checks: checksToJSON(pl.Checks),
 		Stages: make([]stepJSON, 0, len(pl.Steps)), Removed: list(pl.Removed),
-		Moved: movesToJSON(pl.Moved), Orphans: orphansToJSON(pl.Orphans),
+		Moved: list(pl.Moved), Orphans: orphansToJSON(pl.Orphans),
 		Outputs: outputsJSON(pl.Outputs), Summary: map[plan.Action]int{},
-		Forecast: forecastJSON{
-			Total: pl.Forecast.Total.Seconds(), CriticalPath: pl.Forecast.CriticalPath.Seconds(),
-			Elapsed: pl.Forecast.Elapsed.Seconds(), Jobs: pl.Forecast.Jobs,
-			Unknown: pl.Forecast.Unknown, RestoreBytes: pl.Forecast.RestoreBytes,
-		},
+		Forecast: pl.Forecast,
 	}
 	for _, a := range []plan.Action{plan.Keep, plan.Restore, plan.Run, plan.Defer, plan.Blocked} {
 		doc.Summary[a] = pl.Count(a)
@@ -128,21 +89,11 @@ func PlanJSON(w io.Writer, pl *plan.Plan) error {
 
 func stepToJSON(s *plan.Step) stepJSON {
 	j := stepJSON{
-		Address: s.Addr, Type: s.Addr.Type, Action: s.Action, Reasons: []reasonJSON{}, Given: s.Given(),
+		Address: s.Addr, Type: s.Addr.Type, Action: s.Action, Reasons: list(s.Reasons), Given: s.Given(),
 		DependsOn: list(s.Stage.Deps), Usual: s.Usual.Seconds(), RestoreBytes: s.RestoreBytes, Metrics: s.Metrics,
 	}
 	if !s.Key.IsZero() {
 		j.Key = s.Key.String()
-	}
-	for _, r := range s.Reasons {
-		rj := reasonJSON{Kind: r.Kind, Text: r.Text, MoreFiles: r.More, Stages: r.Stages}
-		if r.Change != nil {
-			rj.Change = changeToJSON(*r.Change)
-		}
-		for _, f := range r.Files {
-			rj.Files = append(rj.Files, fileJSON{f.Path, nodeToJSON(f.Old), nodeToJSON(f.New)})
-		}
-		j.Reasons = append(j.Reasons, rj)
 	}
 	if s.Known {
 		j.Results = resultsToJSON(s.Results)
@@ -153,20 +104,9 @@ func stepToJSON(s *plan.Step) stepJSON {
 func resultsToJSON(rs []lock.Result) []resultJSON {
 	out := make([]resultJSON, 0, len(rs))
 	for _, r := range rs {
-		j := resultJSON{Name: r.Name, Path: r.Path}
-		if n := nodeToJSON(r.Node); n != nil {
-			j.nodeJSON = *n
-		}
-		out = append(out, j)
+		out = append(out, resultJSON{r.Name, r.Path, r.Node})
 	}
 	return out
-}
-
-func nodeToJSON(n digest.Node) *nodeJSON {
-	if n.IsZero() {
-		return nil
-	}
-	return &nodeJSON{Digest: n.Digest, Kind: n.Kind.String(), Bytes: n.Size, Files: n.Files}
 }
 
 // list is s, written as [] if it is nil.

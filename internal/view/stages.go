@@ -1,9 +1,9 @@
 package view
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/flow-pipelines/flow/engine"
@@ -45,7 +45,7 @@ func (l Live) failure(g group) string {
 	if len(g.steps) > 1 {
 		which = fmt.Sprintf("%d failed, the last", n)
 	}
-	return fmt.Sprintf("%s %s ago: %s, flow logs %s", which, Duration(l.Now.Sub(last.Time)), last.Text, ShellQuote(last.Addr.String()))
+	return fmt.Sprintf("%s %s ago: %s, flow logs %s", which, Duration(l.Now.Sub(last.Time)), strings.TrimSuffix(last.Text, "."), ShellQuote(last.Addr.String()))
 }
 
 // Status writes a line a stage: its state, and the metrics that flow.lock has.
@@ -130,28 +130,32 @@ type failureJSON struct {
 	LogPath string    `json:"log_path,omitempty"`
 }
 
+// statusJSON is the document of `flow status --json`.
+type statusJSON struct {
+	FormatVersion string            `json:"format_version"`
+	Running       []string          `json:"running"`
+	Stages        []statusStageJSON `json:"stages"`
+	Removed       []addr.Address    `json:"removed"`
+}
+
+type statusStageJSON struct {
+	Address addr.Address  `json:"address"`
+	State   string        `json:"state"`
+	Action  plan.Action   `json:"action"`
+	Reasons []string      `json:"reasons"`
+	Metrics stage.Metrics `json:"metrics,omitempty"`
+	// Failure is how it ended when it last ran, if it failed.
+	Failure *failureJSON `json:"failure,omitempty"`
+}
+
 // StatusJSON writes the same for programs.
 func StatusJSON(w io.Writer, pl *plan.Plan, locked *lock.Lock, live Live) error {
-	type stageJSON struct {
-		Address addr.Address  `json:"address"`
-		State   string        `json:"state"`
-		Action  plan.Action   `json:"action"`
-		Reasons []string      `json:"reasons"`
-		Metrics stage.Metrics `json:"metrics,omitempty"`
-		// Failure is how it ended when it last ran, if it failed.
-		Failure *failureJSON `json:"failure,omitempty"`
-	}
-	doc := struct {
-		FormatVersion string         `json:"format_version"`
-		Running       []string       `json:"running"`
-		Stages        []stageJSON    `json:"stages"`
-		Removed       []addr.Address `json:"removed"`
-	}{FormatVersion, []string{}, []stageJSON{}, list(pl.Removed)}
+	doc := statusJSON{FormatVersion, []string{}, []statusStageJSON{}, list(pl.Removed)}
 	for _, r := range live.Runs {
 		doc.Running = append(doc.Running, r.ID)
 	}
 	for _, s := range pl.Steps {
-		j := stageJSON{Address: s.Addr, State: stateOf(s, live), Action: s.Action, Reasons: []string{}}
+		j := statusStageJSON{Address: s.Addr, State: stateOf(s, live), Action: s.Action, Reasons: []string{}}
 		for _, r := range s.Reasons {
 			j.Reasons = append(j.Reasons, r.Text)
 		}
@@ -240,12 +244,15 @@ type factJSON struct {
 	Value string `json:"value"`
 }
 
+// showJSON is the document of `flow show --json`.
+type showJSON struct {
+	FormatVersion string         `json:"format_version"`
+	Stages        []recordedJSON `json:"stages"`
+}
+
 // RecordedJSON writes stages as flow.lock has them.
 func RecordedJSON(w io.Writer, stages []*lock.Stage) error {
-	doc := struct {
-		FormatVersion string         `json:"format_version"`
-		Stages        []recordedJSON `json:"stages"`
-	}{FormatVersion, []recordedJSON{}}
+	doc := showJSON{FormatVersion, []recordedJSON{}}
 	for _, s := range stages {
 		j := recordedJSON{Address: s.Addr, Key: s.Key.String(), Manifest: []factJSON{}, Results: resultsToJSON(s.Results), Metrics: s.Metrics}
 		for _, f := range s.Manifest {
@@ -314,18 +321,17 @@ func (p *Printer) Run(r *runs.Past, dir string, logs []string) {
 	}
 }
 
+// runsJSON is the document of `flow runs list --json`.
+type runsJSON struct {
+	FormatVersion string        `json:"format_version"`
+	Runs          []runs.Record `json:"runs"`
+}
+
 // RunsJSON writes the records of runs.
 func RunsJSON(w io.Writer, rs []*runs.Past) error {
-	doc := struct {
-		FormatVersion string            `json:"format_version"`
-		Runs          []json.RawMessage `json:"runs"`
-	}{FormatVersion, []json.RawMessage{}}
+	doc := runsJSON{FormatVersion, []runs.Record{}}
 	for _, r := range rs {
-		b, err := json.Marshal(r.Record)
-		if err != nil {
-			return err
-		}
-		doc.Runs = append(doc.Runs, b)
+		doc.Runs = append(doc.Runs, r.Record)
 	}
 	return writeJSON(w, doc)
 }
@@ -333,14 +339,17 @@ func RunsJSON(w io.Writer, rs []*runs.Past) error {
 // RunJSON writes the record of one run.
 func RunJSON(w io.Writer, r *runs.Past) error { return writeJSON(w, r.Record) }
 
+// checkoutJSON is the document of `flow checkout --json`.
+type checkoutJSON struct {
+	FormatVersion string            `json:"format_version"`
+	Restored      []string          `json:"restored"`
+	Kept          int               `json:"kept"`
+	Edited        []string          `json:"edited"`
+	Missing       []string          `json:"missing"`
+	Trashed       map[string]string `json:"trashed"`
+}
+
 // CheckoutJSON writes what a checkout did.
 func CheckoutJSON(w io.Writer, rep *engine.CheckoutReport) error {
-	return writeJSON(w, struct {
-		FormatVersion string            `json:"format_version"`
-		Restored      []string          `json:"restored"`
-		Kept          int               `json:"kept"`
-		Edited        []string          `json:"edited"`
-		Missing       []string          `json:"missing"`
-		Trashed       map[string]string `json:"trashed"`
-	}{FormatVersion, list(rep.Restored), rep.Kept, list(rep.Edited), list(rep.Missing), rep.Trashed})
+	return writeJSON(w, checkoutJSON{FormatVersion, list(rep.Restored), rep.Kept, list(rep.Edited), list(rep.Missing), rep.Trashed})
 }

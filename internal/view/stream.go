@@ -19,7 +19,7 @@ import (
 // @timestamp and type, the first of type version.
 //
 //	planned_change   change{resource, action, reason}
-//	change_summary   changes{operation, …counts}
+//	change_summary   changes{operation, …counts}, forecast or elapsed_seconds
 //	apply_start      hook{resource, action, usual_seconds}
 //	apply_progress   hook{resource, elapsed_seconds, step, total, unit, metrics}
 //	stage_log        hook{resource}, line
@@ -42,7 +42,7 @@ type stream struct {
 var _ Progress = (*stream)(nil)
 
 // UIVersion is the version of the stream's shape.
-const UIVersion = "1.0"
+const UIVersion = "1.1"
 
 func newStream(w io.Writer, o ProgressOptions) *stream {
 	s := &stream{enc: json.NewEncoder(w), clock: o.Clock, files: o.Files, began: map[addr.Address]time.Time{}}
@@ -126,7 +126,7 @@ func (s *stream) Plan(pl *plan.Plan) {
 	for _, a := range []plan.Action{plan.Keep, plan.Restore, plan.Run, plan.Defer, plan.Blocked} {
 		changes[string(a)] = pl.Count(a)
 	}
-	s.write("info", "planned", "change_summary", map[string]any{"changes": changes})
+	s.write("info", "planned", "change_summary", map[string]any{"changes": changes, "forecast": pl.Forecast})
 }
 
 // Event implements Progress.
