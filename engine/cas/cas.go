@@ -28,11 +28,11 @@ type Store interface {
 	// no promise that the object is undamaged.
 	Has(ctx context.Context, d digest.Digest) (bool, error)
 
-	// Open reads an object. A missing one is ErrNotFound. The last Read,
-	// that which would return io.EOF, returns a *DamagedError instead when
-	// the bytes read are not those of d; until then nothing is known about
-	// them, so whoever writes them somewhere gives them their final name
-	// only after the end.
+	// Open reads an object. A missing one is ErrNotFound. When its bytes are
+	// not those of d, Open itself returns a *DamagedError, or else the last
+	// Read does, that which would return io.EOF; until then nothing is known
+	// about them, so whoever writes them somewhere gives them their final
+	// name only after the end.
 	Open(ctx context.Context, d digest.Digest) (io.ReadCloser, error)
 
 	// Put stores what r holds under d. When the bytes are not those of d it

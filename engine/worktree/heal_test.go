@@ -1,6 +1,7 @@
 package worktree
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -36,9 +37,18 @@ func TestHealFindsAllDamageAtOnce(t *testing.T) {
 	}
 	spoil := func(d digest.Digest) {
 		t.Helper()
-		name := filepath.Join(store.Dir(), "objects", d.Hex()[:2], d.Hex()[2:])
-		p.must(os.Chmod(name, 0o644))
-		p.must(os.WriteFile(name, []byte("x"), 0o644))
+		packs, err := filepath.Glob(filepath.Join(store.Dir(), "packs/*.pack"))
+		p.must(err)
+		for _, name := range packs {
+			b, err := os.ReadFile(name)
+			p.must(err)
+			if at := bytes.Index(b, d[:]); at >= 0 {
+				b[at+digest.Size+8] ^= 1
+				p.must(os.WriteFile(name, b, 0o644))
+				return
+			}
+		}
+		t.Fatalf("%s is in no pack", d.Short())
 	}
 	for i := range 5 {
 		spoil(digest.OfBytes([]byte(fmt.Sprint(i))))

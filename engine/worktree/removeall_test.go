@@ -7,7 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+
+	"github.com/flow-pipelines/flow/engine/cas/disk"
 )
 
 func TestReadOnlyDirectoriesAreCollectedAndRemoved(t *testing.T) {
@@ -20,8 +23,9 @@ func TestReadOnlyDirectoriesAreCollectedAndRemoved(t *testing.T) {
 	dirs := []string{"out", "out/sub", "out/sub/closed", "other", "other/x"}
 	for _, d := range dirs {
 		p.must(os.Mkdir(filepath.Join(exec, d), 0o755))
-		p.must(os.WriteFile(filepath.Join(exec, d, "f"), []byte(d), 0o444))
-		p.write(d+"/f", d)
+		large := strings.Repeat(d, disk.PackSize) // small files are not moved
+		p.must(os.WriteFile(filepath.Join(exec, d, "f"), []byte(large), 0o444))
+		p.write(d+"/f", large)
 	}
 	n := p.hash("other")
 	slices.Reverse(dirs)

@@ -8,10 +8,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/flow-pipelines/flow/engine/cas/disk"
+	"github.com/flow-pipelines/flow/engine/digest"
 	"github.com/flow-pipelines/flow/engine/state"
 )
 
@@ -113,5 +115,32 @@ func TestAReadOnlyProjectIsHashedAllTheSame(t *testing.T) {
 	p.hash("d")
 	if err := p.Flush(ctx); !errors.Is(err, fs.ErrPermission) {
 		t.Errorf("got %v, want fs.ErrPermission", err)
+	}
+}
+
+func TestAReadOnlyCacheIsReadAllTheSame(t *testing.T) {
+	if asNobody(t) {
+		return
+	}
+	p := newProject(t)
+	p.write("d/small", "small")
+	p.write("d/large", strings.Repeat("large", disk.PackSize))
+	n := p.stored("d")
+	p.must(p.store.Close())
+	var names []string
+	p.must(filepath.WalkDir(p.store.Dir(), func(name string, _ fs.DirEntry, err error) error {
+		names = append(names, name)
+		return err
+	}))
+	for _, name := range names {
+		p.must(os.Chmod(name, 0o555))
+		t.Cleanup(func() { _ = os.Chmod(name, 0o755) })
+	}
+	p.checkout("copy", n)
+	if got := p.hash("copy"); got != n {
+		t.Errorf("got %+v, want %+v", got, n)
+	}
+	if err := p.store.Put(context.Background(), digest.OfBytes([]byte("new")), strings.NewReader("new")); !errors.Is(err, fs.ErrPermission) {
+		t.Errorf("put: got %v, want fs.ErrPermission", err)
 	}
 }

@@ -49,8 +49,19 @@ type Shell struct {
 	chdir   string
 	noColor bool
 
+	opened []*engine.Project // to be closed when the command ends
+
 	mu     sync.Mutex
 	killed func() // see Killed
+}
+
+// close lets go of what the command has opened. That the next one is slower is
+// all that a failure here can mean.
+func (sh *Shell) close() {
+	for _, p := range sh.opened {
+		_ = p.Close()
+	}
+	sh.opened = nil
 }
 
 // Killed is called, from any goroutine, when a second interrupt is about to end
@@ -157,6 +168,7 @@ func (sh *Shell) openWith(v Variables, change func(*engine.Options)) (*engine.Pr
 	if err != nil {
 		return nil, err
 	}
+	sh.opened = append(sh.opened, p)
 	if w := p.Warnings(); len(w) > 0 {
 		sh.err().Diagnostics(w, p.Files())
 	}

@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -21,13 +22,17 @@ const syncAll = 32
 // commitSize bounds what a batch holds back; at more it commits by itself.
 const commitSize = 20_000
 
-// Batch collects objects in tmp and names them all after one sync.
+// Batch adds small objects to the pack of this process, and collects large ones
+// in tmp and names them; one sync for all.
 type Batch struct {
 	store *Store
-	tmp   *session
 
 	mu      sync.Mutex
-	pending map[digest.Digest]string // the file in tmp
+	pending map[digest.Digest]string // large objects: the file in tmp
+	began   bool                     // something was put since the last Commit
+	losses  int                      // what packer.count said then
+	relied  map[*pack]bool           // of other processes, perhaps not durable
+	loose   looseObjects
 }
 
 // Batch returns an empty batch.
@@ -35,18 +40,11 @@ func (s *Store) Batch(ctx context.Context) (cas.Batch, error) { return s.NewBatc
 
 // NewBatch is Batch with this store's own methods.
 func (s *Store) NewBatch(context.Context) (*Batch, error) {
-	tmp, err := s.tempDir()
-	if err != nil {
-		return nil, err
-	}
-	return &Batch{store: s, tmp: tmp, pending: map[digest.Digest]string{}}, nil
+	return &Batch{store: s, pending: map[digest.Digest]string{}, relied: map[*pack]bool{}, loose: looseObjects{store: s}}, nil
 }
 
 // Put stores one object durably.
 func (s *Store) Put(ctx context.Context, d digest.Digest, r io.Reader) error {
-	if ok, err := s.Has(ctx, d); ok || err != nil {
-		return err
-	}
 	b, err := s.NewBatch(ctx)
 	if err != nil {
 		return err
@@ -58,27 +56,80 @@ func (s *Store) Put(ctx context.Context, d digest.Digest, r io.Reader) error {
 	return b.Commit(ctx)
 }
 
-// Put writes what r holds to tmp.
+// Put stores what r holds.
 func (b *Batch) Put(ctx context.Context, d digest.Digest, r io.Reader) error {
-	if ok, err := b.has(ctx, d); ok || err != nil {
+	if ok, err := b.has(d); ok || err != nil {
 		return err
 	}
-	tmp := b.tmp.path()
+	if err := b.put(ctx, d, r); err != nil {
+		return fmt.Errorf("store object %s: %w", d.Short(), err)
+	}
+	return nil
+}
+
+func (b *Batch) put(ctx context.Context, d digest.Digest, r io.Reader) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	buf := b.store.buffers.Get().(*[]byte)
+	defer b.store.buffers.Put(buf)
+	n, err := io.ReadFull(r, (*buf)[:PackSize])
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return b.pack(d, (*buf)[:n])
+	case err != nil:
+		return err
+	}
+	return b.putLarge(ctx, d, io.MultiReader(bytes.NewReader((*buf)[:n]), r))
+}
+
+// pack adds a small object to the pack.
+func (b *Batch) pack(d digest.Digest, object []byte) error {
+	if got := digest.OfBytes(object); got != d {
+		return &cas.MismatchError{Want: d, Got: got}
+	}
+	return b.store.packer.add(d, object)
+}
+
+func (b *Batch) putLarge(ctx context.Context, d digest.Digest, r io.Reader) error {
+	ses, err := b.store.tempDir()
+	if err != nil {
+		return err
+	}
+	tmp := ses.path()
 	if err := b.store.writeTemp(ctx, tmp, d, r); err != nil {
 		_ = os.Remove(tmp)
-		return fmt.Errorf("store object %s: %w", d.Short(), err)
+		return err
 	}
 	return b.add(ctx, d, tmp)
 }
 
-func (b *Batch) has(ctx context.Context, d digest.Digest) (bool, error) {
+// has reports whether an object need not be stored. What other processes do is
+// looked at for the first of them: an object that one stores meanwhile is stored
+// twice, and one that is found damaged meanwhile is missing.
+func (b *Batch) has(d digest.Digest) (bool, error) {
 	b.mu.Lock()
-	_, ok := b.pending[d]
-	b.mu.Unlock()
-	if ok {
+	defer b.mu.Unlock()
+	if !b.began {
+		if err := b.store.packs.refresh(); err != nil {
+			return false, err
+		}
+		b.began, b.losses = true, b.store.packer.count()
+	}
+	if _, ok := b.pending[d]; ok {
 		return true, nil
 	}
-	return b.store.Has(ctx, d)
+	p, s, ok, err := b.store.packs.find(d)
+	if err != nil {
+		return false, err
+	}
+	if ok {
+		if !b.store.packs.settled(p, s) {
+			b.relied[p] = true
+		}
+		return true, nil
+	}
+	return b.loose.has(d)
 }
 
 // writeTemp writes r to a new file and checks that it is d.
@@ -114,10 +165,28 @@ func (b *Batch) add(ctx context.Context, d digest.Digest, tmp string) error {
 	return nil
 }
 
-// Commit syncs the files in tmp, renames them, and syncs the renames.
+// Commit makes the objects durable and gives the large ones their names.
 func (b *Batch) Commit(ctx context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if !b.began {
+		return nil
+	}
+	b.began = false
+	if err := b.store.packer.sync(b.losses); err != nil {
+		return fmt.Errorf("store objects: %w", err)
+	}
+	for p := range b.relied {
+		if err := fdatasync(p.f); err != nil {
+			return fmt.Errorf("store objects: %w", err)
+		}
+		delete(b.relied, p)
+	}
+	return b.name(ctx)
+}
+
+// name syncs the files in tmp, renames them, and syncs the renames.
+func (b *Batch) name(ctx context.Context) error {
 	if len(b.pending) == 0 {
 		return nil
 	}
@@ -172,7 +241,7 @@ func (s *Store) makeShard(d digest.Digest) error {
 	return nil
 }
 
-// Close removes what was not committed.
+// Close removes the large objects that were not committed. Small ones stay, whole.
 func (b *Batch) Close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -2,19 +2,48 @@
 // or a directory that several projects and processes share.
 //
 //	VERSION              the layout's version
-//	objects/9f/64a7…     one file an object, read-only, whole
+//	packs/NAME.pack      small objects, one after the other
+//	packs/NAME.idx       where each of them lies, sorted by digest
+//	packs/NAME.dead      which of them do not count any more
+//	objects/9f/64a7…     large objects, a file each, read-only, whole
 //	trust/9f/64a7…       how a large object looked when its bytes were last good
-//	tmp/…                a directory for each process that writes
+//	tmp/…                a directory for each process that writes large objects
 //	damaged/…            objects whose bytes were not theirs
 //
 // Large objects are whole files, so that they can be reflinked and hard-linked
-// out. How small ones are kept is this package's own business: callers see
-// only digests.
+// out. Small ones (below PackSize) are records in packs: that is several times
+// faster, and one sync makes any number of them durable. Callers see only
+// digests. Small objects that a former version kept as files are read all the
+// same.
 //
-// An object gets its name by a rename, after its bytes have reached the disk,
-// so a crash, a kill or a full disk leaves a file in tmp and nothing else; the
-// next process that writes removes it. No lock is held across processes except
-// that on one's own directory in tmp.
+// # Packs
+//
+// A pack is only ever appended to, by one process at a time, which holds an
+// flock on it; several processes append to several packs. A record is a digest,
+// a size, a checksum of both, and the bytes. The pack says all that there is to
+// know; everything beside it only saves time:
+//
+// The index is written whole, under another name, synced and renamed, when what
+// it lacks has grown as long as the index is, and when a process ends. Records
+// behind what it covers are looked through, and count if their bytes are those
+// of their digest. So it does not matter where a crash or a full disk cuts a
+// record off: readers pass it over, and the next process that appends overwrites
+// it. What the index covers is durable; who relies on a record behind it, of
+// another process, syncs the pack himself.
+//
+// A record that is removed or found damaged is written to the list of the dead.
+// Its space comes back by Compact, which moves what counts to another pack, syncs
+// it, and then deletes the old one. Whoever still reads that has it open.
+//
+// Packs are read by pread and not mapped: a bad sector or a pack that somebody
+// has cut short is then an error, not a fault of the processor.
+//
+// # Files
+//
+// A large object gets its name by a rename, after its bytes have reached the
+// disk, so a crash, a kill or a full disk leaves a file in tmp and nothing else;
+// the next process that writes removes it. No lock is held across processes
+// except those on one's own directory in tmp and one's own pack.
 //
 // It does not decide what to keep: who deletes has asked all users of the
 // directory. Its callers are engine/worktree, which moves files in and out, and
@@ -22,6 +51,7 @@
 package disk
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -63,6 +93,9 @@ type Store struct {
 	onDamage func(*cas.DamagedError)
 	buffers  sync.Pool // of *[]byte, for copying
 
+	packs  packs
+	packer packer
+
 	mu      sync.Mutex
 	session *session // our directory in tmp; nil until the first write
 	shards  [256]bool
@@ -89,7 +122,8 @@ func Open(dir string, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open cache: %w", err)
 	}
-	s := &Store{dir: dir, onDamage: opts.OnDamage}
+	s := &Store{dir: dir, onDamage: opts.OnDamage, packs: packs{dir: filepath.Join(dir, "packs")}}
+	s.packer.store = s
 	s.buffers.New = func() any { b := make([]byte, 256<<10); return &b }
 	if _, err := s.checkVersion(); err != nil {
 		return nil, err
@@ -115,7 +149,7 @@ func (s *Store) checkVersion() (there bool, err error) {
 }
 
 // create makes the directory for the first write. It may have been made, by
-// whatever version of flow, since it was opened.
+// whatever version of flow, since it was opened. s.mu is held.
 func (s *Store) create() error {
 	if there, err := s.checkVersion(); there || err != nil {
 		return err
@@ -136,14 +170,17 @@ func (s *Store) create() error {
 	return nil
 }
 
-// Close removes what the store holds in tmp. Batches must be closed before.
+// Close removes what the store holds in tmp and lets go of its pack. Batches must
+// be closed before.
 func (s *Store) Close() error {
+	err := s.packer.close()
+	s.packs.close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.session == nil {
-		return nil
+		return err
 	}
-	err := s.session.close()
+	err = errors.Join(err, s.session.close())
 	s.session = nil
 	return err
 }
@@ -156,24 +193,60 @@ func (s *Store) objectPath(d digest.Digest) string {
 	return filepath.Join(s.dir, "objects", h[:2], h[2:])
 }
 
-// Has reports whether the object is there: one stat.
+// Has reports whether the object is there.
 func (s *Store) Has(_ context.Context, d digest.Digest) (bool, error) {
-	_, err := os.Lstat(s.objectPath(d))
-	switch {
-	case err == nil:
-		return true, nil
-	case errors.Is(err, fs.ErrNotExist):
-		return false, nil
+	if _, _, ok, err := s.packs.find(d); ok || err != nil {
+		return ok, err
 	}
-	return false, fmt.Errorf("look for object %s: %w", d.Short(), err)
+	if ok, err := s.hasLoose(d); ok || err != nil {
+		return ok, err
+	}
+	_, _, ok, err := s.packs.look(d)
+	return ok, err
 }
 
-// Open reads an object, verified at its end.
+// Open reads an object, verified at its end at the latest.
 func (s *Store) Open(ctx context.Context, d digest.Digest) (io.ReadCloser, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	b, ok, err := s.readPacked(d, nil)
+	if err != nil {
+		return nil, err
+	}
+	if ok {
+		return io.NopCloser(bytes.NewReader(b)), nil
+	}
 	return s.open(d)
+}
+
+// readPacked reads an object that is in a pack, and verifies it. buf is used if
+// it is large enough. ok is false for an object that is in none.
+func (s *Store) readPacked(d digest.Digest, buf []byte) (object []byte, ok bool, err error) {
+	p, at, ok, err := s.packs.find(d)
+	if err == nil && !ok {
+		if there, lerr := s.hasLoose(d); !there && lerr == nil {
+			p, at, ok, err = s.packs.look(d)
+		}
+	}
+	if !ok || err != nil {
+		return nil, false, err
+	}
+	if err := s.packer.write(p, at); err != nil {
+		return nil, false, fmt.Errorf("read object %s: %w", d.Short(), err)
+	}
+	if need := recordHead + int(at.size); len(buf) < need {
+		buf = make([]byte, need)
+	}
+	object, err = readRecord(p.f, d, at, buf)
+	if err == nil {
+		got := digest.OfBytes(object)
+		if got == d {
+			return object, true, nil
+		}
+		return nil, false, s.buryDamaged(&cas.DamagedError{Digest: d, Got: got}, p, at, object)
+	}
+	return nil, false, s.buryDamaged(&cas.DamagedError{Digest: d, Err: err}, p, at, nil)
 }
 
 func (s *Store) open(d digest.Digest) (*object, error) {
@@ -187,49 +260,71 @@ func (s *Store) open(d digest.Digest) (*object, error) {
 	return &object{store: s, d: d, f: f, h: digest.NewHasher()}, nil
 }
 
-// Each calls f for every object, in the order of their digests, with its size.
+// Each calls f for every object once, in the order of their digests, with its
+// size.
 func (s *Store) Each(ctx context.Context, f func(d digest.Digest, size int64) error) error {
-	root := filepath.Join(s.dir, "objects")
-	shards, err := os.ReadDir(root)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // nothing was ever stored
-	}
+	packed, err := s.packs.all()
 	if err != nil {
-		return fmt.Errorf("list objects: %w", err)
+		return err
 	}
-	for _, shard := range shards {
-		entries, err := os.ReadDir(filepath.Join(root, shard.Name()))
-		if err != nil {
-			return fmt.Errorf("list objects: %w", err)
-		}
-		for _, e := range entries {
+	next := 0
+	before := func(d digest.Digest) error { // the packed ones that sort before d
+		for ; next < len(packed) && bytes.Compare(packed[next].Digest[:], d[:]) < 0; next++ {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			d, err := digest.Parse("blake3:" + shard.Name() + e.Name())
-			if err != nil {
-				continue // not ours
-			}
-			info, err := e.Info()
-			if errors.Is(err, fs.ErrNotExist) {
-				continue
-			}
-			if err != nil {
-				return fmt.Errorf("list objects: %w", err)
-			}
-			if err := f(d, info.Size()); err != nil {
+			if err := f(packed[next].Digest, int64(packed[next].span.size)); err != nil {
 				return err
 			}
+		}
+		return nil
+	}
+	err = s.eachLoose(ctx, func(d digest.Digest, e os.DirEntry) error {
+		if err := before(d); err != nil {
+			return err
+		}
+		if next < len(packed) && packed[next].Digest == d {
+			return nil // it is in a pack too
+		}
+		info, err := e.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("list objects: %w", err)
+		}
+		return f(d, info.Size())
+	})
+	if err != nil {
+		return err
+	}
+	for ; next < len(packed); next++ {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := f(packed[next].Digest, int64(packed[next].span.size)); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
 // Remove deletes an object. One that is not there is no error. Hard links to
-// it in worktrees stay.
+// it in worktrees stay. The space of a small one comes back by Compact.
 func (s *Store) Remove(_ context.Context, d digest.Digest) error {
 	_ = os.Remove(s.trustPath(d))
-	if err := os.Remove(s.objectPath(d)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	err := os.Remove(s.objectPath(d))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	for err == nil {
+		p, at, ok, ferr := s.packs.look(d)
+		if err = ferr; !ok || err != nil {
+			break
+		}
+		_, err = s.packs.bury(p, at)
+	}
+	if err != nil {
 		return fmt.Errorf("remove object %s: %w", d.Short(), err)
 	}
 	return nil
@@ -237,6 +332,12 @@ func (s *Store) Remove(_ context.Context, d digest.Digest) error {
 
 // Verify reads a whole object; damage is put out of the way and returned.
 func (s *Store) Verify(ctx context.Context, d digest.Digest) error {
+	buf := s.buffers.Get().(*[]byte)
+	_, ok, err := s.readPacked(d, *buf)
+	s.buffers.Put(buf)
+	if ok || err != nil {
+		return err
+	}
 	o, err := s.open(d)
 	if err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -53,13 +54,36 @@ func TestStore(t *testing.T) {
 	castest.Run(t, castest.Harness{
 		New: func(t *testing.T) cas.Store { return open(t, t.TempDir()) },
 		Damage: func(t *testing.T, s cas.Store, d digest.Digest) {
-			spoil(t, s.(*Store).objectPath(d))
+			spoilObject(t, s.(*Store), d)
 		},
 	})
 }
 
+// spoilObject flips a byte in the middle of an object, behind the store's back.
+func spoilObject(t *testing.T, s *Store, d digest.Digest) {
+	t.Helper()
+	p, at, ok, err := s.packs.look(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !ok {
+		spoil(t, s.objectPath(d))
+		return
+	}
+	spoilAt(t, p.path+packExt, at.at+recordHead+int64(at.size)/2)
+}
+
 // spoil flips a byte in the middle of a file.
 func spoil(t *testing.T, path string) {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spoilAt(t, path, info.Size()/2)
+}
+
+func spoilAt(t *testing.T, path string, at int64) {
 	t.Helper()
 	if err := os.Chmod(path, 0o644); err != nil {
 		t.Fatal(err)
@@ -69,9 +93,7 @@ func spoil(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	info, _ := f.Stat()
 	b := make([]byte, 1)
-	at := info.Size() / 2
 	if _, err := f.ReadAt(b, at); err != nil {
 		t.Fatal(err)
 	}
@@ -240,7 +262,7 @@ func TestDamageIsReportedAndSetAside(t *testing.T) {
 	if err := s.Put(ctx, d, bytes.NewReader(b)); err != nil {
 		t.Fatal(err)
 	}
-	spoil(t, s.objectPath(d))
+	spoilObject(t, s, d)
 	dst := filepath.Join(t.TempDir(), "f")
 	var e *cas.DamagedError
 	if _, err := s.Place(ctx, d, dst, Want{Perm: 0o644}); !errors.As(err, &e) {
@@ -411,7 +433,7 @@ func TestManyWhoFindOneDamageAreHeardOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := childObject(3)
+	b := make([]byte, PackSize) // a file of its own
 	d := digest.OfBytes(b)
 	if err := s.Put(ctx, d, bytes.NewReader(b)); err != nil {
 		t.Fatal(err)
@@ -434,6 +456,26 @@ func TestManyWhoFindOneDamageAreHeardOnce(t *testing.T) {
 	}
 	if heard.Load() != 1 {
 		t.Errorf("heard of it %d times, want 1", heard.Load())
+	}
+
+	// One in a pack is judged when it is opened.
+	b = childObject(3)
+	d = digest.OfBytes(b)
+	if err := s.Put(ctx, d, bytes.NewReader(b)); err != nil {
+		t.Fatal(err)
+	}
+	spoilObject(t, s, d)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			if _, err := s.Open(ctx, d); !errors.Is(err, cas.ErrNotFound) {
+				t.Errorf("got %v, want a miss", err)
+			}
+		})
+	}
+	wg.Wait()
+	if heard.Load() != 2 {
+		t.Errorf("heard of %d objects, want 2", heard.Load())
 	}
 	if err := s.Close(); err != nil {
 		t.Error(err)

@@ -46,3 +46,49 @@ func TestFullDiskLeavesNoHalfObject(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestFullDiskLeavesNoHalfRecord(t *testing.T) {
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=3m"); err != nil {
+		t.Skipf("cannot mount: %v", err)
+	}
+	defer func() { _ = unix.Unmount(dir, unix.MNT_DETACH) }()
+	s, err := Open(dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	putAll(t, s, smalls(100)...)
+	b, err := s.NewBatch(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 100; i < 2000 && err == nil; i++ {
+		err = b.Put(ctx, digest.OfBytes(small(i)), bytes.NewReader(small(i)))
+	}
+	if !errors.Is(err, unix.ENOSPC) {
+		t.Fatalf("put: got %v, want ENOSPC", err)
+	}
+	if err := b.Commit(ctx); !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("commit: got %v, want ENOSPC", err)
+	}
+	wantObjects(t, s, smalls(100)...)
+	// With a little room again, all goes on, and what was lost is put again.
+	if err := s.Remove(ctx, digest.OfBytes(small(3))); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_REMOUNT, "size=9m"); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2000 {
+		if err := b.Put(ctx, digest.OfBytes(small(i)), bytes.NewReader(small(i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := b.Commit(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	wantObjects(t, open(t, dir), smalls(2000)...)
+}

@@ -93,3 +93,24 @@ func (s *Store) moveAside(d digest.Digest, path string) (string, error) {
 	// On a full disk even a new directory entry may fail; removing does not.
 	return path, os.Remove(path)
 }
+
+// buryDamaged puts a damaged record out of the way: it does not count any more,
+// and its bytes, if they can be read, are in damaged.
+func (s *Store) buryDamaged(e *cas.DamagedError, p *pack, at span, object []byte) error {
+	e.Where = p.f.Name()
+	first, err := s.packs.bury(p, at)
+	if err != nil {
+		return fmt.Errorf("put damaged object %s aside: %w", e.Digest.Short(), errors.Join(err, e))
+	}
+	if !first {
+		return e
+	}
+	to := filepath.Join(s.dir, "damaged", e.Digest.Hex())
+	if object != nil && os.MkdirAll(filepath.Dir(to), 0o777) == nil && os.WriteFile(to, object, 0o666) == nil {
+		e.Where = to
+	}
+	if s.onDamage != nil {
+		s.onDamage(e)
+	}
+	return e
+}

@@ -39,6 +39,9 @@ func (s *Store) Place(ctx context.Context, d digest.Digest, dst string, want Wan
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
+	if packed, err := s.placePacked(d, dst, want.Perm); packed || err != nil {
+		return Copied, err
+	}
 	o, err := s.open(d)
 	if err != nil {
 		return 0, err
@@ -66,6 +69,29 @@ func (s *Store) Place(ctx context.Context, d digest.Digest, dst string, want Wan
 		return 0, err
 	}
 	return Copied, nil
+}
+
+// placePacked copies an object out of a pack; packed is false when it is in none.
+func (s *Store) placePacked(d digest.Digest, dst string, perm os.FileMode) (packed bool, err error) {
+	buf := s.buffers.Get().(*[]byte)
+	defer s.buffers.Put(buf)
+	object, packed, err := s.readPacked(d, *buf)
+	if !packed || err != nil {
+		return false, err
+	}
+	f, err := os.OpenFile(dst, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
+	if err != nil {
+		return false, fmt.Errorf("place object %s: %w", d.Short(), err)
+	}
+	_, err = f.Write(object)
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		_ = os.Remove(dst)
+		return false, fmt.Errorf("place object %s: %w", d.Short(), err)
+	}
+	return true, nil
 }
 
 // hardlink reports false without an error where links are not possible: another

@@ -28,23 +28,20 @@ type Source struct {
 	Unchanged func() bool
 }
 
-// PutFile stores a file that was hashed before: by rename (Move), else
-// reflink, else copy. When its bytes are not those of d it returns a
-// *cas.MismatchError and stores nothing.
+// PutFile stores a file that was hashed before: a small one into the pack, a
+// large one by rename (Move), else reflink, else copy. When its bytes are not
+// those of d it returns a *cas.MismatchError and stores nothing.
 func (b *Batch) PutFile(ctx context.Context, d digest.Digest, src Source) error {
-	if ok, err := b.has(ctx, d); ok || err != nil {
+	if ok, err := b.has(d); ok || err != nil {
 		return err
 	}
-	tmp := b.tmp.path()
-	if err := b.store.takeFile(ctx, tmp, d, src); err != nil {
-		_ = os.Remove(tmp)
+	if err := b.putFile(ctx, d, src); err != nil {
 		return fmt.Errorf("store %s: %w", src.Path, err)
 	}
-	return b.add(ctx, d, tmp)
+	return nil
 }
 
-// takeFile makes tmp a file with the bytes of d.
-func (s *Store) takeFile(ctx context.Context, tmp string, d digest.Digest, src Source) error {
+func (b *Batch) putFile(ctx context.Context, d digest.Digest, src Source) error {
 	f, err := openSource(src.Path)
 	if err != nil {
 		return err
@@ -54,6 +51,23 @@ func (s *Store) takeFile(ctx context.Context, tmp string, d digest.Digest, src S
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
 		return err
 	}
+	if st.Size < PackSize {
+		return b.put(ctx, d, f)
+	}
+	ses, err := b.store.tempDir()
+	if err != nil {
+		return err
+	}
+	tmp := ses.path()
+	if err := b.store.takeFile(ctx, tmp, d, src, f, &st); err != nil {
+		_ = os.Remove(tmp)
+		return err
+	}
+	return b.add(ctx, d, tmp)
+}
+
+// takeFile makes tmp a file with the bytes of d.
+func (s *Store) takeFile(ctx context.Context, tmp string, d digest.Digest, src Source, f *os.File, st *unix.Stat_t) error {
 	taken := false
 	switch {
 	case src.Move && st.Nlink == 1:

@@ -70,19 +70,7 @@ func lockDir(name string, how int) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	for {
-		err = unix.Flock(int(dir.Fd()), how)
-		if !errors.Is(err, unix.EINTR) {
-			break
-		}
-	}
-	if errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.ENOLCK) || errors.Is(err, unix.ENOSYS) {
-		// Some network file systems have no locks. Then nobody can lock this
-		// directory, so nobody will sweep it either.
-		if how&unix.LOCK_NB == 0 {
-			err = nil
-		}
-	}
+	err = lock(dir, how)
 	if err == nil {
 		var locked, named os.FileInfo
 		if locked, err = dir.Stat(); err == nil {
@@ -96,6 +84,24 @@ func lockDir(name string, how int) (*os.File, error) {
 		return nil, err
 	}
 	return dir, nil
+}
+
+// lock takes the flock on a file or directory.
+func lock(f *os.File, how int) error {
+	for {
+		err := unix.Flock(int(f.Fd()), how)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.ENOLCK) || errors.Is(err, unix.ENOSYS):
+			// Some network file systems have no locks. Then nobody can lock what
+			// is ours, so nobody will sweep it or append to it either.
+			if how&unix.LOCK_NB == 0 {
+				return nil
+			}
+		}
+		return err
+	}
 }
 
 // sweep removes the directories of processes that are no more.

@@ -17,3 +17,6 @@ func reflink(src *os.File, dst string, perm os.FileMode) error {
 // syncFS makes everything on the file system of name durable. done is false
 // where there is no such call: macOS has none that waits.
 func syncFS(string) (done bool, err error) { return false, nil }
+
+// fdatasync makes the bytes of a file durable.
+func fdatasync(f *os.File) error { return f.Sync() }

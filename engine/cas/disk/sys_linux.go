@@ -32,3 +32,12 @@ func syncFS(name string) (done bool, err error) {
 	defer f.Close()
 	return true, unix.Syncfs(int(f.Fd()))
 }
+
+// fdatasync makes the bytes of a file durable.
+func fdatasync(f *os.File) error {
+	for {
+		if err := unix.Fdatasync(int(f.Fd())); err != unix.EINTR {
+			return err
+		}
+	}
+}
