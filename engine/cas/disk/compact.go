@@ -90,7 +90,7 @@ func (s *Store) compactable() ([]*pack, error) {
 func (s *Store) compactPack(ctx context.Context, p *pack) error {
 	f, err := lockPack(p.path)
 	if err != nil {
-		return nil //nolint:nilerr // in use, or gone: next time
+		return nil // in use, or gone: next time
 	}
 	defer f.Close()
 	if !same(f, p.f) {

@@ -267,23 +267,23 @@ func (s *Store) Each(ctx context.Context, f func(d digest.Digest, size int64) er
 	if err != nil {
 		return err
 	}
-	next := 0
-	before := func(d digest.Digest) error { // the packed ones that sort before d
-		for ; next < len(packed) && bytes.Compare(packed[next].Digest[:], d[:]) < 0; next++ {
+	// before gives f the packed ones as long as they sort before a file's.
+	before := func(isBefore func(digest.Digest) bool) error {
+		for ; len(packed) > 0 && isBefore(packed[0].Digest); packed = packed[1:] {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if err := f(packed[next].Digest, int64(packed[next].span.size)); err != nil {
+			if err := f(packed[0].Digest, int64(packed[0].size)); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
 	err = s.eachLoose(ctx, func(d digest.Digest, e os.DirEntry) error {
-		if err := before(d); err != nil {
+		if err := before(func(p digest.Digest) bool { return bytes.Compare(p[:], d[:]) < 0 }); err != nil {
 			return err
 		}
-		if next < len(packed) && packed[next].Digest == d {
+		if len(packed) > 0 && packed[0].Digest == d {
 			return nil // it is in a pack too
 		}
 		info, err := e.Info()
@@ -298,15 +298,7 @@ func (s *Store) Each(ctx context.Context, f func(d digest.Digest, size int64) er
 	if err != nil {
 		return err
 	}
-	for ; next < len(packed); next++ {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err := f(packed[next].Digest, int64(packed[next].span.size)); err != nil {
-			return err
-		}
-	}
-	return nil
+	return before(func(digest.Digest) bool { return true })
 }
 
 // Remove deletes an object. One that is not there is no error. Hard links to

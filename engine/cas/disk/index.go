@@ -232,7 +232,7 @@ func writeIndex(name string, entries []placed, covers int64) error {
 	for _, e := range entries {
 		copy(b[:], e.Digest[:])
 		binary.LittleEndian.PutUint64(b[digest.Size:], uint64(e.at))
-		binary.LittleEndian.PutUint32(b[digest.Size+8:], e.span.size)
+		binary.LittleEndian.PutUint32(b[digest.Size+8:], e.size)
 		_, _ = w.Write(b[:])
 	}
 	err = w.Flush()
