@@ -39,7 +39,11 @@ func card(m *Model) string {
 	}
 	b.WriteString("\n## Features\n\n| column | kind | transform |\n|---|---|---|\n")
 	for _, n := range m.Features.Numeric {
-		fmt.Fprintf(&b, "| %s | numeric | missing as %s (%s), scale %s |\n", cell(n.Column), n.Impute, float(float64(n.Fill)), n.Scale)
+		missing := fmt.Sprintf("%s (%s)", n.Impute, float(float64(n.Fill)))
+		if n.Impute == ImputeNone {
+			missing = "missing"
+		}
+		fmt.Fprintf(&b, "| %s | numeric | missing as %s, scale %s |\n", cell(n.Column), missing, n.Scale)
 	}
 	for _, c := range m.Features.Categorical {
 		fmt.Fprintf(&b, "| %s | categorical | one of %d, unknown as none |\n", cell(c.Column), len(c.Categories))

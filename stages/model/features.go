@@ -33,6 +33,22 @@ type Numeric struct {
 	Factor float32 `json:"factor"`
 }
 
+// fill is what a missing number becomes.
+func (n Numeric) fill() float32 {
+	if n.Impute == ImputeNone {
+		return float32(math.NaN())
+	}
+	return n.Fill
+}
+
+// apply transforms a number.
+func (n Numeric) apply(x float32) float32 {
+	if x != x {
+		x = n.fill()
+	}
+	return (x - n.Shift) * n.Factor
+}
+
 // Categorical is a column of text. It becomes one number a category: 1 for the
 // cell's, 0 for the others; a cell of an unknown category is all zeros. Missing
 // is the category "" if it was missing in a row that Fit saw.
@@ -45,7 +61,9 @@ type Categorical struct {
 type Impute string
 
 // The ways to impute; all but ImputeConstant are of the rows that Fit saw.
+// ImputeNone leaves it missing, which trees can take and layers cannot.
 const (
+	ImputeNone     Impute = "none"
 	ImputeMean     Impute = "mean"
 	ImputeMedian   Impute = "median"
 	ImputeConstant Impute = "constant"
@@ -132,11 +150,13 @@ func fitNumeric(s NumericSpec, values []float64) Numeric {
 		n.Fill = float32(median(present))
 	}
 	// The statistics of the scale are of what comes out of imputation.
-	filled := make([]float64, len(values))
-	for i, v := range values {
-		filled[i] = float64(n.Fill)
-		if !math.IsNaN(v) {
-			filled[i] = float64(float32(v))
+	filled := make([]float64, 0, len(values))
+	for _, v := range values {
+		switch {
+		case !math.IsNaN(v):
+			filled = append(filled, float64(float32(v)))
+		case s.Impute != ImputeNone:
+			filled = append(filled, float64(n.Fill))
 		}
 	}
 	if len(filled) == 0 {
@@ -222,11 +242,7 @@ func (f *Features) Transform(frame *Frame) []float32 {
 	out := make([]float32, frame.rows*width)
 	for j, n := range f.Numeric {
 		for i, v := range frame.numbers(n.Column) {
-			x := float32(v)
-			if x != x {
-				x = n.Fill
-			}
-			out[i*width+j] = (x - n.Shift) * n.Factor
+			out[i*width+j] = n.apply(float32(v))
 		}
 	}
 	at := len(f.Numeric)

@@ -3,8 +3,10 @@ package model
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/flow-pipelines/flow/stages/model/onnx"
+	"github.com/flow-pipelines/flow/stages/tree"
 )
 
 // The names of inputs, outputs and metadata in model.onnx.
@@ -23,6 +25,9 @@ func graphOf(m *Model) *onnx.Model {
 	g := &out.Graph
 	g.Name = "flow"
 	x := addFeatures(g, &m.Features)
+	if m.Trees != nil {
+		x = addTrees(g, x, m)
+	}
 	for i, l := range m.Layers {
 		w := g.Floats(fmt.Sprintf("layer%d.weight", i), l.Weight, int64(l.Inputs), int64(l.Units))
 		b := g.Floats(fmt.Sprintf("layer%d.bias", i), l.Bias, int64(l.Units))
@@ -53,6 +58,20 @@ func graphOf(m *Model) *onnx.Model {
 	return out
 }
 
+// addTrees adds the ensemble. One score for two classes is that of the second,
+// beside a score of 0 for the first: the softmax of both is its sigmoid.
+func addTrees(g *onnx.Graph, x string, m *Model) string {
+	e := m.Trees
+	if m.Task == Classification && len(e.Base) == 1 {
+		second := &tree.Ensemble{Base: []float32{0, e.Base[0]}, Trees: slices.Clone(e.Trees)}
+		for i := range second.Trees {
+			second.Trees[i].Output = 1
+		}
+		e = second
+	}
+	return g.Trees("scores", x, e)
+}
+
 var activationOps = map[string]string{"relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid"}
 
 func batch(cols ...int) []onnx.Dim {
@@ -70,10 +89,11 @@ func addFeatures(g *onnx.Graph, f *Features) string {
 	if n := len(f.Numeric); n > 0 {
 		fill, shift, factor := make([]float32, n), make([]float32, n), make([]float32, n)
 		for i, c := range f.Numeric {
-			fill[i], shift[i], factor[i] = c.Fill, c.Shift, c.Factor
+			fill[i], shift[i], factor[i] = c.fill(), c.Shift, c.Factor
 		}
 		g.Inputs = append(g.Inputs, onnx.Port{Name: inputNumeric, Type: onnx.Float, Dims: batch(n)})
 		missing := g.Add("IsNaN", "numeric.missing", []string{inputNumeric})
+		// A fill of NaN leaves missing what is missing.
 		x := g.Add("Where", "numeric.filled", []string{missing, g.Floats("numeric.fill", fill, int64(n)), inputNumeric})
 		x = g.Add("Sub", "numeric.shifted", []string{x, g.Floats("numeric.shift", shift, int64(n))})
 		x = g.Add("Mul", "numeric.scaled", []string{x, g.Floats("numeric.factor", factor, int64(n))})

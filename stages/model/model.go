@@ -3,6 +3,8 @@ package model
 import (
 	"fmt"
 	"slices"
+
+	"github.com/flow-pipelines/flow/stages/tree"
 )
 
 // Format names the format of model.json.
@@ -26,11 +28,14 @@ type Model struct {
 	// regression. Positive is one of them, or "".
 	Classes  []string
 	Positive string
-	// Family is "mlp", "logistic" or "linear".
+	// Family is "mlp", "logistic", "linear" or "gbdt".
 	Family   string
 	Features Features
-	// Layers are applied to the features from first to last.
+	// Layers are applied to the features from first to last. Trees take their
+	// place in a model that has them; of two classes they may score the second
+	// alone, whose log-odds the score is then.
 	Layers []Layer
+	Trees  *tree.Ensemble
 	// A regression's answer is output·TargetScale + TargetShift.
 	TargetScale, TargetShift float32
 	// Parameters are what training was told; Metrics what it measured: values
@@ -55,6 +60,15 @@ func (m *Model) check() error {
 		return fmt.Errorf("features: %w", err)
 	}
 	width := m.Features.Width()
+	if m.Trees != nil {
+		if err := m.Trees.Check(width); err != nil {
+			return err
+		}
+		width = len(m.Trees.Base)
+		if width == 1 && m.Task == Classification {
+			width = 2
+		}
+	}
 	for i, l := range m.Layers {
 		if l.Inputs != width || len(l.Weight) != l.Inputs*l.Units || len(l.Bias) != l.Units {
 			return fmt.Errorf("layer %d takes %d inputs and gets %d", i, l.Inputs, width)
@@ -65,8 +79,8 @@ func (m *Model) check() error {
 		width = l.Units
 	}
 	switch {
-	case len(m.Layers) == 0:
-		return fmt.Errorf("it has no layers")
+	case (len(m.Layers) == 0) == (m.Trees == nil):
+		return fmt.Errorf("it has %d layers, and trees: %t", len(m.Layers), m.Trees != nil)
 	case m.Task == Regression && width == 1 && len(m.Classes) == 0:
 	case m.Task == Classification && width == len(m.Classes) && width > 1:
 		if m.Positive != "" && !slices.Contains(m.Classes, m.Positive) {

@@ -13,7 +13,7 @@ import (
 // defaultFeatures is what a pipeline without a features block means.
 func defaultFeatures() *Features {
 	return &Features{
-		Numeric:     []Numeric{{Columns: "*", Impute: string(model.ImputeMedian), Scale: string(model.ScaleStandard)}},
+		Numeric:     []Numeric{{Columns: "*"}},
 		Categorical: []Categorical{{Columns: "*", MaxCategories: 1000}},
 	}
 }

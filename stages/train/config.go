@@ -18,10 +18,10 @@ type Config struct {
 	Data       stage.Artifact `json:"data" flow:"required" doc:"Table of the rows to train on. Transforms of features are fitted on these rows alone."`
 	Validation stage.Artifact `json:"validation" doc:"Table of rows that are predicted after each epoch, for metrics and early stopping."`
 	Target     string         `json:"target" flow:"required" doc:"Column to predict."`
-	Task       string         `json:"task" oneof:"classification regression" doc:"What the target is. Left out: logistic models classify, linear ones are a regression, and for an mlp the target decides: text and truth values are classes, and so are whole numbers that count from 0 or 1 without a gap to at most 100, or if positive or class_weights is given; other numbers are a regression."`
+	Task       string         `json:"task" oneof:"classification regression" doc:"What the target is. Left out: logistic models classify, linear ones are a regression, and for an mlp or trees the target decides: text and truth values are classes, and so are whole numbers that count from 0 or 1 without a gap to at most 100, or if positive or class_weights is given; other numbers are a regression."`
 	Positive   string         `json:"positive" doc:"Class that precision, recall, F1 and AUC are about. Left out: of two classes the last in alphabetical (for numbers, ascending) order; with more classes these metrics are macro averages."`
 
-	Features *Features `json:"features" doc:"Which columns are features, and how they are prepared. Without this block, columns of numbers and truth values are imputed with the median and scaled to mean 0 and deviation 1, and columns of text are one-hot encoded."`
+	Features *Features `json:"features" doc:"Which columns are features, and how they are prepared. Without this block, columns of numbers and truth values are imputed with the median and scaled to mean 0 and deviation 1 (for trees: left as they are), and columns of text are one-hot encoded."`
 	Model    Model     `json:"model" flow:"required,choice" doc:"Family of the model."`
 
 	Optimizer    Optimizer       `json:"optimizer" flow:"choice" doc:"How parameters change. Left out: adam with its defaults."`
@@ -44,9 +44,9 @@ type Features struct {
 // Numeric is a block numeric.
 type Numeric struct {
 	Columns string  `json:"columns" flow:"label"`
-	Impute  string  `json:"impute" default:"median" oneof:"mean median constant" doc:"What stands for a missing value."`
+	Impute  string  `json:"impute" oneof:"mean median constant none" doc:"What stands for a missing value. Left out: median, and for trees none, which leaves it missing."`
 	Fill    float64 `json:"fill" default:"0" doc:"The number for impute = \"constant\"."`
-	Scale   string  `json:"scale" default:"standard" oneof:"standard minmax none" doc:"standard: mean 0, deviation 1; minmax: 0 to 1."`
+	Scale   string  `json:"scale" oneof:"standard minmax none" doc:"standard: mean 0, deviation 1; minmax: 0 to 1. Left out: standard, and for trees none, to which it makes no difference."`
 }
 
 // Categorical is a block categorical.
@@ -60,6 +60,7 @@ type Model struct {
 	Logistic *Logistic `json:"logistic" doc:"Logistic regression, binary or multinomial."`
 	Linear   *Linear   `json:"linear" doc:"Linear regression."`
 	MLP      *MLP      `json:"mlp" doc:"Multilayer perceptron."`
+	GBDT     *GBDT     `json:"gbdt" doc:"Gradient-boosted decision trees by histograms: most often the best for tables. Instead of optimizer, epochs and batch_size it has rounds. Missing numbers need not be imputed."`
 }
 
 // Logistic has no arguments of its own: regularise with weight_decay.
@@ -102,7 +103,7 @@ type SGD struct {
 type EarlyStopping struct {
 	Metric   string  `json:"metric" default:"loss" doc:"Metric of the validation part: loss or any that train reports."`
 	Mode     string  `json:"mode" oneof:"min max" doc:"Whether the metric is to be small or large. Left out: known from its name."`
-	Patience int     `json:"patience" default:"10" doc:"Epochs without a better metric after which training ends."`
+	Patience int     `json:"patience" default:"10" doc:"Epochs, or rounds of trees, without a better metric after which training ends."`
 	MinDelta float64 `json:"min_delta" default:"0" doc:"Smallest change that counts as better."`
 }
 
@@ -111,6 +112,7 @@ const (
 	familyLogistic = "logistic"
 	familyLinear   = "linear"
 	familyMLP      = "mlp"
+	familyGBDT     = "gbdt"
 )
 
 func (c *Config) family() string {
@@ -119,8 +121,27 @@ func (c *Config) family() string {
 		return familyLogistic
 	case c.Model.Linear != nil:
 		return familyLinear
+	case c.Model.GBDT != nil:
+		return familyGBDT
 	}
 	return familyMLP
+}
+
+// settle fills in what the family decides about features.
+func (c *Config) settle(f *Features) {
+	impute, scale := model.ImputeMedian, model.ScaleStandard
+	if c.Model.GBDT != nil {
+		impute, scale = model.ImputeNone, model.ScaleNone
+	}
+	for i := range f.Numeric {
+		n := &f.Numeric[i]
+		if n.Impute == "" {
+			n.Impute = string(impute)
+		}
+		if n.Scale == "" {
+			n.Scale = string(scale)
+		}
+	}
 }
 
 // check finds the mistakes that show in the arguments alone. unknown says which
@@ -168,6 +189,18 @@ func (c *Config) checkModel(add addProblem) {
 		}
 		if len(c.ClassWeights) > 0 && string(c.ClassWeights) != "null" {
 			add("class_weights", "A regression has no classes", "Leave out class_weights, or choose a model that classifies.")
+		}
+	}
+	if m := c.Model.GBDT; m != nil {
+		m.check(add)
+		if c.Optimizer != (Optimizer{}) {
+			add("optimizer", "Trees have no optimizer", "Leave the block out; learning_rate and rounds are arguments of the block model.")
+		}
+	} else if c.Features != nil {
+		for i, n := range c.Features.Numeric {
+			if n.Impute == string(model.ImputeNone) {
+				add(fmt.Sprintf("features.numeric[%d].impute", i), "Missing numbers stay missing", `Only trees can take them: use model "gbdt", or impute "median", "mean" or "constant".`)
+			}
 		}
 	}
 	if m := c.Model.MLP; m != nil {

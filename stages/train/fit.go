@@ -19,8 +19,9 @@ type fitting struct {
 	target   *target
 	trainer  *nn.Trainer
 	examples nn.Examples
-	// validation is nil if there is no such part.
+	// validation is nil if there is no such part; x are its features.
 	validation *scored
+	x          nn.Matrix
 	progress   func(stage.Progress)
 	log        io.Writer
 }
@@ -46,7 +47,7 @@ func (f *fitting) run(ctx context.Context) (*fitted, error) {
 		values := map[string]float64{"train." + lossMetric: loss}
 		var metrics map[string]float64
 		if f.validation != nil {
-			outputs, err := f.trainer.Outputs(f.validation.x)
+			outputs, err := f.trainer.Outputs(f.x)
 			if err != nil {
 				return nil, err
 			}

@@ -15,7 +15,6 @@ const lossMetric = "loss"
 
 // scored is a part with what its predictions are compared with.
 type scored struct {
-	x      nn.Matrix
 	y      nn.Matrix
 	truth  []int
 	values []float64

@@ -31,6 +31,7 @@ import (
 	"github.com/flow-pipelines/flow/stages/model"
 	"github.com/flow-pipelines/flow/stages/nn"
 	"github.com/flow-pipelines/flow/stages/table"
+	"github.com/flow-pipelines/flow/stages/tree"
 )
 
 // Version is part of every key of a train stage.
@@ -62,12 +63,12 @@ func (Type) Schema() *stage.Schema {
 		Example: example,
 		Body:    stage.BodyOf[Config](),
 		Outputs: []stage.OutputDoc{{Name: outputModel, Doc: "Model directory: model.onnx, features.json, model.json and a model card."}},
-		Metrics: "train and, with a validation part, validation: loss, and accuracy, precision, recall, f1, auc and more for a classification or mae, rmse, r2 and more for a regression; epochs_run; best_epoch, whose parameters the model has.",
+		Metrics: "train and, with a validation part, validation: loss, and accuracy, precision, recall, f1, auc and more for a classification or mae, rmse, r2 and more for a regression; epochs_run; best_epoch, whose parameters the model has; for trees rounds_run and best_round.",
 	}
 }
 
-const doc = `Logistic and linear regression and multilayer perceptrons for tables (CSV,
-JSON Lines, Parquet). Features are imputed, scaled and encoded; what that needs
+const doc = `Logistic and linear regression, multilayer perceptrons and gradient-boosted
+trees for tables (CSV, JSON Lines, Parquet). Features are imputed, scaled and encoded; what that needs
 is fitted on ` + "`data`" + ` alone and stored in the model. A regression's target is
 scaled to mean 0 and deviation 1 for training, and back in the model.
 
@@ -121,26 +122,54 @@ func (Type) Run(ctx context.Context, run *stage.Run) (stage.Metrics, error) {
 	if err != nil {
 		return nil, err
 	}
+	train := trainNetwork
+	if c.Model.GBDT != nil {
+		train = boost
+	}
+	result, err := train(ctx, &c, in, run)
+	if err != nil {
+		return nil, err
+	}
+	return finish(run, &c, in, result)
+}
+
+// trained is what training a family comes to: layers or trees, and metrics of
+// the training itself.
+type trained struct {
+	layers  []model.Layer
+	trees   *tree.Ensemble
+	metrics map[string]any
+}
+
+// trainNetwork trains the families that are networks.
+func trainNetwork(ctx context.Context, c *Config, in *inputs, run *stage.Run) (*trained, error) {
 	network := c.network(in.features.Width(), in.target.outputs())
 	if n := network.Size(); n > mostParameters {
 		return nil, stage.Problemf("model", "The model is too large", "It would have %.3g parameters; %d are possible. Use fewer or smaller hidden layers, or fewer categories.", n, mostParameters)
 	}
+	x := in.matrix(roleData)
 	trainer, err := nn.NewTrainer(nn.Options{
 		Network: network, Loss: in.target.loss(), Optimizer: c.optimizerOptions(),
-		BatchSize: min(c.BatchSize, in.data.x.Rows), Seed: uint64(c.Seed), Threads: run.CPUs,
+		BatchSize: min(c.BatchSize, x.Rows), Seed: uint64(c.Seed), Threads: run.CPUs,
 	})
 	if err != nil {
 		return nil, err
 	}
 	fit := &fitting{
-		config: &c, target: in.target, trainer: trainer, validation: in.validation, progress: run.Progress, log: run.Log,
-		examples: nn.Examples{X: in.data.x, Y: in.data.y, Weight: in.target.rowWeights(in.data.truth)},
+		config: c, target: in.target, trainer: trainer, validation: in.validation, progress: run.Progress, log: run.Log,
+		examples: nn.Examples{X: x, Y: in.data.y, Weight: in.target.rowWeights(in.data.truth)},
+	}
+	if in.validation != nil {
+		fit.x = in.matrix(roleValidation)
 	}
 	best, err := fit.run(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return finish(run, &c, in, network, best)
+	return &trained{
+		layers:  layersOf(network, best.parameters),
+		metrics: map[string]any{"epochs_run": best.epochs, "best_epoch": best.best},
+	}, nil
 }
 
 // note writes a line to the log. Training does not fail because a log does.
@@ -184,6 +213,7 @@ func read(ctx context.Context, c *Config, log io.Writer) (*inputs, error) {
 	if spec == nil {
 		spec = defaultFeatures()
 	}
+	c.settle(spec)
 	selected, err := selectFeatures(spec, about.Columns, c.Target, log)
 	if err != nil {
 		return nil, err
@@ -219,8 +249,13 @@ func (in *inputs) score(p *part) (*scored, error) {
 	if err != nil {
 		return nil, err
 	}
-	x := nn.Matrix{Rows: p.rows(), Cols: in.features.Width(), Data: in.features.Transform(p.frame)}
-	return &scored{x: x, y: y, truth: truth, values: p.values}, nil
+	return &scored{y: y, truth: truth, values: p.values}, nil
+}
+
+// matrix is the transformed rows of a part.
+func (in *inputs) matrix(role string) nn.Matrix {
+	frame := in.frames[role]
+	return nn.Matrix{Rows: frame.Rows(), Cols: in.features.Width(), Data: in.features.Transform(frame)}
 }
 
 func fitProblem(err error) error {
@@ -233,14 +268,14 @@ func fitProblem(err error) error {
 }
 
 // finish makes the model, measures it and writes it.
-func finish(run *stage.Run, c *Config, in *inputs, network nn.Network, best *fitted) (stage.Metrics, error) {
+func finish(run *stage.Run, c *Config, in *inputs, result *trained) (stage.Metrics, error) {
 	parameters, err := describe(run.Args)
 	if err != nil {
 		return nil, err
 	}
 	m := &model.Model{
 		Task: in.target.task, Target: c.Target, Classes: in.target.classes, Family: c.family(),
-		Features: *in.features, Layers: layersOf(network, best.parameters),
+		Features: *in.features, Layers: result.layers, Trees: result.trees,
 		TargetScale: in.target.scale, TargetShift: in.target.shift,
 		Parameters: parameters, Versions: map[string]int{"train": Version},
 	}
@@ -251,7 +286,7 @@ func finish(run *stage.Run, c *Config, in *inputs, network nn.Network, best *fit
 	if err != nil {
 		return nil, err
 	}
-	metrics := map[string]any{"epochs_run": best.epochs, "best_epoch": best.best}
+	metrics := result.metrics
 	for name, s := range map[string]*scored{"train": in.data, "validation": in.validation} {
 		if s == nil {
 			continue

@@ -100,6 +100,12 @@ func attributeMessage(a Attribute) (m message) {
 		m.float(2, a.Float)
 	case AttributeInt:
 		m.varint(3, a.Int)
+	case AttributeString:
+		m.text(4, a.Strings[0])
+	case AttributeFloats:
+		for _, v := range a.Floats {
+			m.float(7, v)
+		}
 	case AttributeInts:
 		for _, v := range a.Ints {
 			m.varint(8, v)

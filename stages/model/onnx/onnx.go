@@ -88,6 +88,7 @@ type Attribute struct {
 	Type    AttributeType
 	Int     int64
 	Float   float32
+	Floats  []float32
 	Ints    []int64
 	Strings []string
 }
@@ -99,6 +100,8 @@ type AttributeType int
 const (
 	AttributeFloat   AttributeType = 1
 	AttributeInt     AttributeType = 2
+	AttributeString  AttributeType = 3
+	AttributeFloats  AttributeType = 6
 	AttributeInts    AttributeType = 7
 	AttributeStrings AttributeType = 8
 )
@@ -106,6 +109,21 @@ const (
 // IntAttribute returns an attribute that is an integer.
 func IntAttribute(name string, v int64) Attribute {
 	return Attribute{Name: name, Type: AttributeInt, Int: v}
+}
+
+// FloatAttribute returns an attribute that is a number.
+func FloatAttribute(name string, v float32) Attribute {
+	return Attribute{Name: name, Type: AttributeFloat, Float: v}
+}
+
+// FloatsAttribute returns an attribute that is a list of numbers.
+func FloatsAttribute(name string, v []float32) Attribute {
+	return Attribute{Name: name, Type: AttributeFloats, Floats: v}
+}
+
+// StringAttribute returns an attribute that is a string.
+func StringAttribute(name, v string) Attribute {
+	return Attribute{Name: name, Type: AttributeString, Strings: []string{v}}
 }
 
 // IntsAttribute returns an attribute that is a list of integers.

@@ -22,6 +22,8 @@ type Value struct {
 type Session struct {
 	model     *Model
 	constants map[string]Value
+	// runs are the nodes' functions, in order.
+	runs []runFunc
 }
 
 // NewSession checks that Run knows every operation of the model, in an order in
@@ -54,6 +56,14 @@ func NewSession(m *Model) (*Session, error) {
 			}
 		}
 		known[n.Outputs[0]] = true
+		run := op.run
+		if op.prepare != nil {
+			var err error
+			if run, err = op.prepare(n); err != nil {
+				return nil, fmt.Errorf("load onnx model: %s %q: %w", n.Op, n.Name, err)
+			}
+		}
+		s.runs = append(s.runs, run)
 	}
 	for _, p := range m.Graph.Outputs {
 		if !known[p.Name] {
@@ -93,7 +103,7 @@ func (s *Session) Run(inputs map[string]Value) (map[string]Value, error) {
 		values[p.Name] = v
 	}
 	args := make([]Value, 0, 4)
-	for _, n := range s.model.Graph.Nodes {
+	for i, n := range s.model.Graph.Nodes {
 		args = args[:0]
 		for _, name := range n.Inputs {
 			v, ok := values[name]
@@ -102,7 +112,7 @@ func (s *Session) Run(inputs map[string]Value) (map[string]Value, error) {
 			}
 			args = append(args, v)
 		}
-		out, err := operations[n.Domain+"."+n.Op].run(n, args)
+		out, err := s.runs[i](n, args)
 		if err != nil {
 			return nil, fmt.Errorf("run onnx model: %s %q: %w", n.Op, n.Name, err)
 		}
@@ -118,26 +128,32 @@ func (s *Session) Run(inputs map[string]Value) (map[string]Value, error) {
 // operation is what Run knows of an operation; inputs is -1 for any number.
 type operation struct {
 	inputs int
-	run    func(n Node, in []Value) (Value, error)
+	run    runFunc
+	// prepare, if not nil, makes the function of a node once: for attributes
+	// that would have to be read into another form at each run.
+	prepare func(Node) (runFunc, error)
 }
+
+type runFunc func(n Node, in []Value) (Value, error)
 
 // operations are by domain and name. It is never changed.
 var operations = map[string]operation{
-	".IsNaN":                    {1, isNaN},
-	".Where":                    {3, where},
-	".Sub":                      {2, broadcast(func(a, b float32) float32 { return a - b })},
-	".Add":                      {2, broadcast(func(a, b float32) float32 { return a + b })},
-	".Mul":                      {2, broadcast(func(a, b float32) float32 { return a * b })},
-	".Relu":                     {1, each(func(v float32) float32 { return max(v, 0) })},
-	".Tanh":                     {1, each(kernel.Tanh)},
-	".Sigmoid":                  {1, each(kernel.Sigmoid)},
-	".Softmax":                  {1, softmax},
-	".Gemm":                     {3, gemm},
-	".Concat":                   {-1, concat},
-	".Gather":                   {2, gather},
-	".ArgMax":                   {1, argMax},
-	DomainML + ".OneHotEncoder": {1, oneHot},
-	DomainML + ".LabelEncoder":  {1, labelEncoder},
+	".IsNaN":                            {inputs: 1, run: isNaN},
+	".Where":                            {inputs: 3, run: where},
+	".Sub":                              {inputs: 2, run: broadcast(func(a, b float32) float32 { return a - b })},
+	".Add":                              {inputs: 2, run: broadcast(func(a, b float32) float32 { return a + b })},
+	".Mul":                              {inputs: 2, run: broadcast(func(a, b float32) float32 { return a * b })},
+	".Relu":                             {inputs: 1, run: each(func(v float32) float32 { return max(v, 0) })},
+	".Tanh":                             {inputs: 1, run: each(kernel.Tanh)},
+	".Sigmoid":                          {inputs: 1, run: each(kernel.Sigmoid)},
+	".Softmax":                          {inputs: 1, run: softmax},
+	".Gemm":                             {inputs: 3, run: gemm},
+	".Concat":                           {inputs: -1, run: concat},
+	".Gather":                           {inputs: 2, run: gather},
+	".ArgMax":                           {inputs: 1, run: argMax},
+	DomainML + ".OneHotEncoder":         {inputs: 1, prepare: oneHot},
+	DomainML + ".LabelEncoder":          {inputs: 1, run: labelEncoder},
+	DomainML + ".TreeEnsembleRegressor": {inputs: 1, prepare: treeEnsemble},
 }
 
 func attribute(n Node, name string) Attribute {
@@ -285,22 +301,27 @@ func gather(n Node, in []Value) (Value, error) {
 }
 
 // oneHot gives a string that is no category a row of zeros.
-func oneHot(n Node, in []Value) (Value, error) {
+func oneHot(n Node) (runFunc, error) {
 	categories := attribute(n, "cats_strings").Strings
-	if in[0].Cols != 1 || attribute(n, "zeros").Int != 1 {
-		return Value{}, fmt.Errorf("its input is not one column, or unknown categories are not zeros")
+	if attribute(n, "zeros").Int != 1 {
+		return nil, fmt.Errorf("unknown categories are not zeros")
 	}
 	index := make(map[string]int, len(categories))
 	for i, c := range categories {
 		index[c] = i
 	}
-	out := floats(in[0].Rows, len(categories))
-	for i, s := range in[0].Strings {
-		if j, ok := index[s]; ok {
-			out.Floats[i*out.Cols+j] = 1
+	return func(_ Node, in []Value) (Value, error) {
+		if in[0].Cols != 1 {
+			return Value{}, fmt.Errorf("its input is not one column")
 		}
-	}
-	return out, nil
+		out := floats(in[0].Rows, len(categories))
+		for i, s := range in[0].Strings {
+			if j, ok := index[s]; ok {
+				out.Floats[i*out.Cols+j] = 1
+			}
+		}
+		return out, nil
+	}, nil
 }
 
 // argMax takes the first of equals.

@@ -127,6 +127,12 @@ func readAttribute(data []byte) (a Attribute, err error) {
 			a.Float = math.Float32frombits(uint32(f.value))
 		case 3:
 			a.Int = f.int()
+		case 4:
+			a.Strings = append(a.Strings, f.text())
+		case 7:
+			v, err := f.floats()
+			a.Floats = append(a.Floats, v...)
+			return err
 		case 8:
 			v, err := f.ints()
 			a.Ints = append(a.Ints, v...)
@@ -239,6 +245,21 @@ type field struct {
 
 func (f field) int() int64   { return int64(f.value) }
 func (f field) text() string { return string(f.bytes) }
+
+// floats reads a repeated float, which may come one at a time or packed.
+func (f field) floats() ([]float32, error) {
+	if !f.packed {
+		return []float32{math.Float32frombits(uint32(f.value))}, nil
+	}
+	if len(f.bytes)%4 != 0 {
+		return nil, fmt.Errorf("field %d has %d bytes of floats", f.number, len(f.bytes))
+	}
+	out := make([]float32, len(f.bytes)/4)
+	for i := range out {
+		out[i] = math.Float32frombits(binary.LittleEndian.Uint32(f.bytes[4*i:]))
+	}
+	return out, nil
+}
 
 // ints reads a repeated integer, which may come one at a time or packed.
 func (f field) ints() ([]int64, error) {
