@@ -84,7 +84,11 @@ func (p *Project) Apply(ctx context.Context, o ApplyOptions) (*Report, error) {
 				sink(e)
 			}
 		}
-		return rep, p.ignore(ctx)
+		if err := p.ignore(ctx); err != nil {
+			return rep, err
+		}
+		p.rememberOutside(ctx)
+		return rep, nil
 	}
 	start := p.opts.Clock()
 	err = p.carryOut(ctx, o, c, pl, rep, sink)

@@ -16,6 +16,7 @@ import (
 // pipeline's config.Baseline. It reads what git has on this machine and fetches
 // nothing.
 func (p *Project) baseline(rev string) (config.Recorded, error) {
+	p.baselined.Store(true)
 	var none config.Recorded
 	ctx := context.Background() // a moment's work in the middle of an evaluation
 	if _, err := p.git(ctx, "rev-parse", "--git-dir"); err != nil {

@@ -20,29 +20,20 @@ const (
 // between two marks in the project's .gitignore; all other lines are the
 // user's. Outside of a git repository it does nothing.
 func (p *Project) ignore(ctx context.Context) error {
-	file := filepath.Join(p.root, ".gitignore")
-	old, err := os.ReadFile(file)
-	if err != nil && !os.IsNotExist(err) {
+	old, err := p.gitignore()
+	if err != nil {
 		return err
 	}
-	before, managed, after := splitIgnore(string(old))
+	before, managed, after := splitIgnore(old)
 	want := p.ignoredPaths()
-	// Asking git costs a process: only what is new is asked about.
-	var fresh []string
-	for _, line := range want {
-		if !slices.Contains(managed, line) {
-			fresh = append(fresh, line)
-		}
-	}
-	if len(fresh) == 0 && len(managed) == len(want) {
+	fresh := unlisted(want, managed)
+	if len(fresh) == 0 && len(managed) == len(want) || !p.inRepository(ctx) {
 		return nil
 	}
-	if _, err := p.git(ctx, "rev-parse", "--is-inside-work-tree"); err != nil {
-		return nil //nolint:nilerr // not a repository, or no git
-	}
+	// Asking git costs a process: only what is new is asked about.
 	want = slices.DeleteFunc(want, func(line string) bool {
 		path := strings.ReplaceAll(strings.Trim(line, "/"), `\`, "")
-		return slices.Contains(fresh, line) && p.world(p.lock).Tracked(ctx, path)
+		return fresh[line] && p.world(p.lock).Tracked(ctx, path)
 	})
 	var b strings.Builder
 	b.WriteString(before)
@@ -50,10 +41,51 @@ func (p *Project) ignore(ctx context.Context) error {
 		b.WriteString("\n")
 	}
 	b.WriteString(ignoreBegin + "\n" + strings.Join(want, "\n") + "\n" + ignoreEnd + "\n" + after)
-	if b.String() == string(old) {
+	if b.String() == old {
 		return nil
 	}
-	return os.WriteFile(file, []byte(b.String()), 0o644)
+	return os.WriteFile(p.gitignoreFile(), []byte(b.String()), 0o644)
+}
+
+func (p *Project) gitignoreFile() string { return filepath.Join(p.root, ".gitignore") }
+
+// gitignore is the text of the project's .gitignore, "" if there is none.
+func (p *Project) gitignore() (string, error) {
+	b, err := os.ReadFile(p.gitignoreFile())
+	if err != nil && !os.IsNotExist(err) {
+		return "", err
+	}
+	return string(b), nil
+}
+
+// ignores reports whether a .gitignore of this text has all lines that should
+// stand there, and no others between the marks.
+func (p *Project) ignores(text string) bool {
+	_, managed, _ := splitIgnore(text)
+	want := p.ignoredPaths()
+	return len(managed) == len(want) && len(unlisted(want, managed)) == 0
+}
+
+// unlisted are the lines that are not among those that there are.
+func unlisted(want, there []string) map[string]bool {
+	have := make(map[string]bool, len(there))
+	for _, line := range there {
+		have[line] = true
+	}
+	lines := map[string]bool{}
+	for _, line := range want {
+		if !have[line] {
+			lines[line] = true
+		}
+	}
+	return lines
+}
+
+// inRepository reports whether the project is in a git repository, and git there
+// to tell.
+func (p *Project) inRepository(ctx context.Context) bool {
+	_, err := p.git(ctx, "rev-parse", "--is-inside-work-tree")
+	return err == nil
 }
 
 // ignoredPaths are the lines that should stand in .gitignore, sorted.

@@ -17,7 +17,9 @@ import (
 	"github.com/flow-pipelines/flow/engine/cas"
 	"github.com/flow-pipelines/flow/engine/cas/disk"
 	"github.com/flow-pipelines/flow/engine/config"
+	"github.com/flow-pipelines/flow/engine/digest"
 	"github.com/flow-pipelines/flow/engine/lock"
+	"github.com/flow-pipelines/flow/engine/memo"
 	"github.com/flow-pipelines/flow/engine/modules"
 	"github.com/flow-pipelines/flow/engine/plan"
 	"github.com/flow-pipelines/flow/engine/schedule"
@@ -41,10 +43,20 @@ type Project struct {
 
 	missed *sync.Map // by the last plan, see world
 
+	// What the pipeline was loaded with, for a memo: the text of flow.lock, the
+	// content of modules from elsewhere, by directory, and whether other
+	// revisions are read.
+	opened    digest.Digest
+	modules   map[string]digest.Digest
+	baselined atomic.Bool
+	memo      *memo.Memo // that the last plan has written, if any
+
 	damage atomic.Int64 // objects
 
 	mu   sync.Mutex // guards warn; the cache reports from many goroutines
 	warn func(text string)
+
+	warned bool // something was told
 }
 
 // NoPipelineError says that a directory holds no pipeline.
@@ -80,17 +92,23 @@ func Open(opts Options) (*Project, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Project{opts: opts, root: root, warn: opts.Warn}
+	p := &Project{opts: opts, root: root, warn: opts.Warn, modules: map[string]digest.Digest{}}
 	var diags hcl.Diagnostics
 	var lockErr error
 	if p.lock, lockErr = lock.ReadFile(root); lockErr != nil {
 		p.lock = &lock.Lock{}
 	}
+	p.opened = p.lock.Read()
 	load := opts.config(root, func(at addr.Module, source string) (string, string, error) {
 		if lockErr != nil {
 			return "", "", &config.SourceError{Summary: "flow.lock cannot be read, which pins the module", Detail: lockErr.Error() + "."}
 		}
-		return modules.Find(root, p.lock, at, source)
+		folder, checkout, err := modules.Find(root, p.lock, at, source)
+		if err == nil {
+			s, _ := modules.ParseSource(source) // Find has
+			p.modules[checkout] = p.lock.Module(s.Pin()).Content
+		}
+		return folder, checkout, err
 	})
 	load.Baseline = p.baseline
 	p.pipeline, diags = config.Load(load)
@@ -148,12 +166,13 @@ func (p *Project) Close() error {
 
 // wire makes the rooms that plan and apply work in, and the .flow directory.
 // What only reads the pipeline leaves no trace.
-func (p *Project) wire() error {
+func (p *Project) wire() error { return p.wireTo(p.pipeline.Settings().Cache) }
+
+func (p *Project) wireTo(cache string) error {
 	if p.files != nil {
 		return nil
 	}
 	p.db = state.New(p.path("state.db"), state.Options{})
-	cache := p.pipeline.Settings().Cache
 	switch {
 	case cache == "":
 		cache = p.path("cache")
@@ -180,6 +199,7 @@ func (p *Project) damaged(d *cas.DamagedError) {
 func (p *Project) warning(text string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.warned = true
 	if p.warn != nil {
 		p.warn(text)
 	}
@@ -291,8 +311,13 @@ func (p *Project) plan(ctx context.Context, c *chosen) (*plan.Plan, error) {
 	if diags.HasErrors() {
 		return nil, &plan.Mistakes{Diags: diags, Files: p.Files()}
 	}
-	w := p.world(r.Lock)
-	p.missed = w.missed
+	looked := p.world(r.Lock)
+	p.missed = looked.missed
+	var w plan.World = looked
+	finish := func(*plan.Plan) {}
+	if c.all {
+		w, finish = p.remember(w)
+	}
 	pl, err := plan.Make(ctx, w, p.pipeline, r.Lock, c.targets, c.options)
 	if err != nil {
 		return nil, err
@@ -301,6 +326,7 @@ func (p *Project) plan(ctx context.Context, c *chosen) (*plan.Plan, error) {
 		p.warning(text)
 	}
 	pl.Rename(r.Moved)
+	finish(pl)
 	p.Forecast(pl, 0)
 	return pl, p.flush(ctx)
 }

@@ -62,6 +62,8 @@ func similar(want addr.Pattern, all []addr.Address) string {
 
 // chosen is what a selection means for a pipeline.
 type chosen struct {
+	// all says that nothing was selected.
+	all bool
 	// targets reports whether a stage is to be brought up to date; nil: all.
 	targets func(addr.Address) bool
 	options plan.Options
@@ -70,7 +72,7 @@ type chosen struct {
 // choose finds out which stages a selection means.
 func (p *Project) choose(sel Selection) (*chosen, error) {
 	if sel.Empty() {
-		return &chosen{}, nil
+		return &chosen{all: true}, nil
 	}
 	stages, diags := p.pipeline.Stages(plan.Known{})
 	if diags.HasErrors() {

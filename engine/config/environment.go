@@ -9,6 +9,8 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/function"
+
+	"github.com/flow-pipelines/flow/engine/digest"
 )
 
 // environment is what env() can read: of all variables of the environment those
@@ -17,10 +19,11 @@ import (
 type environment struct {
 	declared []string
 	values   map[string]string
+	looks    *looks
 }
 
-func newEnvironment(environ []string) *environment {
-	e := &environment{values: map[string]string{}}
+func newEnvironment(environ []string, seen *looks) *environment {
+	e := &environment{values: map[string]string{}, looks: seen}
 	for _, kv := range environ {
 		if name, value, ok := strings.Cut(kv, "="); ok {
 			e.values[name] = value
@@ -58,6 +61,15 @@ func (e *undeclaredEnv) Error() string {
 	return fmt.Sprintf("the pipeline does not declare that it reads %s. Add it to the pipeline block: env = [\"%s\"]", e.name, strings.Join(names, `", "`))
 }
 
+// answer is what looking at a variable finds.
+func (e *environment) answer(name string) digest.Digest {
+	v, ok := e.values[name]
+	if !ok {
+		return digest.Digest{}
+	}
+	return answered([]byte(v), nil)
+}
+
 // function is env(). It is as pure as the rest as far as keys are concerned:
 // what it yields is in the key of what uses it.
 func (e *environment) function() function.Function {
@@ -65,6 +77,7 @@ func (e *environment) function() function.Function {
 		if !slices.Contains(e.declared, name) {
 			return "", function.NewArgError(0, &undeclaredEnv{name, e.declared})
 		}
+		e.looks.note(lookEnv, name, "", e.answer(name))
 		v, ok := e.values[name]
 		if !ok {
 			return "", function.NewArgErrorf(0, "%s is not set in the environment. Where it may be missing, write try(env(%q), \"\")", name, name)

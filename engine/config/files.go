@@ -29,12 +29,17 @@ const maxFile = 16 << 20
 // projectFiles reads files for functions, each once, and none outside the
 // project: os.Root refuses .. and symbolic links that lead out.
 type projectFiles struct {
-	dir string
+	dir   string
+	looks *looks
 
 	mu      sync.Mutex
 	read    map[string][]byte // by clean path
 	digests map[string]string
 	found   map[string]bool // by fileset and fileexists
+}
+
+func newProjectFiles(dir string, seen *looks) *projectFiles {
+	return &projectFiles{dir: dir, looks: seen, read: map[string][]byte{}, digests: map[string]string{}, found: map[string]bool{}}
 }
 
 func (p *projectFiles) content(name string) ([]byte, error) {
@@ -48,6 +53,7 @@ func (p *projectFiles) content(name string) ([]byte, error) {
 		return b, nil
 	}
 	b, err := p.load(clean)
+	p.looks.note(lookFile, clean, "", answered(b, err))
 	if err != nil {
 		return nil, function.NewArgError(0, err)
 	}
@@ -185,16 +191,25 @@ func (p *projectFiles) digest(name string) (string, error) {
 	if d, ok := p.digests[clean]; ok {
 		return d, nil
 	}
-	f, err := p.open(clean)
+	d, err := p.hash(clean)
+	p.looks.note(lookDigest, clean, "", answered([]byte(d), err))
 	if err != nil {
 		return "", function.NewArgError(0, err)
+	}
+	p.digests[clean] = d
+	return d, nil
+}
+
+func (p *projectFiles) hash(clean string) (string, error) {
+	f, err := p.open(clean)
+	if err != nil {
+		return "", err
 	}
 	defer f.Close()
 	d, _, err := digest.OfReader(f)
 	if err != nil {
-		return "", function.NewArgErrorf(0, "cannot read %s: %w", clean, pathless(err))
+		return "", fmt.Errorf("cannot read %s: %w", clean, pathless(err))
 	}
-	p.digests[clean] = d.String()
 	return d.String(), nil
 }
 
@@ -203,17 +218,23 @@ func (p *projectFiles) exists(name string) (bool, error) {
 	if problem != "" {
 		return false, function.NewArgErrorf(0, "functions look at files of the project only, and %q is none: %s", name, problem)
 	}
+	yes := p.there(clean)
+	p.looks.note(lookExists, clean, "", answerOf(yes))
+	if yes {
+		p.find(clean)
+	}
+	return yes, nil
+}
+
+// there reports whether there is a file to be used: one that can be opened.
+func (p *projectFiles) there(clean string) bool {
 	f, err := os.OpenInRoot(p.dir, clean)
 	if err != nil {
-		return false, nil // what cannot be opened is not there to be used
+		return false
 	}
 	defer f.Close()
 	info, err := f.Stat()
-	if err != nil || !info.Mode().IsRegular() {
-		return false, nil // what cannot be looked at is not there to be used
-	}
-	p.find(clean)
-	return true, nil
+	return err == nil && info.Mode().IsRegular()
 }
 
 func (p *projectFiles) set(dir, pattern string) (cty.Value, error) {
@@ -224,18 +245,10 @@ func (p *projectFiles) set(dir, pattern string) (cty.Value, error) {
 	if strings.HasPrefix(pattern, "/") || slices.Contains(strings.Split(pattern, "/"), "..") || !doublestar.ValidatePattern(pattern) {
 		return cty.NilVal, function.NewArgErrorf(1, "%q is not a pattern of paths below the directory", pattern)
 	}
-	root, err := os.OpenRoot(p.dir)
+	names, err := p.glob(clean, pattern)
+	p.looks.note(lookSet, clean, pattern, listed(names, err))
 	if err != nil {
-		return cty.NilVal, pathless(err)
-	}
-	defer root.Close()
-	sub, err := fs.Sub(root.FS(), clean)
-	if err != nil {
-		return cty.NilVal, pathless(err)
-	}
-	names, err := doublestar.Glob(sub, pattern, doublestar.WithFilesOnly(), doublestar.WithNoFollow())
-	if err != nil {
-		return cty.NilVal, pathless(err)
+		return cty.NilVal, err
 	}
 	if len(names) == 0 {
 		return cty.SetValEmpty(cty.String), nil
@@ -246,6 +259,24 @@ func (p *projectFiles) set(dir, pattern string) (cty.Value, error) {
 		p.find(path.Join(clean, n))
 	}
 	return cty.SetVal(values), nil
+}
+
+// glob returns the files below a directory that match a pattern.
+func (p *projectFiles) glob(clean, pattern string) ([]string, error) {
+	root, err := os.OpenRoot(p.dir)
+	if err != nil {
+		return nil, pathless(err)
+	}
+	defer root.Close()
+	sub, err := fs.Sub(root.FS(), clean)
+	if err != nil {
+		return nil, pathless(err)
+	}
+	names, err := doublestar.Glob(sub, pattern, doublestar.WithFilesOnly(), doublestar.WithNoFollow())
+	if err != nil {
+		return nil, pathless(err)
+	}
+	return names, nil
 }
 
 // template renders a file with variables. A template cannot render others.

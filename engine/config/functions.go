@@ -29,9 +29,9 @@ type functions struct {
 	files *projectFiles
 }
 
-func newFunctions(dir string, env *environment, hidden *secrets) *functions {
+func newFunctions(dir string, env *environment, hidden *secrets, seen *looks) *functions {
 	f := &functions{table: pureFunctions()}
-	files := &projectFiles{dir: dir, read: map[string][]byte{}, digests: map[string]string{}, found: map[string]bool{}}
+	files := newProjectFiles(dir, seen)
 	f.files = files
 	maps.Copy(f.table, files.functions(f.table))
 	maps.Copy(f.table, map[string]function.Function{

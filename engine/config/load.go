@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"os"
 	"path"
 	"path/filepath"
 	"runtime"
@@ -64,12 +63,13 @@ func Read(opts Options) (*Pipeline, hcl.Diagnostics) {
 		decoded: map[string][]decodedText{},
 		failed:  true,
 		faults:  &faults{},
+		looks:   newLooks(),
 	}
 	p.module = newModule(p, ".", ".", nil)
 	p.settings = Settings{Name: filepath.Base(opts.Dir), OutputDir: "out"}
-	p.env = newEnvironment(opts.Environ)
+	p.env = newEnvironment(opts.Environ, p.looks)
 	p.secrets = newSecrets()
-	p.funcs = newFunctions(opts.Dir, p.env, p.secrets)
+	p.funcs = newFunctions(opts.Dir, p.env, p.secrets, p.looks)
 	p.funcs.table[baselineName] = baselineFunction(opts.Baseline, p.faults)
 	for _, t := range opts.Types {
 		st := newStageType(t)
@@ -87,15 +87,13 @@ func (p *Pipeline) parseFolder(folder string) ([]*hclsyntax.Body, hcl.Diagnostic
 	if bodies, ok := p.parsed[folder]; ok {
 		return bodies, nil
 	}
-	entries, err := os.ReadDir(filepath.Join(p.dir, folder))
+	dir := filepath.Join(p.dir, folder)
+	names, err := p.looks.folder(dir)
 	if err != nil {
 		return nil, hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "Cannot read the project", Detail: err.Error() + "."}}
 	}
-	var names []string
-	for _, e := range entries {
-		if name := e.Name(); !e.IsDir() && isPipelineFile(name) {
-			names = append(names, path.Join(folder, name))
-		}
+	for i, name := range names {
+		names[i] = path.Join(folder, name)
 	}
 	var bodies []*hclsyntax.Body
 	var diags hcl.Diagnostics
@@ -122,8 +120,8 @@ func isPipelineFile(name string) bool {
 
 // Present reports whether a directory holds files of a pipeline.
 func Present(dir string) bool {
-	entries, err := os.ReadDir(dir)
-	return err == nil && slices.ContainsFunc(entries, func(e os.DirEntry) bool { return !e.IsDir() && isPipelineFile(e.Name()) })
+	names, err := pipelineFiles(dir)
+	return err == nil && len(names) > 0
 }
 
 // parsedFile is what became of one file.
@@ -153,10 +151,10 @@ func (p *Pipeline) parseAll(names []string) []*parsedFile {
 }
 
 // parseFile reads one file; name is what diagnostics call it. It changes
-// nothing in p.
+// nothing in p but what was looked at.
 func (p *Pipeline) parseFile(name, file string) *parsedFile {
 	f := &parsedFile{name: name}
-	src, err := os.ReadFile(file)
+	src, err := p.looks.read(file)
 	if err != nil {
 		f.diags = hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "Cannot read a file", Detail: err.Error() + "."}}
 		return f

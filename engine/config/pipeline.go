@@ -82,6 +82,7 @@ type Pipeline struct {
 	env      *environment
 	failed   bool // Load found errors
 	faults   *faults
+	looks    *looks
 
 	once      sync.Once
 	base      *evaluation // with nothing known

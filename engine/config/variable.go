@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -35,10 +34,11 @@ type validation struct {
 	scope              scope
 }
 
-const (
-	variableEnv    = "FLOW_VAR_"
-	variableSuffix = ".auto.hclvars" // or, in JSON, with .json behind it
-)
+// VariableEnv begins the names of variables of the environment that set those of
+// a pipeline.
+const VariableEnv = "FLOW_VAR_"
+
+const variableSuffix = ".auto.hclvars" // or, in JSON, with .json behind it
 
 func (m *module) declareVariable(h *hcl.Block) hcl.Diagnostics {
 	if diags := labels(h, "variable", 1); diags.HasErrors() {
@@ -116,14 +116,8 @@ func (v *variable) set(value cty.Value, rng hcl.Range) hcl.Diagnostics {
 // them.
 func (p *Pipeline) setVariables(opts Options) hcl.Diagnostics {
 	diags := p.variablesFromEnviron(opts.Environ)
-	entries, err := filepath.Glob(filepath.Join(globEscape(p.dir), "*.auto.hclvars*"))
-	if err == nil {
-		slices.Sort(entries)
-		for _, f := range entries {
-			if name := filepath.Base(f); strings.HasSuffix(name, variableSuffix) || strings.HasSuffix(name, variableSuffix+".json") {
-				diags = append(diags, p.variablesFromFile(name, f)...)
-			}
-		}
+	for _, f := range p.looks.variables(p.dir) {
+		diags = append(diags, p.variablesFromFile(filepath.Base(f), f)...)
 	}
 	for _, f := range opts.VarFiles {
 		full := f
@@ -143,7 +137,7 @@ func (p *Pipeline) setVariables(opts Options) hcl.Diagnostics {
 		} else if v.value == cty.NilVal {
 			if !diags.HasErrors() {
 				diags = append(diags, errorAt(v.Range, fmt.Sprintf("No value for variable %q", name),
-					fmt.Sprintf("It has no default. Give it a value on the command line, --var %s=…, in a file such as values.auto.hclvars, %s = …, or in the environment, %s%s=….", name, name, variableEnv, name)))
+					fmt.Sprintf("It has no default. Give it a value on the command line, --var %s=…, in a file such as values.auto.hclvars, %s = …, or in the environment, %s%s=….", name, name, VariableEnv, name)))
 			}
 			v.value = cty.DynamicVal
 		}
@@ -175,8 +169,8 @@ func globEscape(s string) string {
 func (p *Pipeline) variablesFromEnviron(environ []string) hcl.Diagnostics {
 	values := map[string]string{}
 	for _, kv := range environ {
-		if name, value, ok := strings.Cut(kv, "="); ok && strings.HasPrefix(name, variableEnv) {
-			values[strings.TrimPrefix(name, variableEnv)] = value
+		if name, value, ok := strings.Cut(kv, "="); ok && strings.HasPrefix(name, VariableEnv) {
+			values[strings.TrimPrefix(name, VariableEnv)] = value
 		}
 	}
 	var diags hcl.Diagnostics
@@ -184,7 +178,7 @@ func (p *Pipeline) variablesFromEnviron(environ []string) hcl.Diagnostics {
 		// The environment is shared by projects: a name that this one does
 		// not declare is no mistake.
 		if p.vars[name] != nil {
-			diags = append(diags, p.variableFromText(name, values[name], variableEnv+name, false)...)
+			diags = append(diags, p.variableFromText(name, values[name], VariableEnv+name, false)...)
 		}
 	}
 	return diags
@@ -216,7 +210,7 @@ func (p *Pipeline) variablesFromFile(name, file string) hcl.Diagnostics {
 // variablesFromJSON reads an object of values. Its texts are taken as they are:
 // a program has written them, and ${ in a value means nothing to it.
 func (p *Pipeline) variablesFromJSON(name, file string) hcl.Diagnostics {
-	src, err := os.ReadFile(file)
+	src, err := p.looks.read(file)
 	if err != nil {
 		return hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "Cannot read a file of variables", Detail: err.Error() + "."}}
 	}

@@ -96,7 +96,11 @@ type Lock struct {
 	stages   map[addr.Address]*Stage
 	modules  map[string]*Module // by source
 	doubtful []Doubt
+	read     digest.Digest
 }
+
+// Read names the text that Parse made the lock of; zero if it comes from none.
+func (l *Lock) Read() digest.Digest { return l.read }
 
 // Module is the pin of a module that comes from elsewhere.
 type Module struct {

@@ -28,7 +28,7 @@ func (e *ParseError) Unwrap() error { return e.Err }
 
 // Parse reads the text of a lock. All errors are *ParseError.
 func Parse(b []byte) (*Lock, error) {
-	p := parser{lock: &Lock{}, seen: map[addr.Address]bool{}}
+	p := parser{lock: &Lock{read: digest.OfBytes(b)}, seen: map[addr.Address]bool{}}
 	for i, line := range strings.Split(string(b), "\n") {
 		if err := p.line(strings.TrimSuffix(line, "\r")); err != nil {
 			err.Line = i + 1

@@ -44,7 +44,7 @@ func Find(root string, locked *lock.Lock, at addr.Module, source string) (folder
 		return "", "", mistake("The module is not in flow.lock", "%s has not been fetched yet. Run: flow get", source)
 	}
 	checkout = directory(at)
-	got, err := contentOf(filepath.Join(root, checkout))
+	got, err := Content(root, checkout)
 	switch {
 	case os.IsNotExist(err):
 		return "", "", mistake("The module is not there", "%s is pinned in flow.lock, and has not been fetched here. Run: flow get", source)
@@ -67,6 +67,12 @@ func directory(at addr.Module) string {
 		names = append(names, s.Name)
 	}
 	return path.Join(Dir, strings.Join(names, "."))
+}
+
+// Content returns the digest of the files of a module in a directory of the
+// project at root, as flow.lock pins it.
+func Content(root, checkout string) (digest.Digest, error) {
+	return contentOf(filepath.Join(root, checkout))
 }
 
 // contentOf returns the digest of a directory: names, content, and whether a

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -100,6 +101,12 @@ func runApply(ctx context.Context, o *ApplyOptions) error {
 	if err != nil {
 		return err
 	}
+	if sel.Empty() && o.terse() {
+		if n, ok := o.Shell.known(ctx, o.Variables, engine.Applied); ok {
+			o.Shell.out().UpToDate(n)
+			return nil
+		}
+	}
 	p, err := o.Shell.openPinned(o.Variables, saved)
 	if err != nil {
 		return o.fail(err)
@@ -131,6 +138,12 @@ func runApply(ctx context.Context, o *ApplyOptions) error {
 	}
 	rep.Elapsed = time.Duration(took * float64(time.Second))
 	return o.finish(p, progress, rep)
+}
+
+// terse reports whether one line is all there is to say if there is nothing to do.
+func (o *ApplyOptions) terse() bool {
+	kind := o.progressOptions(nil).Kind
+	return o.File == "" && !o.JSON && !view.OnGitHub(o.Shell.Environ) && (kind == "" || slices.Contains(view.ProgressKinds(), kind) && kind != view.ProgressJSON)
 }
 
 // fail passes an error on; with --json, mistakes become lines of the stream.

@@ -95,6 +95,12 @@ func runPlan(ctx context.Context, o *PlanOptions) error {
 	if err != nil {
 		return err
 	}
+	if sel.Empty() && o.terse() {
+		if n, ok := o.Shell.known(ctx, o.Variables, engine.UpToDate); ok {
+			o.Shell.out().UpToDate(n)
+			return nil
+		}
+	}
 	p, err := o.Shell.open(o.Variables)
 	if err != nil {
 		return o.Shell.fail(o.JSON, err)
@@ -125,6 +131,11 @@ func runPlan(ctx context.Context, o *PlanOptions) error {
 		return exitChanges
 	}
 	return err
+}
+
+// terse reports whether one line is all there is to say if there is nothing to do.
+func (o *PlanOptions) terse() bool {
+	return o.Out == "" && !o.JSON && !o.Verbose && !view.OnGitHub(o.Shell.Environ)
 }
 
 // mistakes returns what is wrong with the user's pipeline, if err is about that.

@@ -13,6 +13,7 @@
 package command
 
 import (
+	"context"
 	"errors"
 	"io"
 	"io/fs"
@@ -132,6 +133,16 @@ type Variables struct {
 // open opens the project.
 func (sh *Shell) open(v Variables) (*engine.Project, error) {
 	return sh.openWith(v, func(*engine.Options) {})
+}
+
+// known returns how many stages there are if ask knows, without opening the
+// project, that there is nothing to do.
+func (sh *Shell) known(ctx context.Context, v Variables, ask func(context.Context, engine.Options) (int, bool)) (stages int, ok bool) {
+	opts, err := sh.options(v)
+	if err != nil {
+		return 0, false // which opening the project tells
+	}
+	return ask(ctx, opts)
 }
 
 // openRecords opens the project for a command that needs what is recorded, and

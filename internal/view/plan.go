@@ -101,14 +101,22 @@ func (p *Printer) upToDate(pl *plan.Plan) {
 		s += "the pipeline has no stages."
 	case pl.Count(plan.Blocked) > 0:
 		s += fmt.Sprintf("%s up to date, %d blocked.", Plural(n, "stage"), pl.Count(plan.Blocked))
-	case n == 1:
-		s += "the stage is up to date."
-	case pl.Targeted:
+	case pl.Targeted && n > 1:
 		s += fmt.Sprintf("the %d stages asked for are up to date.", n)
 	default:
-		s += fmt.Sprintf("all %d stages are up to date.", n)
+		p.UpToDate(n)
+		return
 	}
 	p.wrapped("", "", s)
+}
+
+// UpToDate says that there is nothing to do for so many stages, which are all.
+func (p *Printer) UpToDate(stages int) {
+	s := "the stage is up to date."
+	if stages > 1 {
+		s = fmt.Sprintf("all %d stages are up to date.", stages)
+	}
+	p.wrapped("", "", "Nothing to do: "+s)
 }
 
 // PlanSummary writes what a plan comes to: counts, time, bytes.
