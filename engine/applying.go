@@ -56,10 +56,7 @@ func (p *Project) Apply(ctx context.Context, o ApplyOptions) (*Report, error) {
 	if o.Pinned != nil {
 		o.Selection = o.Pinned.Selection
 	}
-	c, err := p.choose(o.Selection)
-	if err != nil {
-		return nil, p.notFitting(o.Pinned, err)
-	}
+	c := choose(o.Selection)
 	pl, err := p.plan(ctx, c)
 	if err != nil {
 		return nil, p.notFitting(o.Pinned, err)
@@ -96,7 +93,7 @@ func (p *Project) Apply(ctx context.Context, o ApplyOptions) (*Report, error) {
 	return rep, err
 }
 
-func (p *Project) carryOut(ctx context.Context, o ApplyOptions, c *chosen, pl *plan.Plan, rep *Report, sink event.Sink) error {
+func (p *Project) carryOut(ctx context.Context, o ApplyOptions, c plan.Choose, pl *plan.Plan, rep *Report, sink event.Sink) error {
 	// Nobody else is at work: whatever lies here belongs to runs that died,
 	// or failed and were looked at.
 	scratch := p.path("exec")
@@ -134,7 +131,7 @@ func (p *Project) carryOut(ctx context.Context, o ApplyOptions, c *chosen, pl *p
 	start := p.opts.Clock()
 	emit(event.Event{Time: start, Kind: event.RunStarted, Run: rep.Run, Total: int64(len(pl.Steps) - pl.Count(plan.Keep))})
 	cfg := p.applyConfig(o, record, exe)
-	cfg.Options = c.options
+	cfg.Choose = c
 	if o.Pinned != nil {
 		cfg.Check = o.Pinned.Checker()
 	}
@@ -166,7 +163,7 @@ func (p *Project) applyConfig(o ApplyOptions, record *runs.Run, exe executor.Exe
 	w.missed = p.missed // the project is held since it was planned
 	cpus, memory := capacity()
 	return apply.Config{
-		Root: p.root, Scratch: p.path("exec"), Pipeline: p.pipeline, World: w, Files: p.files, State: p.db,
+		Root: p.root, Scratch: p.path("exec"), World: w, Files: p.files, State: p.db,
 		Lock: l, Record: record, Executor: exe, Self: p.opts.Self, Environ: p.opts.Environ,
 		Jobs: jobsOr(o.Jobs), CPUs: cpus, Memory: memory, KeepGoing: o.KeepGoing,
 		Secrets: executor.NewSecrets(p.pipeline.Secrets()), Clock: p.opts.Clock,

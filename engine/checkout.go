@@ -8,6 +8,7 @@ import (
 
 	"github.com/flow-pipelines/flow/engine/addr"
 	"github.com/flow-pipelines/flow/engine/cas"
+	"github.com/flow-pipelines/flow/engine/config"
 	"github.com/flow-pipelines/flow/engine/digest"
 	"github.com/flow-pipelines/flow/engine/event"
 	"github.com/flow-pipelines/flow/engine/lock"
@@ -144,7 +145,8 @@ func (c *checkout) makeRoom(ctx context.Context, w *world, r lock.Result, there 
 // pipeline with mistakes in it can be checked out all the same.
 func (p *Project) outputFilters() map[string]stage.Output {
 	filters := map[string]stage.Output{}
-	stages, _ := p.pipeline.Stages(plan.Known{})
+	pipeline, known := p.recorded()
+	stages, _ := pipeline.Stages(known)
 	for _, st := range stages {
 		if st.Job == nil {
 			continue
@@ -159,10 +161,15 @@ func (p *Project) outputFilters() map[string]stage.Output {
 // Rollback takes the effect of a stage back to an earlier version, "" the one
 // before the current, and returns which that is.
 func (p *Project) Rollback(ctx context.Context, a addr.Address, to string) (string, error) {
-	if _, err := p.choose(Selection{Targets: []addr.Pattern{addr.PatternOf(a)}}); err != nil {
+	pipeline, _ := p.recorded()
+	stages, diags := pipeline.Stages(config.NoResults{})
+	if diags.HasErrors() {
+		return "", &plan.Mistakes{Diags: diags, Files: p.Files()}
+	}
+	if _, err := choose(Selection{Targets: []addr.Pattern{addr.PatternOf(a)}})(stages, nil); err != nil {
 		return "", err
 	}
-	st, diags := p.pipeline.Resolve(a, plan.Known{})
+	st, diags := pipeline.Resolve(a, config.NoResults{})
 	if diags.HasErrors() {
 		return "", &plan.Mistakes{Diags: diags, Files: p.Files()}
 	}

@@ -5,7 +5,6 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/flow-pipelines/flow/engine/lock"
-	"github.com/flow-pipelines/flow/engine/plan"
 )
 
 // Evaluate evaluates an expression with the metrics that flow.lock has now: an
@@ -15,11 +14,9 @@ func (p *Project) Evaluate(text string) (v cty.Value, sensitive bool, diags hcl.
 	if err != nil {
 		return cty.NilVal, false, nil, p.lockMistake(err)
 	}
-	known := plan.Known{}
-	for _, s := range l.Stages() {
-		known[s.Addr] = s.Metrics
-	}
-	v, sensitive, diags = p.pipeline.Evaluate(text, known)
+	p.lock = l
+	pipeline, known := p.recorded()
+	v, sensitive, diags = pipeline.Evaluate(text, known)
 	return v, sensitive, diags, nil
 }
 

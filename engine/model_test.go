@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -51,7 +52,39 @@ func (j *joiner) Run(_ context.Context, t executor.Task) (executor.Result, error
 type model struct {
 	data   []string     // content of the data sets
 	stages []modelStage // each needs only earlier ones
+	// list is a data set that a stage passes on; what comes out are the
+	// instances of another, which a third joins.
+	list []string
 }
+
+// entries are what the stage list writes.
+func (m *model) entries() []string {
+	all := []string{"list"}
+	for _, e := range m.list {
+		if !strings.HasPrefix(e, "#") {
+			all = append(all, e)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+const fanOut = `
+dataset "list" { path = "data/list.txt" }
+exec "list" {
+  command = ["join", self.outputs.o.path, "list", dataset.list.path]
+  outputs = { o = "res/list.txt" }
+}
+exec "fan" {
+  for_each = toset(split("\n", trimspace(file(exec.list.path))))
+  command  = ["join", self.outputs.o.path, each.value]
+  outputs  = { o = "res/fan/${each.key}.txt" }
+}
+exec "all" {
+  command = concat(["join", self.outputs.o.path, "all"], [for f in exec.fan : f.path])
+  outputs = { o = "res/all.txt" }
+}
+`
 
 type modelStage struct {
 	text  string
@@ -74,7 +107,7 @@ func (m *model) hcl() string {
 		}
 		fmt.Fprintf(&b, "]\n  outputs = { o = \"res/%d.txt\" }\n}\n", i)
 	}
-	return b.String()
+	return b.String() + fanOut
 }
 
 func withoutComments(s string) string {
@@ -104,6 +137,7 @@ func (m *model) write(t *rapid.T, dir string) {
 		t.Fatal(err)
 	}
 	write(t, filepath.Join(dir, "pipeline.hcl"), m.hcl())
+	write(t, filepath.Join(dir, "data", "list.txt"), strings.Join(append(slices.Clone(m.list), ""), "\n"))
 	for i, d := range m.data {
 		write(t, filepath.Join(dir, "data", fmt.Sprintf("%d.txt", i)), d)
 	}
@@ -119,7 +153,7 @@ func write(t *rapid.T, path, text string) {
 }
 
 func (m *model) clone() *model {
-	c := &model{data: append([]string(nil), m.data...)}
+	c := &model{data: append([]string(nil), m.data...), list: slices.Clone(m.list)}
 	for _, s := range m.stages {
 		c.stages = append(c.stages, modelStage{s.text, append([]int(nil), s.data...), append([]int(nil), s.needs...)})
 	}
@@ -130,6 +164,9 @@ func drawModel(t *rapid.T) *model {
 	m := &model{}
 	for i := range rapid.IntRange(1, 3).Draw(t, "data sets") {
 		m.data = append(m.data, fmt.Sprintf("data %d\n", i))
+	}
+	for i := range rapid.IntRange(0, 3).Draw(t, "entries") {
+		m.list = append(m.list, fmt.Sprintf("entry-%d", i))
 	}
 	for i := range rapid.IntRange(1, 7).Draw(t, "stages") {
 		s := modelStage{text: fmt.Sprintf("stage %d", i)}
@@ -148,7 +185,7 @@ func drawModel(t *rapid.T) *model {
 
 // edit changes something and says what.
 func (m *model) edit(t *rapid.T, n int) string {
-	switch rapid.IntRange(0, 3).Draw(t, "edit") {
+	switch rapid.IntRange(0, 6).Draw(t, "edit") {
 	case 0:
 		i := rapid.IntRange(0, len(m.stages)-1).Draw(t, "stage")
 		m.stages[i].text = fmt.Sprintf("edit %d", n)
@@ -161,6 +198,17 @@ func (m *model) edit(t *rapid.T, n int) string {
 		i := rapid.IntRange(0, len(m.data)-1).Draw(t, "data")
 		m.data[i] += fmt.Sprintf("# comment %d\n", n)
 		return fmt.Sprintf("comment in data %d", i)
+	case 3:
+		m.list = append(m.list, fmt.Sprintf("new-%d", n))
+		return "new entry"
+	case 4:
+		if len(m.list) > 0 {
+			m.list = m.list[1:]
+		}
+		return "an entry less"
+	case 5:
+		m.list = append(m.list, fmt.Sprintf("# comment %d", n))
+		return "comment in the list"
 	default:
 		m.stages = append(m.stages, modelStage{text: fmt.Sprintf("new %d", n), needs: []int{rapid.IntRange(0, len(m.stages)-1).Draw(t, "needs")}})
 		return "new stage"
@@ -220,7 +268,20 @@ func (b *bench) apply(t *rapid.T, m *model) (*plan.Plan, map[string]bool) {
 			t.Fatalf("s%d holds %q, %v; want %q", i, got, err, m.expected(i))
 		}
 	}
+	b.fannedOut(t, m)
 	return pl, ran
+}
+
+// fannedOut compares the instances with the entries of the list.
+func (b *bench) fannedOut(t *rapid.T, m *model) {
+	want := "all\n" + strings.Join(m.entries(), "\n") + "\n"
+	if got, err := os.ReadFile(filepath.Join(b.dir, "res", "all.txt")); err != nil || string(got) != want {
+		t.Fatalf("all holds %q, %v; want %q", got, err, want)
+	}
+	files, err := os.ReadDir(filepath.Join(b.dir, "res", "fan"))
+	if err != nil || len(files) != len(m.entries()) {
+		t.Fatalf("%d files of instances, %v; want those of %v", len(files), err, m.entries())
+	}
 }
 
 func (b *bench) nothingToDo(t *rapid.T) {
@@ -251,8 +312,8 @@ func TestAnyEditIsAppliedWithoutNeedlessWork(t *testing.T) {
 		b := &bench{dir: dir, exe: &joiner{}}
 		m := drawModel(t)
 		_, ran := b.apply(t, m)
-		if len(ran) != len(m.stages) {
-			t.Fatalf("the first apply ran %d of %d stages", len(ran), len(m.stages))
+		if want := len(m.stages) + len(m.entries()) + 2; len(ran) != want {
+			t.Fatalf("the first apply ran %d of %d stages", len(ran), want)
 		}
 		b.nothingToDo(t)
 		for n := range rapid.IntRange(1, 4).Draw(t, "edits") {
@@ -266,6 +327,11 @@ func TestAnyEditIsAppliedWithoutNeedlessWork(t *testing.T) {
 					t.Fatalf("%s: the plan keeps %s, apply ran it", what, id)
 				case s.Action == plan.Run && !s.Given() && !ran[id]:
 					t.Fatalf("%s: the plan runs %s (%v), apply did not", what, id, s.Reasons)
+				}
+			}
+			for _, e := range before.entries() {
+				if id := fmt.Sprintf("exec.fan[%q]", e); ran[id] {
+					t.Fatalf("%s: %s ran, and its entry is as it was", what, id)
 				}
 			}
 			b.nothingToDo(t)

@@ -251,11 +251,8 @@ func (p *Project) Lock() *lock.Lock { return p.lock }
 // has. One that names a metric that turned out not to exist is a *plan.Mistakes;
 // the others are returned all the same.
 func (p *Project) Outputs() ([]config.Output, error) {
-	known := plan.Known{}
-	for _, s := range p.lock.Stages() {
-		known[s.Addr] = s.Metrics
-	}
-	outs, diags := p.pipeline.Outputs(known)
+	pipeline, known := p.recorded()
+	outs, diags := pipeline.Outputs(known)
 	if diags.HasErrors() {
 		return outs, &plan.Mistakes{Diags: diags, Files: p.Files()}
 	}
@@ -296,14 +293,10 @@ func capacity() (cpus float64, memory int64) {
 // Plan decides what is to be done with each stage. It changes nothing in the
 // project; what it learns about files is remembered in .flow.
 func (p *Project) Plan(ctx context.Context, sel Selection) (*plan.Plan, error) {
-	c, err := p.choose(sel)
-	if err != nil {
-		return nil, err
-	}
-	return p.plan(ctx, c)
+	return p.plan(ctx, choose(sel))
 }
 
-func (p *Project) plan(ctx context.Context, c *chosen) (*plan.Plan, error) {
+func (p *Project) plan(ctx context.Context, c plan.Choose) (*plan.Plan, error) {
 	if err := p.wire(); err != nil {
 		return nil, err
 	}
@@ -315,10 +308,10 @@ func (p *Project) plan(ctx context.Context, c *chosen) (*plan.Plan, error) {
 	p.missed = looked.missed
 	var w plan.World = looked
 	finish := func(*plan.Plan) {}
-	if c.all {
+	if c == nil { // all of it
 		w, finish = p.remember(w)
 	}
-	pl, err := plan.Make(ctx, w, p.pipeline, r.Lock, c.targets, c.options)
+	pl, err := plan.Make(ctx, w, p.pipeline, r.Lock, c, plan.Options{})
 	if err != nil {
 		return nil, err
 	}
@@ -337,18 +330,22 @@ func (p *Project) renamed() (plan.Renamed, hcl.Diagnostics) {
 	if len(moves) == 0 {
 		return plan.Renamed{Lock: p.lock}, nil
 	}
-	stages, diags := p.pipeline.Stages(plan.Known{})
+	stages, diags := p.pipeline.Stages(config.NoResults{})
 	if diags.HasErrors() {
 		return plan.Renamed{Lock: p.lock}, nil // planning tells what is wrong
 	}
 	if diags := p.pipeline.CheckMoves(stages); diags.HasErrors() {
 		return plan.Renamed{}, diags
 	}
+	// What may be an instance of a deferred block counts as there.
+	deferred := p.pipeline.Deferred()
 	there := make(map[addr.Address]bool, len(stages))
 	for _, st := range stages {
 		there[st.Addr] = true
 	}
-	return plan.Rename(p.lock, moves, func(a addr.Address) bool { return there[a] }), nil
+	return plan.Rename(p.lock, moves, func(a addr.Address) bool {
+		return there[a] || slices.ContainsFunc(deferred, func(d config.Deferred) bool { return d.Covers(a) })
+	}), nil
 }
 
 // Forecast finds out how long a plan takes with so many stages at once; 0 is

@@ -60,63 +60,77 @@ func similar(want addr.Pattern, all []addr.Address) string {
 	return best
 }
 
-// chosen is what a selection means for a pipeline.
-type chosen struct {
-	// all says that nothing was selected.
-	all bool
-	// targets reports whether a stage is to be brought up to date; nil: all.
-	targets func(addr.Address) bool
-	options plan.Options
-}
-
-// choose finds out which stages a selection means.
-func (p *Project) choose(sel Selection) (*chosen, error) {
+// choose returns what a selection means for the stages there are. A pattern that
+// names none of them, and could name no instance of a deferred block, is an
+// error. It is nil if nothing was selected.
+func choose(sel Selection) plan.Choose {
 	if sel.Empty() {
-		return &chosen{all: true}, nil
+		return nil
 	}
-	stages, diags := p.pipeline.Stages(plan.Known{})
-	if diags.HasErrors() {
-		return nil, &plan.Mistakes{Diags: diags, Files: p.Files()}
-	}
-	var all []addr.Address
-	for _, st := range stages {
-		all = append(all, st.Addr)
-	}
-	if err := CheckPatterns(all, slices.Concat(sel.Targets, sel.Exclude, sel.Rerun, sel.RerunFrom)...); err != nil {
-		return nil, err
-	}
-	c := &chosen{targets: addr.AnyOf(sel.Targets)}
-	if without := downstream(stages, sel.Exclude); without != nil {
-		targets := c.targets
-		c.targets = func(a addr.Address) bool {
-			_, out := without[a]
-			return !out && (targets == nil || targets(a))
+	return func(stages []*config.Stage, deferred []config.Deferred) (plan.Choice, error) {
+		var c plan.Choice
+		var all []addr.Address
+		for _, st := range stages {
+			all = append(all, st.Addr)
 		}
-		// What a target needs is planned with it, so a target that needs
-		// what is excluded is itself among those left out.
-	}
-	rerun, from := sel.Rerun, downstream(stages, sel.RerunFrom)
-	if len(rerun)+len(from) > 0 {
-		c.options.Rerun = func(a addr.Address) string {
-			if slices.ContainsFunc(rerun, func(p addr.Pattern) bool { return p.Match(a) }) {
-				return "--rerun"
+		for _, p := range slices.Concat(sel.Targets, sel.Exclude, sel.Rerun, sel.RerunFrom) {
+			if slices.ContainsFunc(deferred, func(d config.Deferred) bool { return p.MayMatch(d.Addr) }) {
+				continue
 			}
-			if p, ok := from[a]; ok {
-				return "--rerun-from " + p.String()
+			if err := CheckPatterns(all, p); err != nil {
+				return c, err
 			}
-			return ""
 		}
+		without := downstream(stages, deferred, sel.Exclude)
+		if targets := addr.AnyOf(sel.Targets); targets != nil || without != nil {
+			// What a target needs is planned with it, so a target that needs
+			// what is excluded is itself among those left out.
+			c.Stages = func(a addr.Address) bool {
+				_, out := without[a]
+				return !out && (targets == nil || targets(a))
+			}
+			c.Blocks = func(d config.Deferred) bool {
+				_, out := without[d.Addr]
+				return !out && (targets == nil || slices.ContainsFunc(sel.Targets, func(p addr.Pattern) bool { return p.MayMatch(d.Addr) }))
+			}
+		}
+		rerun, from := sel.Rerun, downstream(stages, deferred, sel.RerunFrom)
+		if len(rerun)+len(from) > 0 {
+			c.Rerun = func(a addr.Address) string {
+				if slices.ContainsFunc(rerun, func(p addr.Pattern) bool { return p.Match(a) }) {
+					return "--rerun"
+				}
+				if p, ok := from[a]; ok {
+					return "--rerun-from " + p.String()
+				}
+				return ""
+			}
+		}
+		return c, nil
 	}
-	return c, nil
 }
 
-// downstream returns the stages that the patterns name and all that depend on
-// them, each with the pattern that it is there for.
-func downstream(stages []*config.Stage, patterns []addr.Pattern) map[addr.Address]addr.Pattern {
+// downstream returns the stages and deferred blocks that the patterns name and
+// all that depend on them, each with the pattern that it is there for.
+func downstream(stages []*config.Stage, deferred []config.Deferred, patterns []addr.Pattern) map[addr.Address]addr.Pattern {
 	if len(patterns) == 0 {
 		return nil
 	}
 	in := map[addr.Address]addr.Pattern{}
+	for _, d := range deferred {
+		if i := slices.IndexFunc(patterns, func(p addr.Pattern) bool { return p.MatchAll(d.Addr) }); i >= 0 {
+			in[d.Addr] = patterns[i]
+		}
+	}
+	inherit := func(a addr.Address, from ...addr.Address) {
+		for _, d := range from {
+			if p, ok := in[d]; ok {
+				if _, already := in[a]; !already {
+					in[a] = p
+				}
+			}
+		}
+	}
 	for _, st := range stages {
 		for _, p := range patterns {
 			if p.Match(st.Addr) {
@@ -124,13 +138,18 @@ func downstream(stages []*config.Stage, patterns []addr.Pattern) map[addr.Addres
 				break
 			}
 		}
-		for _, d := range st.Deps {
-			if p, ok := in[d]; ok {
-				if _, already := in[st.Addr]; !already {
-					in[st.Addr] = p
-				}
-			}
+		inherit(st.Addr, st.Deps...)
+		inherit(st.Addr, st.Awaits...)
+	}
+	for range deferred { // a chain of them is at most this long
+		for _, d := range deferred {
+			inherit(d.Addr, d.Needs...)
+			inherit(d.Addr, d.Awaits...)
 		}
+	}
+	for _, st := range stages {
+		inherit(st.Addr, st.Awaits...)
+		inherit(st.Addr, st.Deps...)
 	}
 	return in
 }

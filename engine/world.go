@@ -28,13 +28,15 @@ type world struct {
 	// key that its plan looked for: without this it would wait each time for
 	// the results that are just being written.
 	missed *sync.Map // key.Key → struct{}
+	// listings are those of directories that were asked for files.
+	listings *sync.Map // digest.Node → []worktree.File
 }
 
 var _ plan.World = (*world)(nil)
 
 // world is the project with the results that there are now.
 func (p *Project) world(l *lock.Lock) *world {
-	return &world{p: p, lock: l, missed: new(sync.Map)}
+	return &world{p: p, lock: l, missed: new(sync.Map), listings: new(sync.Map)}
 }
 
 // Project implements plan.World.

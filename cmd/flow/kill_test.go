@@ -35,9 +35,14 @@ exec "c" {
   inputs  = [exec.b[0], exec.b[1], exec.b[2]]
   outputs = { tree = "tree/" }
 }
+exec "e" {
+  for_each = fileset(exec.c.path, "*.txt")
+  command  = ["sh", "-c", "sleep 0.02; cat tree/${each.key} > e-${each.key}"]
+  inputs   = ["${exec.c.path}/${each.key}"]
+  outputs  = { o = "e-${each.key}" }
+}
 exec "d" {
-  command = ["sh", "-c", "cat tree/*.txt > d.txt"]
-  inputs  = [exec.c]
+  command = concat(["sh", "-c", "cat \"$@\" > d.txt", "d"], [for e in exec.e : e.path])
   outputs = { o = "d.txt" }
 }
 `

@@ -84,6 +84,41 @@ func (p Pattern) Match(a Address) bool {
 	return true
 }
 
+// MayMatch reports whether the pattern could name an instance of a, a block or a
+// module without a key, or something in one.
+func (p Pattern) MayMatch(a Address) bool { return p.instances(a, false) }
+
+// MatchAll reports whether the pattern names all instances of a, whichever there
+// are.
+func (p Pattern) MatchAll(a Address) bool { return p.instances(a, true) }
+
+func (p Pattern) instances(a Address, all bool) bool {
+	if p.text == "*" {
+		return true
+	}
+	names, err := splitNames(a.String())
+	if err != nil {
+		return false
+	}
+	last := len(names) - 1
+	for i, want := range p.names {
+		switch {
+		case i > last: // something in an instance of a module
+			return a.IsModule() && !all
+		case len(p.names) < len(names) && i%2 == 0 && want.text != "module":
+			return false
+		case i == last && all && want.keyed && (want.quoted || want.key != "*"):
+			return false
+		case i == last:
+			want.keyed = false
+		}
+		if !want.match(names[i]) {
+			return false
+		}
+	}
+	return true
+}
+
 // Wild reports whether the pattern has a wildcard in it.
 func (p Pattern) Wild() bool { return strings.ContainsAny(p.text, "*?") }
 

@@ -7,6 +7,9 @@
 // whose inputs turned out unchanged is kept (early cut-off). The plan made
 // beforehand gives the order and the shortcut for what is kept.
 //
+// A block whose instances are known only from results is expanded by that
+// goroutine as soon as it can be; its instances are nodes like the others then.
+//
 // Whenever the process dies, what is finished is finished: a result is in the
 // state database before flow.lock says so, and the next apply finds it there.
 //
@@ -17,8 +20,11 @@ package apply
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
+
+	"github.com/hashicorp/hcl/v2"
 
 	"github.com/flow-pipelines/flow/engine/addr"
 	"github.com/flow-pipelines/flow/engine/config"
@@ -37,7 +43,6 @@ type Config struct {
 	// Root is the project, an absolute path; Scratch the directory for
 	// directories of jobs, on the same file system.
 	Root, Scratch string
-	Pipeline      *config.Pipeline
 	World         plan.World
 	Files         *worktree.Worktree
 	State         *state.DB
@@ -55,7 +60,8 @@ type Config struct {
 	CPUs      float64
 	Memory    int64
 	KeepGoing bool
-	Options   plan.Options
+	// Choose is what the plan was made with.
+	Choose plan.Choose
 	// Check refuses a stage that is not as it was planned; may be nil. It is
 	// called concurrently.
 	Check func(*plan.Step) error
@@ -89,8 +95,20 @@ const (
 // stages are told to end, no other is started. An error is about our own
 // machinery; failed stages are in the Report.
 func Run(ctx context.Context, cfg Config, pl *plan.Plan) (*Report, error) {
-	a := &apply{Config: cfg, known: plan.Known{}, envs: environments(cfg.Root)}
-	a.Options.Postconditions = plan.Postconditions(cfg.Pipeline, a)
+	a := &apply{Config: cfg, known: plan.NewKnown(cfg.World), expanded: pl.Pipeline, envs: environments(cfg.Root)}
+	a.options = plan.Options{Rerun: a.forced, Postconditions: func(at addr.Address, own stage.Metrics) ([]config.Assertion, hcl.Diagnostics) {
+		return a.pipeline().Postconditions(at, a, own)
+	}}
+	if cfg.Choose != nil {
+		stages, _ := pl.Pipeline.Stages(config.NoResults{}) // planning has told what is wrong
+		if _, _, err := a.choose(pl.Pipeline, stages); err != nil {
+			return &Report{}, err
+		}
+	}
+	before := cfg.Lock
+	if len(pl.Deferred) > 0 {
+		before = cfg.Lock.Clone()
+	}
 	s := newScheduler(a, pl)
 	err := a.relocate(ctx, pl)
 	if err == nil {
@@ -100,7 +118,7 @@ func Run(ctx context.Context, cfg Config, pl *plan.Plan) (*Report, error) {
 		err = rerr
 	}
 	if err == nil && ctx.Err() == nil {
-		err = a.forget(ctx, pl)
+		err = s.forget(ctx, pl, before)
 	}
 	if werr := lock.WriteFile(a.Root, a.Lock); err == nil {
 		err = werr
@@ -109,7 +127,7 @@ func Run(ctx context.Context, cfg Config, pl *plan.Plan) (*Report, error) {
 		err = ferr
 	}
 	r := s.report()
-	if r.Checks = cfg.Pipeline.Checks(a); !r.Interrupted {
+	if r.Checks = a.pipeline().Checks(a); !r.Interrupted {
 		a.warnOf(r.Checks)
 	}
 	return r, err
@@ -121,9 +139,15 @@ type apply struct {
 	envs  []string // directories of the project that hold tools, not inputs
 	rooms rooms
 
-	mu    sync.Mutex // guards the following, and Emit
-	known plan.Known
+	options plan.Options
+
+	mu       sync.Mutex // guards the following, and Emit
+	known    *plan.Known
+	expanded *config.Pipeline
+	rerun    func(addr.Address) string
 }
+
+var _ config.Results = (*apply)(nil)
 
 func (a *apply) emit(e event.Event) {
 	a.mu.Lock()
@@ -141,16 +165,47 @@ func (a *apply) warn(at addr.Address, format string, args ...any) {
 func (a *apply) Metrics(at addr.Address) (m stage.Metrics, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	m, ok = a.known[at]
-	return m, ok
+	return a.known.Metrics(at)
+}
+
+// Content implements config.Results for workers.
+func (a *apply) Content(at addr.Address, output string) config.Content {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.known.Content(at, output)
 }
 
 // forget takes what is no longer part of the pipeline out of the lock and out
 // of the tree. The tree comes before the file flow.lock, so that a crash leaves
-// nothing behind that nobody knows of.
-func (a *apply) forget(ctx context.Context, pl *plan.Plan) error {
-	for _, gone := range pl.Removed {
-		a.Lock.Delete(gone)
+// nothing behind that nobody knows of. What was an instance of a block that has
+// been expanded is known to be gone only now; before is flow.lock as it was.
+func (s *scheduler) forget(ctx context.Context, pl *plan.Plan, before *lock.Lock) error {
+	removed, orphans := pl.Removed, pl.Orphans
+	if len(pl.Deferred) > 0 && !pl.Targeted {
+		more, left, err := s.leftovers(ctx, pl, before)
+		if err != nil {
+			return err
+		}
+		removed, orphans = slices.Concat(removed, more), slices.Concat(orphans, left)
 	}
-	return a.discard(ctx, pl)
+	for _, gone := range removed {
+		s.Lock.Delete(gone)
+	}
+	return s.discard(ctx, orphans)
+}
+
+func (s *scheduler) leftovers(ctx context.Context, pl *plan.Plan, before *lock.Lock) ([]addr.Address, []plan.Orphan, error) {
+	var steps []*plan.Step
+	for _, n := range s.nodes {
+		if n.done != nil {
+			steps = append(steps, n.done)
+		} else {
+			steps = append(steps, n.step)
+		}
+	}
+	var deferred []plan.Deferred
+	for _, d := range s.pipeline().Deferred() {
+		deferred = append(deferred, plan.Deferred{Deferred: d})
+	}
+	return pl.Leftovers(ctx, s.World, before, s.pipeline(), steps, deferred)
 }

@@ -88,7 +88,7 @@ func (j *job) missing(o stage.Output) error {
 
 func (j *job) blame(at, summary, detail string) error {
 	p := &stage.Problem{Path: at, Summary: summary, Detail: detail}
-	return &failure{event.Event{Text: summary + ": " + detail, LogPath: j.rel(j.log), LogTail: lastLines(j.log, 40), Diags: j.Pipeline.Diagnose(j.step.Addr, p)}}
+	return &failure{event.Event{Text: summary + ": " + detail, LogPath: j.rel(j.log), LogTail: lastLines(j.log, 40), Diags: j.pipeline().Diagnose(j.step.Addr, p)}}
 }
 
 // undeclared lists the first few files in the work directory that are neither
@@ -161,7 +161,7 @@ func (j *job) metrics() (stage.Metrics, error) {
 		if len(stage.ProblemsIn(err)) == 0 {
 			return nil, err
 		}
-		return nil, &failure{event.Event{Text: err.Error(), LogPath: j.rel(j.log), LogTail: lastLines(j.log, 40), Diags: j.Pipeline.Diagnose(st.Addr, err)}}
+		return nil, &failure{event.Event{Text: err.Error(), LogPath: j.rel(j.log), LogTail: lastLines(j.log, 40), Diags: j.pipeline().Diagnose(st.Addr, err)}}
 	}
 	return metrics, nil
 }

@@ -22,7 +22,7 @@ func broken(diags hcl.Diagnostics) *failure {
 // result is recorded under the key already, so that a changed condition runs
 // nothing again; it does not get into the tree and flow.lock.
 func (j *job) judge() error {
-	conditions, diags := j.Options.Postconditions(j.step.Addr, j.step.Metrics)
+	conditions, diags := j.options.Postconditions(j.step.Addr, j.step.Metrics)
 	for _, c := range conditions {
 		if c.Value == config.False {
 			diags = append(diags, c.Diagnostic(j.step.Addr.String()))

@@ -69,8 +69,8 @@ func (j *job) inputsWith(more []string) string {
 		quoted[i] = strconv.Quote(m)
 	}
 	added := strings.Join(quoted, ", ")
-	rng := j.Pipeline.ArgRange(j.step.Addr, "inputs")
-	if f := j.Pipeline.Files()[rng.Filename]; f != nil && rng.CanSliceBytes(f.Bytes) {
+	rng := j.pipeline().ArgRange(j.step.Addr, "inputs")
+	if f := j.pipeline().Files()[rng.Filename]; f != nil && rng.CanSliceBytes(f.Bytes) {
 		text := string(rng.SliceBytes(f.Bytes))
 		list, isList := strings.CutSuffix(strings.TrimSpace(text), "]")
 		switch {

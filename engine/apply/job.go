@@ -143,7 +143,7 @@ func (j *job) attempt(ctx context.Context) error {
 	}
 	var pe *executor.ProgramError
 	if errors.As(err, &pe) {
-		return &failure{event.Event{Text: pe.Error(), Diags: j.Pipeline.Diagnose(j.step.Addr, &stage.Problem{Path: "command[0]", Summary: "The program cannot be started", Detail: pe.Error()})}}
+		return &failure{event.Event{Text: pe.Error(), Diags: j.pipeline().Diagnose(j.step.Addr, &stage.Problem{Path: "command[0]", Summary: "The program cannot be started", Detail: pe.Error()})}}
 	}
 	if err != nil {
 		return err
@@ -336,7 +336,7 @@ func (j *job) failed(res executor.Result, command []string) error {
 	if b, err := os.ReadFile(filepath.Join(j.dir, stage.ProblemFile)); err == nil {
 		var ps stage.Problems
 		if json.Unmarshal(b, &ps) == nil && len(ps) > 0 {
-			e.Text, e.Diags, e.LogTail = ps.Error(), j.Pipeline.Diagnose(st.Addr, ps), nil
+			e.Text, e.Diags, e.LogTail = ps.Error(), j.pipeline().Diagnose(st.Addr, ps), nil
 			return &failure{e}
 		}
 	}

@@ -90,8 +90,8 @@ func (a *apply) move(ctx context.Context, old lock.Result, to stage.Output) (boo
 
 // discard takes away what no stage writes any more. What is still on record,
 // since the stage that was to replace it failed, stays for now.
-func (a *apply) discard(ctx context.Context, pl *plan.Plan) error {
-	if len(pl.Orphans) == 0 {
+func (a *apply) discard(ctx context.Context, orphans []plan.Orphan) error {
+	if len(orphans) == 0 {
 		return nil
 	}
 	recorded := map[string]bool{}
@@ -100,7 +100,7 @@ func (a *apply) discard(ctx context.Context, pl *plan.Plan) error {
 			recorded[r.Path] = true
 		}
 	}
-	for _, o := range pl.Orphans {
+	for _, o := range orphans {
 		if o.Fate == plan.Leave || recorded[o.Path] {
 			continue
 		}

@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/flow-pipelines/flow/engine/addr"
@@ -31,13 +32,21 @@ type node struct {
 	order      int // position in the plan; breaks ties
 	status     status
 	placed     bool // it takes up a place on the machine
-	needs      int  // unfinished stages it depends on
+	needs      int  // unfinished stages and blocks it depends on
 	dependents []*node
+	fans       []*fan // blocks whose instances it tells
 	// untouched says that all it needs was kept, so the plan's decision holds.
 	untouched bool
 	remaining time.Duration // usual time of the longest path from here to an end
 	outcome   plan.Outcome
-	count     string // the name it is counted under
+	count     string     // the name it is counted under
+	done      *plan.Step // the decision that was carried out, if it was
+}
+
+// failed reports whether the stage has ended without a result, and not since it
+// is blocked.
+func (n *node) failed() bool {
+	return n.status == failed || n.status == skipped && n.outcome.State != plan.Closed
 }
 
 // result is what a worker reports.
@@ -55,6 +64,7 @@ type scheduler struct {
 	*apply
 	nodes  []*node
 	byAddr map[addr.Address]*node
+	fans   []*fan
 	ready  readyQueue
 	free   schedule.Capacity
 	active int // workers
@@ -68,16 +78,17 @@ type scheduler struct {
 func newScheduler(a *apply, pl *plan.Plan) *scheduler {
 	s := &scheduler{apply: a, byAddr: make(map[addr.Address]*node, len(pl.Steps))}
 	s.free = schedule.Capacity{Jobs: a.Jobs, CPUs: a.CPUs, Memory: a.Memory}
+	for _, d := range pl.Deferred {
+		s.fan(d.Addr).Deferred = d.Deferred
+	}
 	for i, step := range pl.Steps {
-		n := &node{step: step, order: i, untouched: true}
+		n := &node{step: step, order: i, untouched: len(step.Stage.Awaits) == 0}
 		s.nodes = append(s.nodes, n)
 		s.byAddr[step.Addr] = n
-		for _, d := range step.Stage.Deps {
-			if up := s.byAddr[d]; up != nil {
-				up.dependents = append(up.dependents, n)
-				n.needs++
-			}
-		}
+		s.link(n, step.Stage.Deps, step.Stage.Awaits)
+	}
+	for _, f := range s.fans {
+		s.watch(f)
 	}
 	for i, remaining := range schedule.Remaining(pl.Steps) {
 		s.nodes[i].remaining = remaining
@@ -96,8 +107,16 @@ func (s *scheduler) run(ctx context.Context) error {
 	}
 	done := ctx.Done()
 	for {
+		for f := s.next(ctx); f != nil; f = s.next(ctx) {
+			if err := s.expand(ctx, f); err != nil && broken == nil {
+				broken, s.stopping = err, true
+			}
+		}
 		if err := s.start(ctx, results, vacated); err != nil && broken == nil {
 			broken, s.stopping = err, true
+		}
+		if s.next(ctx) != nil {
+			continue // by stages that were kept
 		}
 		if s.active == 0 {
 			break
@@ -187,7 +206,8 @@ func (s *scheduler) start(ctx context.Context, results chan<- result, vacated ch
 // settle takes in what a worker reports.
 func (s *scheduler) settle(r result) error {
 	n := r.node
-	n.count = r.count
+	s.asPlanned(&r)
+	n.count, n.done = r.count, r.step
 	switch r.count {
 	case Failed:
 		s.failed = append(s.failed, n.step.Addr)
@@ -195,6 +215,9 @@ func (s *scheduler) settle(r result) error {
 		s.skip(n, n.step.Addr.String()+" failed")
 		if !s.KeepGoing {
 			s.stopping = true
+		}
+		if r.locked != nil {
+			s.Lock.Put(r.locked)
 		}
 		return nil
 	case Blocked:
@@ -211,9 +234,9 @@ func (s *scheduler) settle(r result) error {
 		return nil // broken; the caller has the error
 	}
 	s.set(n, finished)
-	n.outcome = plan.Outcome{State: plan.Ready, Results: r.step.Results}
+	n.outcome = plan.Outcome{State: plan.Ready, Results: r.step.Results, Outputs: r.step.Stage.Job.Outputs}
 	s.mu.Lock()
-	s.known[n.step.Addr] = r.step.Metrics
+	s.known.Finish(r.step)
 	s.mu.Unlock()
 	s.release(n, r.count == Kept)
 	if r.locked == nil {
@@ -240,21 +263,58 @@ const lockShare = 50
 func (s *scheduler) release(n *node, untouched bool) {
 	for _, d := range n.dependents {
 		d.untouched = d.untouched && untouched
-		if d.needs--; d.needs == 0 && d.status == waiting {
-			s.set(d, ready)
-		}
+		s.arrive(d)
+	}
+	for _, f := range n.fans {
+		f.needs--
+	}
+}
+
+// arrive tells n that one of those it needs is settled.
+func (s *scheduler) arrive(n *node) {
+	if n.needs--; n.needs == 0 && n.status == waiting {
+		s.set(n, ready)
+	}
+}
+
+// asPlanned makes a failure of a result that is another than the one that told
+// the instances of a block when the plan was made: a damaged cache has made a
+// stage run that was to be restored, and it does not come to the same each time.
+func (s *scheduler) asPlanned(r *result) {
+	switch r.count {
+	case Restored, Ran, Recorded, Unchanged:
+	default:
+		return
+	}
+	if planned := r.node.step; planned.Known && s.pipeline().Settled(planned.Addr) && !slices.Equal(planned.Results, r.step.Results) {
+		r.count = Failed
+		s.emit(event.Event{
+			Kind: event.Failed, Addr: planned.Addr, Text: "it came to another result than the one that the instances depending on it were planned with",
+			Hints: []string{"the new result is recorded: run flow apply again"},
+		})
 	}
 }
 
 // skip settles everything that depends on n.
 func (s *scheduler) skip(n *node, why string) {
 	for _, d := range n.dependents {
-		if d.status == waiting {
-			d.count = Skipped
-			s.set(d, skipped)
-			s.emit(event.Event{Kind: event.Skipped, Addr: d.step.Addr, Text: why})
-			s.skip(d, why)
+		s.pass(d, why)
+	}
+	for _, f := range n.fans {
+		if !f.over {
+			s.emit(event.Event{Kind: event.Skipped, Addr: f.Addr, Text: why})
+			s.drop(f, why)
 		}
+	}
+}
+
+// pass settles n without having done anything, and all that depends on it.
+func (s *scheduler) pass(n *node, why string) {
+	if n.status == waiting {
+		n.count = Skipped
+		s.set(n, skipped)
+		s.emit(event.Event{Kind: event.Skipped, Addr: n.step.Addr, Text: why})
+		s.skip(n, why)
 	}
 }
 
@@ -273,6 +333,11 @@ func (s *scheduler) report() *Report {
 	r := &Report{Counts: map[string]int{}, Failed: s.failed, Interrupted: s.interrupted}
 	for _, n := range s.nodes {
 		r.Counts[n.count]++
+	}
+	for _, a := range s.failed {
+		if s.byAddr[a] == nil {
+			r.Counts[Failed]++ // a block that could not be expanded
+		}
 	}
 	return r
 }

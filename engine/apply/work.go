@@ -54,7 +54,7 @@ func (a *apply) decide(ctx context.Context, step *plan.Step, outcomes map[addr.A
 	st := step.Stage
 	if st.Open() || step.Action == plan.Defer {
 		var diags hcl.Diagnostics
-		if st, diags = a.Pipeline.Resolve(step.Addr, a); diags.HasErrors() {
+		if st, diags = a.pipeline().Resolve(step.Addr, a); diags.HasErrors() {
 			return nil, mistake(diags)
 		}
 	}
@@ -63,10 +63,10 @@ func (a *apply) decide(ctx context.Context, step *plan.Step, outcomes map[addr.A
 			return o
 		}
 		return plan.Outcome{State: plan.Ready}
-	}, a.Options)
+	}, a.options)
 	if err != nil {
 		if len(stage.ProblemsIn(err)) > 0 {
-			return nil, mistake(a.Pipeline.Diagnose(step.Addr, err))
+			return nil, mistake(a.pipeline().Diagnose(step.Addr, err))
 		}
 		return nil, err
 	}

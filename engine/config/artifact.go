@@ -63,6 +63,7 @@ func (e *encoder) artifact(v cty.Value, marks cty.ValueMarks, where string, arou
 			e.fail(where, "A stage cannot read its own output", "Its inputs are there before it runs, its outputs after.")
 			return nil, nil
 		}
+		e.narrow(v, roles[len(around):])
 		return text, hashText(text, []role{r})
 	}
 	if parts := strings.SplitN(text, ".", 3); len(parts) > 1 {

@@ -254,8 +254,8 @@ type baselineTraversal struct {
 var _ hclsyntax.Expression = (*baselineTraversal)(nil)
 
 func refineTraversal(e *hclsyntax.RelativeTraversalExpr) hclsyntax.Expression {
-	if call, ok := e.Source.(*hclsyntax.FunctionCallExpr); ok && call.Name == baselineName && len(call.Args) == 1 {
-		return &baselineTraversal{e, call}
+	if call, ok := e.Source.(*calling); ok && call.Name == baselineName && len(call.Args) == 1 {
+		return &baselineTraversal{e, call.FunctionCallExpr}
 	}
 	return e
 }

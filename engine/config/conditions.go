@@ -222,7 +222,7 @@ func (e *encoder) rules(s *Stage, outputs []outputMark) {
 	if len(e.b.rules) == 0 {
 		return
 	}
-	defer func() { s.Deps = sorted(e.found.instances) }()
+	defer func() { s.Deps, s.Awaits = sorted(e.found.instances), sorted(e.found.awaits) }()
 	for _, r := range e.b.rules {
 		ctx := e.ctx
 		if r.kind == postcondition {
@@ -231,11 +231,7 @@ func (e *encoder) rules(s *Stage, outputs []outputMark) {
 		a, f, diags := e.ev.assess(r, ctx)
 		e.ev.diags = append(e.ev.diags, diags...)
 		e.failed = e.failed || f.broken || diags.HasErrors()
-		for d := range f.instances {
-			if d != e.addr {
-				e.found.instance(d)
-			}
-		}
+		e.depend(f)
 		if r.kind != precondition {
 			continue
 		}

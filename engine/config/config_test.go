@@ -34,6 +34,9 @@ func (r results) Metrics(a addr.Address) (stage.Metrics, bool) {
 	return m, ok
 }
 
+// Content is nil: nothing that was written is known.
+func (r results) Content(addr.Address, string) config.Content { return nil }
+
 // project writes files and returns their directory.
 func project(t testing.TB, files map[string]string) string {
 	t.Helper()

@@ -100,7 +100,7 @@ func exprRange(e hcl.Expression, steps []string) hcl.Range {
 			if i, err := strconv.Atoi(s); err == nil && i >= 0 && i < len(e.Exprs) {
 				next = e.Exprs[i]
 			}
-		case *hclsyntax.ObjectConsExpr:
+		case *object:
 			for _, item := range e.Items {
 				if k, diags := item.KeyExpr.Value(nil); !diags.HasErrors() && k.Type() == cty.String && k.IsKnown() && !k.IsNull() && k.AsString() == s {
 					next = item.ValueExpr

@@ -13,9 +13,12 @@
 // instances it depends on, and not the whole blocks that its text mentions.
 // Text is used only to order blocks and to find cycles.
 //
+// Which instances a block makes may depend on results. While they do not tell,
+// the block is Deferred; Pipeline.Expand makes a pipeline in which it is not.
+//
 // The package runs nothing, hashes nothing and writes nothing. It reads the
-// *.hcl and variable files, and the files of the project that functions such
-// as file() name. It is called by engine/plan, engine/apply and, for
+// *.hcl and variable files, the files of the project that functions such as
+// file() name, and, through Results, what stages have written. It is called by engine/plan, engine/apply and, for
 // validate, fmt and graph, by the commands. A user's mistake is always an
 // hcl.Diagnostic with a range; no function returns an error.
 package config

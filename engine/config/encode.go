@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -254,11 +255,7 @@ func (e *encoder) note(marks cty.ValueMarks, where string, around []role) []role
 		e.names.sensitive = append(e.names.sensitive, where)
 	}
 	e.failed = e.failed || f.broken
-	for a := range f.instances {
-		if a != e.addr {
-			e.found.instance(a)
-		}
-	}
+	e.depend(f)
 	roles := slices.Clip(around)
 	for _, o := range f.outputs {
 		if slices.ContainsFunc(around, func(r role) bool { return r.outputMark == o }) {
@@ -273,6 +270,18 @@ func (e *encoder) note(marks cty.ValueMarks, where string, around []role) []role
 	return roles
 }
 
+// depend notes the stages that a value was made from.
+func (e *encoder) depend(f found) {
+	for a := range f.instances {
+		if a != e.addr {
+			e.found.instance(a)
+		}
+	}
+	for a := range f.awaits {
+		e.found.await(a)
+	}
+}
+
 // input adds an input, whose role is the path of the argument that names it,
 // with #2 and so on if that is taken.
 func (e *encoder) input(where string, in stage.Input) string {
@@ -283,6 +292,22 @@ func (e *encoder) input(where string, in stage.Input) string {
 	}
 	e.inputs = append(e.inputs, in)
 	return in.Role
+}
+
+// narrow makes of the directory that a text is a path in, if it is nothing else,
+// an input that is one file.
+func (e *encoder) narrow(text cty.Value, fresh []role) {
+	if text.Type() != cty.String {
+		return
+	}
+	for _, r := range fresh {
+		rel, ok := strings.CutPrefix(text.AsString(), r.path+"/")
+		if !ok || r.name == "" || path.Clean("/"+rel) != "/"+rel {
+			continue
+		}
+		i := slices.IndexFunc(e.inputs, func(in stage.Input) bool { return in.Role == r.name })
+		e.inputs[i].Path, e.inputs[i].From.Path = text.AsString(), rel
+	}
 }
 
 // value encodes v as type t. arg and hash are nil for null and after unknown
@@ -317,13 +342,14 @@ func (e *encoder) value(v cty.Value, t cty.Type, where string, around []role) (a
 	case t.IsTupleType():
 		return e.tuple(v, t, where, roles)
 	case t == cty.DynamicPseudoType:
-		return e.anything(v, where, roles)
+		return e.anything(v, where, roles, roles[len(around):])
 	}
 	got, err := convert.Convert(v, t)
 	if err != nil {
 		e.wrong(v, t, where)
 		return nil, nil
 	}
+	e.narrow(got, roles[len(around):])
 	return e.primitive(got, roles)
 }
 
@@ -346,13 +372,15 @@ func (e *encoder) primitive(v cty.Value, roles []role) (arg, hash any) {
 }
 
 // anything encodes a value of whatever type it has.
-func (e *encoder) anything(v cty.Value, where string, roles []role) (arg, hash any) {
+// fresh are the inputs that it brings itself.
+func (e *encoder) anything(v cty.Value, where string, roles, fresh []role) (arg, hash any) {
 	t := v.Type()
 	switch {
 	case isStage(v):
 		e.fail(where, "A stage is not a value", "Name what is meant: its path (.path, or .NAME.path for one of several outputs) or its .metrics.")
 		return nil, nil
 	case t.IsPrimitiveType():
+		e.narrow(v, fresh)
 		return e.primitive(v, roles)
 	case t.IsObjectType() || t.IsMapType():
 		return e.mapping(v, cty.DynamicPseudoType, where, roles)

@@ -1,11 +1,13 @@
 package config
 
 import (
+	"cmp"
 	"slices"
 	"sync/atomic"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/function"
 
 	"github.com/flow-pipelines/flow/engine/addr"
 	"github.com/flow-pipelines/flow/engine/stage"
@@ -13,7 +15,8 @@ import (
 
 // evaluation evaluates the pipeline against some results. The one with no
 // results is the base: it decides which instances there are and where their
-// outputs lie, for neither may depend on metrics. An evaluation with results
+// outputs lie. Where results decide which there are, a further base is made with
+// those settled; see Expand. An evaluation with results
 // takes over from the base whatever had no unknowns in it, and keeps the rest
 // to itself, so that the base can be shared between goroutines.
 //
@@ -27,12 +30,24 @@ type evaluation struct {
 	matter    map[addr.Address]bool  // whose results matter; nil: all
 	frames    map[addr.Module]*frame // instances of modules
 	instances map[*module][]*frame
-	root      *frame // the project itself
+	root      *frame                       // the project itself
+	functions map[string]function.Function // made when needed
 	diags     hcl.Diagnostics
+
+	// Of a base: the stages whose results it was made with, the base that was
+	// made with fewer, what is new, and what is still deferred.
+	settled  map[addr.Address]settledResult
+	earlier  *evaluation
+	learnt   *learnt
+	deferred []Deferred
 }
 
 func newEvaluation(p *Pipeline, r Results, base *evaluation) *evaluation {
-	ev := &evaluation{p: p, results: r, base: base, frames: map[addr.Module]*frame{}, instances: map[*module][]*frame{}}
+	return (&evaluation{results: r, base: base}).of(p)
+}
+
+func (ev *evaluation) of(p *Pipeline) *evaluation {
+	ev.p, ev.frames, ev.instances = p, map[addr.Module]*frame{}, map[*module][]*frame{}
 	ev.root = newFrame(ev, p.module, addr.Module{}, nil, addr.Key{})
 	return ev
 }
@@ -51,22 +66,27 @@ type instance struct {
 // evaluateBase evaluates everything with no results.
 func (p *Pipeline) evaluateBase() *evaluation {
 	p.once.Do(func() {
-		ev := newEvaluation(p, NoResults{}, nil)
-		if !p.failed {
-			for _, b := range p.order {
-				for _, f := range ev.framesOf(b.mod) {
-					for _, in := range f.expansion(b).instances {
-						p.placed = append(p.placed, placed{b, in})
-					}
-				}
-			}
-			ev.remainder()
-			ev.diags = append(ev.diags, p.checkPaths()...)
-		}
-		p.baseDiags = tidy(append(ev.diags, p.faults.all()...))
-		p.base = ev
+		p.evaluate(&evaluation{})
 	})
 	return p.base
+}
+
+// evaluate makes the base.
+func (p *Pipeline) evaluate(ev *evaluation) {
+	ev.of(p)
+	if !p.failed {
+		for _, b := range p.order {
+			for _, f := range ev.framesOf(b.mod) {
+				for _, in := range f.expansion(b).instances {
+					p.placed = append(p.placed, placed{b, in})
+				}
+			}
+		}
+		ev.remainder()
+		ev.diags = append(ev.diags, p.checkPaths()...)
+	}
+	p.baseDiags = tidy(append(ev.diags, p.faults.all()...))
+	p.base = ev
 }
 
 // remainder evaluates what no stage needs, for the sake of its mistakes.
@@ -211,8 +231,11 @@ func (f *frame) block(a node) cty.Value {
 }
 
 func (f *frame) buildBlock(a node, e *expansion) cty.Value {
-	if e.failed {
+	switch {
+	case e.failed:
 		return broken()
+	case e.deferred != nil:
+		return e.deferred.value()
 	}
 	instances := e.instances
 	if base := f.base(); base != nil {
@@ -259,10 +282,25 @@ func (ev *evaluation) news(base *frame, a node, instances []*instance) bool {
 
 // metrics are the results of a stage as far as they matter.
 func (ev *evaluation) metrics(a addr.Address) (stage.Metrics, bool) {
+	if s, ok := cmp.Or(ev.base, ev).settled[a]; ok {
+		return s.metrics, true
+	}
 	if ev.base == nil || ev.matter != nil && !ev.matter[a] {
 		return nil, false
 	}
 	return ev.results.Metrics(a)
+}
+
+// content is what a stage has written as an output, as far as it matters; nil:
+// that is not known.
+func (ev *evaluation) content(o outputMark) Content {
+	if s, ok := cmp.Or(ev.base, ev).settled[o.addr]; ok {
+		return s.outputs[o.output]
+	}
+	if ev.base == nil || ev.matter != nil && !ev.matter[o.addr] {
+		return nil
+	}
+	return ev.results.Content(o.addr, o.output)
 }
 
 // baseBlock returns the base's value if it was needed in the base, else builds

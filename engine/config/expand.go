@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
@@ -28,6 +29,10 @@ type expansion struct {
 	dynamic   bool                     // each holds unknowns
 	failed    bool
 	instances []*instance
+	// needs are the stages whose results have said which instances there are.
+	needs []addr.Address
+	// deferred says that they have not yet.
+	deferred *Deferred
 }
 
 // expansion returns a block's instances. In the base it evaluates them.
@@ -44,12 +49,41 @@ func (f *frame) expansion(b *block) *expansion {
 		f.expansions[b.addr] = again
 		return again
 	}
-	e := f.expand(b.meta["for_each"], b.meta["count"], &b.keys)
-	f.expansions[b.addr] = e
+	at := addr.Address{Module: f.at, Type: b.addr.Type, Name: b.addr.Name}
+	e := f.expandAt(at, b.addr, b.meta["for_each"], b.meta["count"], &b.keys)
+	before := f.ev.earlier.expansion(at)
 	for _, k := range e.keys {
-		a := addr.Address{Module: f.at, Type: b.addr.Type, Name: b.addr.Name, Key: k}
-		e.instances = append(e.instances, f.resolve(b, a, nil))
+		at.Key = k
+		e.instances = append(e.instances, f.instance(b, at, before))
 	}
+	return e
+}
+
+// expandAt expands a block or a module block in the base, which before may have
+// been evaluated with less known.
+func (f *frame) expandAt(at addr.Address, n node, forEach, count *hcl.Attribute, keys *scope) *expansion {
+	before := f.ev.earlier.expansion(at)
+	if before != nil && !f.ev.learnt.concerns(before) {
+		again := *before
+		again.instances = nil
+		return f.keep(n, &again)
+	}
+	e := f.expand(at, forEach, count, keys)
+	if before != nil {
+		e.needs = before.needs
+		if before.deferred != nil {
+			f.ev.learnt.blocks[at] = true // it may wait for others now
+			e.needs = slices.Concat(e.needs, before.deferred.Needs)
+		}
+	}
+	return f.keep(n, e)
+}
+
+func (f *frame) keep(n node, e *expansion) *expansion {
+	if e.deferred != nil {
+		f.ev.deferred = append(f.ev.deferred, *e.deferred)
+	}
+	f.expansions[n] = e
 	return e
 }
 
@@ -67,14 +101,14 @@ func (f *frame) again(before *expansion, forEach *hcl.Attribute, keys *scope) *e
 		}
 		return e
 	}
-	v, marks := f.keyValue(forEach.Expr, keys, "for_each")
+	v, marks, _ := f.keyValue(forEach.Expr, keys, "for_each")
 	t := cty.DynamicPseudoType
 	if v != cty.NilVal {
 		t = v.Type()
 	}
 	switch {
 	case !t.IsObjectType() && !t.IsMapType(), v.LengthInt() != len(e.keys):
-		again := f.expand(forEach, nil, keys)
+		again := f.expand(addr.Address{}, forEach, nil, keys)
 		again.instances = e.instances
 		again.failed = again.failed || len(again.keys) != len(e.keys)
 		return again
@@ -111,15 +145,15 @@ func (f *frame) soleBlock(expr hcl.Expression) *expansion {
 }
 
 // expand evaluates for_each or count, of which at most one is there.
-func (f *frame) expand(forEach, count *hcl.Attribute, keys *scope) *expansion {
+func (f *frame) expand(at addr.Address, forEach, count *hcl.Attribute, keys *scope) *expansion {
 	e := &expansion{index: map[addr.Key]int{}}
 	switch {
 	case forEach != nil:
 		e.kind = each
-		f.expandEach(e, forEach.Expr, keys)
+		f.expandEach(e, at, forEach.Expr, keys)
 	case count != nil:
 		e.kind = counted
-		f.expandCount(e, count.Expr, keys)
+		f.expandCount(e, at, count.Expr, keys)
 	default:
 		e.keys = []addr.Key{{}}
 	}
@@ -130,40 +164,42 @@ func (f *frame) expand(forEach, count *hcl.Attribute, keys *scope) *expansion {
 }
 
 // keyValue evaluates for_each or count and refuses what keys may not be made
-// of. It returns NilVal after an error.
-func (f *frame) keyValue(expr hcl.Expression, s *scope, name string) (cty.Value, cty.ValueMarks) {
+// of. It returns NilVal after an error, and with what it waits for if it is not
+// known yet.
+func (f *frame) keyValue(expr hcl.Expression, s *scope, name string) (cty.Value, cty.ValueMarks, *found) {
 	v, diags := expr.Value(f.context(s))
 	if diags.HasErrors() {
 		f.ev.diags = append(f.ev.diags, f.ev.p.improve(diags)...)
-		return cty.NilVal, nil
+		return cty.NilVal, nil, nil
 	}
 	v, marks := v.Unmark()
-	var found found
-	found.add(marks)
-	fail := func(summary, detail string) (cty.Value, cty.ValueMarks) {
-		if !found.broken {
+	var waits found
+	waits.add(marks)
+	fail := func(summary, detail string) (cty.Value, cty.ValueMarks, *found) {
+		if !waits.broken {
 			f.ev.diags = append(f.ev.diags, errorAt(expr.Range(), summary, detail))
 		}
-		return cty.NilVal, nil
+		return cty.NilVal, nil, nil
 	}
 	switch {
-	case found.broken:
+	case waits.broken:
 		return fail("", "")
-	case found.sensitive:
+	case waits.sensitive:
 		return fail(name+" is made from a sensitive value", "Its keys become part of addresses, which are shown and recorded. Use a value that may be seen.")
+	case !v.IsKnown() && len(waits.instances) == 0:
+		return fail(name+" is not known", "Nothing that runs will tell it, so there would never be an instance.")
 	case !v.IsKnown():
-		return fail(name+" must be known before anything runs",
-			"It depends on the metrics of a stage, which are known only after that stage has run. The instances of a block decide what there is to plan, so use values that the files alone determine; when = … can skip an instance by metrics.")
+		return cty.NilVal, nil, &waits
 	case v.IsNull():
 		return fail(name+" is null", "Leave it out for a single stage, or give it a value; an empty one makes no instances.")
 	}
-	return v, marks
+	return v, marks, nil
 }
 
-func (f *frame) expandEach(e *expansion, expr hcl.Expression, s *scope) {
-	v, marks := f.keyValue(expr, s, "for_each")
+func (f *frame) expandEach(e *expansion, at addr.Address, expr hcl.Expression, s *scope) {
+	v, marks, waits := f.keyValue(expr, s, "for_each")
 	if v == cty.NilVal {
-		e.failed = true
+		e.wait(at, expr, waits)
 		return
 	}
 	fail := func(detail string) {
@@ -189,6 +225,12 @@ func (f *frame) expandEach(e *expansion, expr hcl.Expression, s *scope) {
 				fail("A sensitive value would become part of addresses, which are shown and recorded.")
 				return
 			}
+			itemFound.add(marks) // a set has the marks of its entries
+			if !plainItem.IsKnown() && len(itemFound.instances) > 0 {
+				e.keys, e.each = nil, nil
+				e.wait(at, expr, &itemFound)
+				return
+			}
 			if !plainItem.IsKnown() || plainItem.IsNull() || (plainItem.Type() != cty.String && plainItem.Type() != cty.Number) {
 				fail("The entries of a list must be known texts or numbers, for they name the instances. For other values write a map: { NAME = VALUE, … }.")
 				return
@@ -210,10 +252,10 @@ func (f *frame) expandEach(e *expansion, expr hcl.Expression, s *scope) {
 	}
 }
 
-func (f *frame) expandCount(e *expansion, expr hcl.Expression, s *scope) {
-	v, _ := f.keyValue(expr, s, "count")
+func (f *frame) expandCount(e *expansion, at addr.Address, expr hcl.Expression, s *scope) {
+	v, _, waits := f.keyValue(expr, s, "count")
 	if v == cty.NilVal {
-		e.failed = true
+		e.wait(at, expr, waits)
 		return
 	}
 	got, diags := convertTo(v, cty.Number, expr.Range())

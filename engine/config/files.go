@@ -1,7 +1,6 @@
 package config
 
 import (
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -10,14 +9,9 @@ import (
 	"os"
 	"path"
 	"slices"
-	"strings"
 	"sync"
-	"unicode/utf8"
 
 	"github.com/bmatcuk/doublestar/v4"
-	"github.com/hashicorp/hcl/v2"
-	"github.com/hashicorp/hcl/v2/hclsyntax"
-	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/function"
 
 	"github.com/flow-pipelines/flow/engine/digest"
@@ -139,47 +133,6 @@ func pathless(err error) error {
 	return err
 }
 
-func (p *projectFiles) text(name string) (string, error) {
-	b, err := p.content(name)
-	if err != nil {
-		return "", err
-	}
-	if !utf8.Valid(b) {
-		return "", function.NewArgErrorf(0, "%s is not UTF-8 text; filebase64 reads any file", name)
-	}
-	return string(b), nil
-}
-
-// functions returns those that read files. others are what templates can call.
-func (p *projectFiles) functions(others map[string]function.Function) map[string]function.Function {
-	inTemplates := maps.Clone(others)
-	inTemplates["file"] = textFunction("path", p.text)
-	return map[string]function.Function{
-		"file": inTemplates["file"],
-		"filebase64": textFunction("path", func(name string) (string, error) {
-			b, err := p.content(name)
-			return base64.StdEncoding.EncodeToString(b), err
-		}),
-		"filedigest": textFunction("path", p.digest),
-		"fileexists": function.New(&function.Spec{
-			Params: []function.Parameter{{Name: "path", Type: cty.String}},
-			Type:   function.StaticReturnType(cty.Bool),
-			Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-				ok, err := p.exists(args[0].AsString())
-				return cty.BoolVal(ok), err
-			},
-		}),
-		"fileset": function.New(&function.Spec{
-			Params: []function.Parameter{{Name: "dir", Type: cty.String}, {Name: "pattern", Type: cty.String}},
-			Type:   function.StaticReturnType(cty.Set(cty.String)),
-			Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-				return p.set(args[0].AsString(), args[1].AsString())
-			},
-		}),
-		"templatefile": p.template(inTemplates),
-	}
-}
-
 // digest returns the digest of a file of any size, as flow.lock writes it.
 func (p *projectFiles) digest(name string) (string, error) {
 	clean, problem := projectPath(name)
@@ -237,28 +190,21 @@ func (p *projectFiles) there(clean string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-func (p *projectFiles) set(dir, pattern string) (cty.Value, error) {
+// set returns the files that a pattern matches, relative to the directory.
+func (p *projectFiles) set(dir, pattern string) ([]string, error) {
 	clean, problem := projectPath(dir)
 	if problem != "" {
-		return cty.NilVal, function.NewArgErrorf(0, "functions look at files of the project only, and %q is none: %s", dir, problem)
-	}
-	if strings.HasPrefix(pattern, "/") || slices.Contains(strings.Split(pattern, "/"), "..") || !doublestar.ValidatePattern(pattern) {
-		return cty.NilVal, function.NewArgErrorf(1, "%q is not a pattern of paths below the directory", pattern)
+		return nil, function.NewArgErrorf(0, "functions look at files of the project only, and %q is none: %s", dir, problem)
 	}
 	names, err := p.glob(clean, pattern)
 	p.looks.note(lookSet, clean, pattern, listed(names, err))
 	if err != nil {
-		return cty.NilVal, err
+		return nil, err
 	}
-	if len(names) == 0 {
-		return cty.SetValEmpty(cty.String), nil
-	}
-	values := make([]cty.Value, len(names))
-	for i, n := range names {
-		values[i] = cty.StringVal(n)
+	for _, n := range names {
 		p.find(path.Join(clean, n))
 	}
-	return cty.SetVal(values), nil
+	return names, nil
 }
 
 // glob returns the files below a directory that match a pattern.
@@ -277,47 +223,4 @@ func (p *projectFiles) glob(clean, pattern string) ([]string, error) {
 		return nil, pathless(err)
 	}
 	return names, nil
-}
-
-// template renders a file with variables. A template cannot render others.
-func (p *projectFiles) template(inTemplates map[string]function.Function) function.Function {
-	render := func(args []cty.Value) (cty.Value, error) {
-		name := args[0].AsString()
-		src, err := p.text(name)
-		if err != nil {
-			return cty.NilVal, err
-		}
-		expr, diags := hclsyntax.ParseTemplate([]byte(src), name, hcl.InitialPos)
-		if diags.HasErrors() {
-			return cty.NilVal, function.NewArgError(0, diags)
-		}
-		if t := args[1].Type(); !t.IsObjectType() && !t.IsMapType() {
-			return cty.NilVal, function.NewArgErrorf(1, "the variables are an object: { NAME = VALUE }")
-		}
-		ctx := &hcl.EvalContext{Variables: args[1].AsValueMap(), Functions: inTemplates}
-		for _, t := range expr.Variables() {
-			if _, ok := ctx.Variables[t.RootName()]; !ok {
-				return cty.NilVal, function.NewArgErrorf(1, "%s uses %s (%s:%d), which is not among the variables", name, t.RootName(), name, t.SourceRange().Start.Line)
-			}
-		}
-		v, diags := expr.Value(ctx)
-		if diags.HasErrors() {
-			return cty.NilVal, diags
-		}
-		return v, nil
-	}
-	return function.New(&function.Spec{
-		Params: []function.Parameter{{Name: "path", Type: cty.String}, {Name: "variables", Type: cty.DynamicPseudoType}},
-		Type: func(args []cty.Value) (cty.Type, error) {
-			if !args[0].IsKnown() || !args[1].IsKnown() {
-				return cty.DynamicPseudoType, nil
-			}
-			v, err := render(args)
-			if err != nil {
-				return cty.NilType, err
-			}
-			return v.Type(), nil
-		},
-		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) { return render(args) },
-	})
 }

@@ -26,7 +26,13 @@ func (e *encoder) finish(s *Stage) {
 	}
 	s.Args, s.Hashed = canonical(e.args), canonical(e.hashed)
 	s.Unknown, s.Sensitive = e.names.unknown, e.names.sensitive
-	s.Deps = sorted(e.found.instances)
+	// The stages that have said which instances there are come first, whether
+	// the instance uses what they said or not.
+	e.told(e.f, e.b.addr)
+	for f := e.f; f.up != nil; f = f.up {
+		e.told(f.up, f.mod.node())
+	}
+	s.Deps, s.Awaits = sorted(e.found.instances), sorted(e.found.awaits)
 }
 
 // after adds what a depends_on in the frame names: one instance, or all that
@@ -35,6 +41,7 @@ func (e *encoder) after(s *scope, f *frame) {
 	base := cmp.Or(e.ev.base, e.ev)
 	for _, r := range s.refs {
 		b := e.ev.p.block(r.to)
+		e.awaited(f, b)
 		for _, at := range base.framesOf(b.mod) {
 			if !at.at.Within(f.at) {
 				continue
@@ -54,6 +61,25 @@ func (e *encoder) after(s *scope, f *frame) {
 				e.ev.diags = append(e.ev.diags, errorAt(r.Range, fmt.Sprintf("No stage %s", r.to.Local()), x.instancesText(r.to.Block().Local())))
 			}
 			e.failed = true
+		}
+	}
+}
+
+// told adds the stages that have said which instances a block makes.
+func (e *encoder) told(f *frame, n node) {
+	for _, a := range cmp.Or(f.base(), f).expansions[n].needs {
+		e.found.instance(a)
+	}
+}
+
+// awaited adds what there may be of a block in the frame and is not known yet.
+func (e *encoder) awaited(f *frame, b *block) {
+	for _, d := range cmp.Or(e.ev.base, e.ev).deferred {
+		if d.Addr.Module.Within(f.at) && (d.Addr.Block() == b.addr || d.Addr.IsModule() && b.addr.Module.Within(d.Addr.Module.Declared())) {
+			e.found.await(d.Addr)
+			for _, a := range d.Needs {
+				e.found.instance(a)
+			}
 		}
 	}
 }

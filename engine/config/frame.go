@@ -92,8 +92,7 @@ func (f *frame) modules(c *call) *expansion {
 		f.expansions[n] = again
 		return again
 	}
-	e := f.expand(c.forEach, c.count, &c.keys)
-	f.expansions[n] = e
+	e := f.expandAt(addr.Address{Module: f.at.Child(c.name, addr.Key{})}, n, c.forEach, c.count, &c.keys)
 	for _, k := range e.keys {
 		newFrame(f.ev, c.mod, f.at.Child(c.name, k), f, k)
 	}
@@ -202,8 +201,11 @@ func (f *frame) output(o *output) cty.Value {
 // or, with for_each or count, an object or a tuple of objects.
 func (f *frame) module(c *call, outputs []*output) cty.Value {
 	e := f.modules(c)
-	if e.failed {
+	switch {
+	case e.failed:
 		return broken()
+	case e.deferred != nil:
+		return e.deferred.value()
 	}
 	object := func(k addr.Key) cty.Value {
 		child := f.ev.frame(f.at.Child(c.name, k))
@@ -275,7 +277,7 @@ func (f *frame) context(s *scope) *hcl.EvalContext {
 		put("path", "module", cty.StringVal(f.mod.folder))
 		put("path", "root", cty.StringVal("."))
 	}
-	ctx := &hcl.EvalContext{Variables: make(map[string]cty.Value, len(roots)), Functions: f.ev.p.funcs.table}
+	ctx := &hcl.EvalContext{Variables: make(map[string]cty.Value, len(roots)), Functions: f.ev.callable()}
 	for root, values := range roots {
 		ctx.Variables[root] = cty.ObjectVal(values)
 	}

@@ -33,7 +33,7 @@ func newFunctions(dir string, env *environment, hidden *secrets, seen *looks) *f
 	f := &functions{table: pureFunctions()}
 	files := newProjectFiles(dir, seen)
 	f.files = files
-	maps.Copy(f.table, files.functions(f.table))
+	maps.Copy(f.table, reader{project: files}.functions(f.table))
 	maps.Copy(f.table, map[string]function.Function{
 		"env":       env.function(),
 		"sensitive": sensitiveFunction(hidden.add), "nonsensitive": sensitiveFunction(nil),

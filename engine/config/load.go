@@ -52,7 +52,7 @@ func (p *Pipeline) baselineWarnings() hcl.Diagnostics {
 // Read does the part of Load that needs no values of variables, and so finds
 // all modules. The pipeline is good for Files alone.
 func Read(opts Options) (*Pipeline, hcl.Diagnostics) {
-	p := &Pipeline{
+	p := &Pipeline{text: &text{
 		version: opts.Version,
 		dir:     opts.Dir,
 		remote:  opts.Remote,
@@ -64,7 +64,7 @@ func Read(opts Options) (*Pipeline, hcl.Diagnostics) {
 		failed:  true,
 		faults:  &faults{},
 		looks:   newLooks(),
-	}
+	}}
 	p.module = newModule(p, ".", ".", nil)
 	p.settings = Settings{Name: filepath.Base(opts.Dir), OutputDir: "out"}
 	p.env = newEnvironment(opts.Environ, p.looks)

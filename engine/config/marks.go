@@ -20,6 +20,9 @@ type (
 		output string
 		path   string
 	}
+	// deferredMark is on what stands for the instances of a block, or of a
+	// module, that are not known yet.
+	deferredMark struct{ addr addr.Address }
 	// sensitiveMark is on the value of a sensitive variable.
 	sensitiveMark struct{}
 	// brokenMark is on what stands for a value whose evaluation failed. The
@@ -30,7 +33,8 @@ type (
 // found collects the marks met in a value.
 type found struct {
 	instances map[addr.Address]bool
-	outputs   []outputMark // sorted
+	awaits    map[addr.Address]bool // blocks whose instances are not known yet
+	outputs   []outputMark          // sorted
 	sensitive bool
 	broken    bool
 }
@@ -43,6 +47,8 @@ func (f *found) add(marks cty.ValueMarks) {
 		case outputMark:
 			f.instance(m.addr)
 			f.outputs = append(f.outputs, m)
+		case deferredMark:
+			f.await(m.addr)
 		case sensitiveMark:
 			f.sensitive = true
 		case brokenMark:
@@ -65,6 +71,13 @@ func (f *found) instance(a addr.Address) {
 		f.instances = map[addr.Address]bool{}
 	}
 	f.instances[a] = true
+}
+
+func (f *found) await(a addr.Address) {
+	if f.awaits == nil {
+		f.awaits = map[addr.Address]bool{}
+	}
+	f.awaits[a] = true
 }
 
 // strip returns v without marks at any depth, and what they were.

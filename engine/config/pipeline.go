@@ -8,6 +8,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/digest"
 	"github.com/flow-pipelines/flow/engine/stage"
 )
 
@@ -50,6 +51,25 @@ func (e *SourceError) Error() string { return e.Summary + ": " + e.Detail }
 type Results interface {
 	// Metrics returns a stage's metrics; false: not known yet.
 	Metrics(addr.Address) (stage.Metrics, bool)
+	// Content returns what a stage has written as one of its outputs; nil: not
+	// known yet.
+	Content(a addr.Address, output string) Content
+}
+
+// Content is what a stage has written as one of its outputs.
+type Content interface {
+	// Files lists the files, sorted by path.
+	Files() []File
+	// Read returns the bytes of one of them.
+	Read(File) ([]byte, error)
+}
+
+// File is a file of an output. Its path is relative to the output, with
+// slashes, and "" if the output is the file itself.
+type File struct {
+	Path   string
+	Digest digest.Digest
+	Size   int64 // bytes
 }
 
 // NoResults is the Results in which nothing is known.
@@ -58,11 +78,24 @@ type NoResults struct{}
 // Metrics returns false.
 func (NoResults) Metrics(addr.Address) (stage.Metrics, bool) { return nil, false }
 
+// Content returns nil.
+func (NoResults) Content(addr.Address, string) Content { return nil }
+
 var _ Results = NoResults{}
 
 // Pipeline is what a project's files say. It does not change after Load; its
-// methods may be called concurrently.
+// methods may be called concurrently. What Expand returns has the same text.
 type Pipeline struct {
+	*text
+
+	once      sync.Once
+	base      *evaluation // with nothing known, or what Expand was told
+	baseDiags hcl.Diagnostics
+	placed    []placed // the instances, dependencies first
+}
+
+// text is what was read, whatever is known of results.
+type text struct {
 	*module  // the project's own blocks
 	settings Settings
 	version  string // flow's own
@@ -83,11 +116,6 @@ type Pipeline struct {
 	failed   bool // Load found errors
 	faults   *faults
 	looks    *looks
-
-	once      sync.Once
-	base      *evaluation // with nothing known
-	baseDiags hcl.Diagnostics
-	placed    []placed // the instances, dependencies first
 
 	secrets *secrets
 }

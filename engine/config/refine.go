@@ -116,6 +116,67 @@ func (x *index) explain(collection, key cty.Value, diags hcl.Diagnostics) {
 	}
 }
 
+// iteration, calling and object are HCL's for expressions, function calls and
+// objects, with one difference: HCL drops the marks of a collection, of an argument
+// or of a key whose type is not known yet. They are what makes the edge to the
+// stage that it waits for.
+type (
+	iteration struct{ *hclsyntax.ForExpr }
+	calling   struct{ *hclsyntax.FunctionCallExpr }
+	object    struct{ *hclsyntax.ObjectConsExpr }
+)
+
+var (
+	_ hclsyntax.Expression = (*iteration)(nil)
+	_ hclsyntax.Expression = (*calling)(nil)
+	_ hclsyntax.Expression = (*object)(nil)
+)
+
+func (x *iteration) Value(ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
+	v, diags := x.ForExpr.Value(ctx)
+	return keepMarks(v, diags, ctx, x.CollExpr)
+}
+
+func (x *calling) Value(ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
+	v, diags := x.FunctionCallExpr.Value(ctx)
+	if ownMarks[x.Name] {
+		return v, diags
+	}
+	return keepMarks(v, diags, ctx, x.Args...)
+}
+
+func (x *object) Value(ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
+	v, diags := x.ObjectConsExpr.Value(ctx)
+	if v.IsKnown() || diags.HasErrors() {
+		return v, diags
+	}
+	var parts []hclsyntax.Expression
+	for _, item := range x.Items {
+		parts = append(parts, item.KeyExpr, item.ValueExpr)
+	}
+	return keepMarks(v, diags, ctx, parts...)
+}
+
+// ownMarks are the functions that put on their results, known or not, other
+// marks than those of their arguments.
+var ownMarks = map[string]bool{
+	"try": true, "can": true, "sensitive": true, "nonsensitive": true,
+	"file": true, "filebase64": true, "filedigest": true, "fileexists": true, "fileset": true, "templatefile": true,
+}
+
+// keepMarks gives a value that is not known the marks of what it is made from.
+func keepMarks(v cty.Value, diags hcl.Diagnostics, ctx *hcl.EvalContext, parts ...hclsyntax.Expression) (cty.Value, hcl.Diagnostics) {
+	if v.IsKnown() || diags.HasErrors() {
+		return v, diags
+	}
+	for _, e := range parts {
+		part, _ := e.Value(ctx)
+		_, marks := part.UnmarkDeep()
+		v = v.WithMarks(marks)
+	}
+	return v, diags
+}
+
 // refineBody puts these in the place of HCL's in all of a body.
 func refineBody(b *hclsyntax.Body) {
 	for _, a := range b.Attributes {
@@ -139,12 +200,14 @@ func refine(e hclsyntax.Expression) hclsyntax.Expression {
 		e.Val = refine(e.Val)
 	case *hclsyntax.FunctionCallExpr:
 		refineAll(e.Args)
+		return &calling{e}
 	case *hclsyntax.TupleConsExpr:
 		refineAll(e.Exprs)
 	case *hclsyntax.ObjectConsExpr:
 		for i := range e.Items {
 			e.Items[i].KeyExpr, e.Items[i].ValueExpr = refine(e.Items[i].KeyExpr), refine(e.Items[i].ValueExpr)
 		}
+		return &object{e}
 	case *hclsyntax.ObjectConsKeyExpr:
 		e.Wrapped = refine(e.Wrapped)
 	case *hclsyntax.ForExpr:
@@ -155,6 +218,7 @@ func refine(e hclsyntax.Expression) hclsyntax.Expression {
 		if e.CondExpr != nil {
 			e.CondExpr = refine(e.CondExpr)
 		}
+		return &iteration{e}
 	case *hclsyntax.SplatExpr:
 		e.Source, e.Each = refine(e.Source), refine(e.Each)
 	case *hclsyntax.IndexExpr:

@@ -53,9 +53,7 @@ func (e *encoder) when(s *Stage) {
 		return
 	}
 	v, f := strip(v)
-	for d := range f.instances {
-		e.found.instance(d)
-	}
+	e.depend(f)
 	got, diags := convertTo(f.secret(v), cty.Bool, rng)
 	got, _ = got.Unmark()
 	switch {

@@ -39,7 +39,10 @@ type Stage struct {
 	// arguments, its condition and depends_on; sorted. An instance that
 	// could matter before metrics were known stays among them afterwards.
 	Deps []addr.Address
-	When Condition
+	// Awaits are the blocks and modules that this one depends on and whose
+	// instances are not known yet; see Deferred. Sorted.
+	Awaits []addr.Address
+	When   Condition
 	// Preconditions are those of the block, in the order of the text.
 	Preconditions []Assertion
 	RunOptions

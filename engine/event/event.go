@@ -39,6 +39,9 @@ const (
 	// Skipped: Addr, Text (why). It will not run: a stage it needs failed,
 	// or a gate is closed.
 	Skipped Kind = "stage_skipped"
+	// Expanded: Addr (a block or a module), Total (stages that it has added).
+	// Its instances are known now.
+	Expanded Kind = "block_expanded"
 	// Warning: Addr (may be empty), Text.
 	Warning Kind = "warning"
 	// RunFinished: Text ("ok", "failed", "interrupted"), Elapsed, Counts.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/config"
 	"github.com/flow-pipelines/flow/engine/digest"
 	"github.com/flow-pipelines/flow/engine/key"
 	"github.com/flow-pipelines/flow/engine/lock"
@@ -145,6 +146,25 @@ func (r *Recorder) Usual(ctx context.Context, stages []addr.Address) (map[addr.A
 func (r *Recorder) Tracked(ctx context.Context, path string) bool {
 	r.end()
 	return r.world.Tracked(ctx, path)
+}
+
+// Content implements plan.World. What a directory or file of this digest holds
+// follows from that, and what lies where is asked with Hash.
+func (r *Recorder) Content(o stage.Output, n digest.Node) config.Content {
+	c := r.world.Content(o, n)
+	if c == nil {
+		r.end()
+	}
+	return c
+}
+
+// Part implements plan.World. It follows from the digest, as Content does.
+func (r *Recorder) Part(o stage.Output, n digest.Node, path string) (digest.Node, bool) {
+	part, ok := r.world.Part(o, n, path)
+	if !ok {
+		r.end()
+	}
+	return part, ok
 }
 
 // Locked implements plan.World. flow.lock is remembered as a whole.

@@ -64,8 +64,13 @@ func (d *Document) Compare(now *Document) ([]Difference, error) {
 		ds = append(ds, more...)
 	}
 	ds = append(ds, gone...)
+	for _, l := range now.Later {
+		if !d.mayBe(l.Address) {
+			ds = append(ds, Difference{l.Address.String(), "has instances now that are not known yet"})
+		}
+	}
 	for _, s := range now.Stages {
-		if !seen[s.Address] {
+		if !seen[s.Address] && !d.mayBe(s.Address) {
 			ds = append(ds, Difference{s.Address.String(), "is a new stage"})
 		}
 	}
@@ -76,6 +81,12 @@ func (d *Document) Compare(now *Document) ([]Difference, error) {
 		ds = append(ds, Difference{lock.FileName, fmt.Sprintf("%d stages are no longer in the pipeline, and %d were", len(now.Removed), len(d.Removed))})
 	}
 	return ds, nil
+}
+
+// mayBe reports whether a is, or could be, of a block whose instances were not
+// known when the plan was made.
+func (d *Document) mayBe(a addr.Address) bool {
+	return slices.ContainsFunc(d.Later, func(l Later) bool { return a.Within(l.Address) })
 }
 
 func (d *Document) byAddress() map[addr.Address]*Stage {
@@ -216,6 +227,9 @@ func (d *Document) Checker() func(*plan.Step) error {
 	by := d.byAddress()
 	return func(step *plan.Step) error {
 		s := by[step.Addr]
+		if s == nil && d.mayBe(step.Addr) {
+			return nil
+		}
 		if s == nil {
 			return &StaleError{[]Difference{{step.Addr.String(), "is not in the plan"}}}
 		}

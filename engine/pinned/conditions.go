@@ -61,6 +61,9 @@ func (p Place) hclRange() hcl.Range {
 
 // addRest writes down what is not of a single stage.
 func (d *Document) addRest(pl *plan.Plan) {
+	for _, l := range pl.Deferred {
+		d.Later = append(d.Later, Later{l.Addr, l.Reason, l.Needs, l.Awaits, l.Effects, l.Blocked, placeOf(l.Range)})
+	}
 	d.Moved = pl.Moved
 	for _, o := range pl.Orphans {
 		d.Orphans = append(d.Orphans, Orphan{o.Addr, Result{o.Name, o.Path, formatNode(o.Node), o.Given}, o.Fate, o.Why})
@@ -76,6 +79,12 @@ func (d *Document) addRest(pl *plan.Plan) {
 
 // rest gives it to a plan that is looked at.
 func (d *Document) rest(pl *plan.Plan) error {
+	for _, l := range d.Later {
+		pl.Deferred = append(pl.Deferred, plan.Deferred{
+			Deferred: config.Deferred{Addr: l.Address, Needs: l.Needs, Awaits: l.Awaits, Effects: l.Effects, Range: l.hclRange()},
+			Reason:   l.Reason, Blocked: l.Blocked,
+		})
+	}
 	for _, o := range d.Orphans {
 		n, err := parseNode(o.Content)
 		if err != nil {

@@ -30,7 +30,7 @@ import (
 // something else, its second when one is added.
 const (
 	Format        = "flow-plan"
-	FormatVersion = "2.0"
+	FormatVersion = "2.1"
 )
 
 // Document is a saved plan.
@@ -52,7 +52,9 @@ type Document struct {
 	// Lock are the entries of flow.lock for the stages of the plan.
 	Lock map[string]digest.Digest `json:"lock"`
 	// Stages are in the order of the graph.
-	Stages   []Stage        `json:"stages"`
+	Stages []Stage `json:"stages"`
+	// Later are the blocks whose instances are known after apply.
+	Later    []Later        `json:"known_after_apply,omitempty"`
 	Targeted bool           `json:"targeted,omitempty"`
 	Removed  []addr.Address `json:"removed,omitempty"`
 	Moved    []plan.Move    `json:"moved,omitempty"`
@@ -105,6 +107,8 @@ type Stage struct {
 	Given     bool           `json:"given,omitempty"`
 	Effect    bool           `json:"effect,omitempty"`
 	DependsOn []addr.Address `json:"depends_on,omitempty"`
+	// Awaits are the blocks among Later that it depends on.
+	Awaits []addr.Address `json:"awaits,omitempty"`
 	// Results and Metrics are what it will come to, if that is known.
 	Known   bool            `json:"known,omitempty"`
 	Results []Result        `json:"results,omitempty"`
@@ -114,6 +118,17 @@ type Stage struct {
 	// Usual is in seconds, RestoreBytes in bytes.
 	Usual        float64 `json:"usual_seconds,omitempty"`
 	RestoreBytes int64   `json:"restore_bytes,omitempty"`
+}
+
+// Later is a plan.Deferred.
+type Later struct {
+	Address addr.Address   `json:"address"`
+	Reason  plan.Reason    `json:"reason"`
+	Needs   []addr.Address `json:"needs,omitempty"`
+	Awaits  []addr.Address `json:"awaits,omitempty"`
+	Effects []addr.Address `json:"effects,omitempty"`
+	Blocked bool           `json:"blocked,omitempty"`
+	Place
 }
 
 // Fact is one thing that a result depends on; see key.Manifest.

@@ -76,7 +76,7 @@ func (s *Stage) step() (*plan.Step, error) {
 		Addr: s.Address, Action: s.Action, Reasons: s.Reasons, Key: s.Key, Known: s.Known, Failing: s.failing(),
 		Usual: seconds(s.Usual), RestoreBytes: s.RestoreBytes,
 		Stage: &config.Stage{
-			Addr: s.Address, Deps: s.DependsOn, Unknown: s.Unknown,
+			Addr: s.Address, Deps: s.DependsOn, Awaits: s.Awaits, Unknown: s.Unknown,
 			Schema: &stage.Schema{Name: s.Address.Type, Effect: s.Effect}, Job: &stage.Job{Given: s.Given},
 		},
 	}

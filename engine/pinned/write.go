@@ -131,7 +131,7 @@ func (d *Document) addLock(l *lock.Lock, a addr.Address) error {
 func stageOf(s *plan.Step) (Stage, error) {
 	out := Stage{
 		Address: s.Addr, Action: s.Action, Key: s.Key, Facts: factsOf(s.Manifest), Unknown: s.Stage.Unknown,
-		Given: s.Given(), Effect: s.Stage.Schema.Effect, DependsOn: slices.Clone(s.Stage.Deps),
+		Given: s.Given(), Effect: s.Stage.Schema.Effect, DependsOn: slices.Clone(s.Stage.Deps), Awaits: slices.Clone(s.Stage.Awaits),
 		Reasons: s.Reasons, Known: s.Known, Failing: failingOf(s.Failing), Usual: s.Usual.Seconds(), RestoreBytes: s.RestoreBytes,
 	}
 	if len(s.Metrics) > 0 {

@@ -42,6 +42,12 @@ type World interface {
 	Usual(ctx context.Context, stages []addr.Address) (map[addr.Address]time.Duration, error)
 	// Tracked reports whether git tracks files at a path.
 	Tracked(ctx context.Context, path string) bool
+	// Content returns a reader of what lies at an output or, if that is
+	// something else than n, in the cache.
+	Content(o stage.Output, n digest.Node) config.Content
+	// Part returns a file of the directory n, which lies at an output or is in
+	// the cache; false: there is none, or it is no regular file.
+	Part(o stage.Output, n digest.Node, path string) (digest.Node, bool)
 	// Project is the absolute path of the project.
 	Project() string
 }
@@ -50,6 +56,7 @@ type World interface {
 type Outcome struct {
 	State   OutcomeState
 	Results []lock.Result
+	Outputs []stage.Output // in the same order
 	// Blame says why it is closed.
 	Blame Blame
 }
@@ -152,11 +159,9 @@ func (d *decision) inputs(ctx context.Context, outcome func(addr.Address) Outcom
 	}
 	for _, in := range job.Inputs {
 		if in.From != nil {
-			n, err := upstreamNode(in, outcome)
-			if err != nil {
+			if err := d.upstream(in, outcome, add); err != nil {
 				return err
 			}
-			add(in, in.Path, n)
 			continue
 		}
 		if err := d.projectFiles(ctx, in, add); err != nil {
@@ -166,21 +171,32 @@ func (d *decision) inputs(ctx context.Context, outcome func(addr.Address) Outcom
 	return nil
 }
 
-func upstreamNode(in stage.Input, outcome func(addr.Address) Outcome) (digest.Node, error) {
+// upstream finds the content of an input that a stage writes: all of an output,
+// or one file of it.
+func (d *decision) upstream(in stage.Input, outcome func(addr.Address) Outcome, add func(stage.Input, string, digest.Node)) error {
 	a, err := addr.Parse(in.From.Address)
 	if err != nil {
-		return digest.Node{}, err
+		return err
 	}
 	o := outcome(a)
 	if o.State != Ready {
-		return digest.Node{}, nil
+		add(in, in.Path, digest.Node{})
+		d.unknown[in.Whole()] = true // if there is no such file
+		return nil
 	}
-	for _, r := range o.Results {
-		if r.Name == in.From.Output {
-			return r.Node, nil
+	i := slices.IndexFunc(o.Results, func(r lock.Result) bool { return r.Name == in.From.Output })
+	if i < 0 {
+		return fmt.Errorf("BUG: %s has no result %q", a, in.From.Output)
+	}
+	node := o.Results[i].Node
+	if in.From.Path != "" {
+		if file, ok := d.w.Part(o.Outputs[i], node, in.From.Path); ok {
+			add(in, in.Path, file)
+			return nil
 		}
 	}
-	return digest.Node{}, fmt.Errorf("BUG: %s has no result %q", a, in.From.Output)
+	add(in, in.Whole(), node)
+	return nil
 }
 
 func (d *decision) projectFiles(ctx context.Context, in stage.Input, add func(stage.Input, string, digest.Node)) error {
@@ -243,7 +259,7 @@ func (d *decision) pendingAction(ctx context.Context) error {
 		d.because(Reason{Kind: FirstTime, Text: "first time"})
 	default:
 		cs := changes(d.locked.Manifest, d.step.Manifest, func(f key.Fact) bool {
-			return f.Kind == key.Input && d.unknown[f.Name] ||
+			return f.Kind == key.Input && d.mayStay(f.Name) ||
 				f.Kind == key.Argument && slices.Contains(st.Unknown, topLevel(f.Name)) ||
 				f.Kind == key.Command && slices.Contains(st.Unknown, "command") ||
 				f.Kind == key.Environment && slices.Contains(st.Unknown, "env")
@@ -261,13 +277,27 @@ func (d *decision) pendingAction(ctx context.Context) error {
 		d.because(Reason{Kind: Gate, Text: "when: " + st.When.Text + " is known after apply"})
 	}
 	if d.step.Action == Defer {
-		d.because(Reason{Kind: Upstream, Text: upstreamText(d.pending), Stages: d.pending})
+		d.because(Reason{Kind: Upstream, Text: upstreamText(d.pending, st.Awaits), Stages: d.pending})
 	}
 	return nil
 }
 
+// mayStay reports whether an input is, or may be, there without its content or
+// even that being known: which files an unknown argument names is not.
+func (d *decision) mayStay(name string) bool {
+	st := d.step.Stage
+	if d.unknown[name] || len(st.Unknown) == 0 {
+		return d.unknown[name]
+	}
+	if _, there := d.step.Manifest.Get(key.Input, name); there {
+		return false
+	}
+	program := key.Subject{Job: st.Job, Unknown: st.Unknown}.Program()
+	return program || slices.Contains(st.Unknown, topLevel(name))
+}
+
 func topLevel(path string) string {
-	if i := strings.IndexAny(path, ".["); i > 0 {
+	if i := strings.IndexAny(path, ".[#"); i > 0 {
 		return path[:i]
 	}
 	return path

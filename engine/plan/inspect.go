@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -59,6 +60,14 @@ func (in *inspector) head(i stage.Input) stage.Head {
 	a, err := addr.Parse(i.From.Address)
 	up := in.steps[a]
 	if err != nil || up == nil {
+		return stage.Head{}
+	}
+	if i.From.Path != "" {
+		// One file of a directory, if there is one of this name.
+		info, err := os.Stat(file)
+		if err == nil && info.Mode().IsRegular() && up.Action == Keep {
+			return stage.Head{File: file}
+		}
 		return stage.Head{}
 	}
 	for _, o := range up.Stage.Job.Outputs {

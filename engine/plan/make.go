@@ -2,6 +2,7 @@ package plan
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -13,79 +14,188 @@ import (
 	"github.com/flow-pipelines/flow/engine/stage"
 )
 
-// Known is the metrics that are known so far; it answers config's questions.
-type Known map[addr.Address]stage.Metrics
-
-// Metrics implements config.Results.
-func (k Known) Metrics(a addr.Address) (stage.Metrics, bool) {
-	m, ok := k[a]
-	return m, ok
+// Choice is what the user has chosen of what there is.
+type Choice struct {
+	// Stages and Blocks report whether a stage is to be brought up to date, or
+	// the instances of a block that are not known yet; nil: all are.
+	Stages func(addr.Address) bool
+	Blocks func(config.Deferred) bool
+	// Rerun is Options.Rerun.
+	Rerun func(addr.Address) string
 }
 
-// Make plans the whole pipeline, or the stages that targets name and what they
-// need. locked is asked for what flow.lock has. A user's mistake is *Mistakes.
-func Make(ctx context.Context, w World, p *config.Pipeline, locked *lock.Lock, targets func(addr.Address) bool, opts Options) (*Plan, error) {
-	known := Known{}
-	stages, diags := p.Stages(known)
-	if diags.HasErrors() {
+// Choose makes the choice. It is asked again when more stages are known.
+type Choose func([]*config.Stage, []config.Deferred) (Choice, error)
+
+// Make plans the whole pipeline, or the stages that were chosen and what they
+// need; choose may be nil. locked is asked for what flow.lock has. A user's
+// mistake is *Mistakes.
+//
+// Which instances a block makes may be known from what a stage has written that
+// is kept. So stages are decided in rounds: each decides what is not decided yet,
+// or was while something that it needs was not known, and then the pipeline is
+// expanded with the results that are certain. Most pipelines take one round.
+func Make(ctx context.Context, w World, p *config.Pipeline, locked *lock.Lock, choose Choose, opts Options) (*Plan, error) {
+	opts.Relocate = true
+	m := &maker{
+		w: w, p: p, choose: choose, opts: opts, known: NewKnown(w), certain: NewKnown(w), look: newInspector(w),
+		decided: map[addr.Address]*Step{},
+	}
+	for {
+		if err := m.round(ctx); err != nil {
+			return nil, err
+		}
+		next := m.p.Expand(m.certain)
+		if next == m.p {
+			break
+		}
+		m.p = next
+	}
+	pl := &Plan{Steps: m.steps, Pipeline: m.p, Targeted: m.choice.Stages != nil, Deferred: m.deferred()}
+	var diags hcl.Diagnostics
+	if pl.Outputs, diags = m.p.Outputs(m.known); diags.HasErrors() {
 		return nil, &Mistakes{diags, p.Files()}
 	}
-	chosen := closure(stages, targets)
-	pl := &Plan{Targeted: targets != nil}
-	outcomes := map[addr.Address]Outcome{}
-	look, told := newInspector(w), seen{}
-	opts.Relocate = true
-	opts.Postconditions = Postconditions(p, known)
+	pl.Checks = m.p.Checks(m.known)
+	if !pl.Targeted {
+		if err := pl.leftovers(ctx, w, locked, m.p, nil); err != nil {
+			return nil, err
+		}
+	}
+	return pl, pl.forecast(ctx, w)
+}
+
+type maker struct {
+	w      World
+	p      *config.Pipeline
+	choose Choose
+	opts   Options
+	look   *inspector
+
+	known   *Known // results, of which certain will not change
+	certain *Known
+	choice  Choice
+	steps   []*Step // of this round
+	decided map[addr.Address]*Step
+	blocks  []config.Deferred // that are deferred and wanted
+}
+
+// round decides the stages of the pipeline as far as it is expanded.
+func (m *maker) round(ctx context.Context) error {
+	stages, diags := m.p.Stages(m.known)
+	if diags.HasErrors() {
+		return &Mistakes{diags, m.p.Files()}
+	}
+	deferred := m.p.Deferred()
+	if m.choose != nil {
+		var err error
+		if m.choice, err = m.choose(stages, deferred); err != nil {
+			return err
+		}
+	}
+	m.opts.Rerun = m.choice.Rerun
+	m.opts.Postconditions = Postconditions(m.p, m.known)
+	wanted, blocks := Wanted(stages, deferred, m.choice)
+	m.blocks, m.steps = blocks, nil
+	again, told := map[addr.Address]bool{}, seen{}
 	for _, st := range stages {
-		if !chosen[st.Addr] {
+		if !wanted[st.Addr] {
 			continue
 		}
-		// Metrics that have become known since may decide more.
-		if st.Open() {
-			var more hcl.Diagnostics
-			if st, more = p.Resolve(st.Addr, known); more.HasErrors() {
-				diags = append(diags, more...)
-				continue
-			}
+		if s := m.decided[st.Addr]; s != nil && len(s.Stage.Awaits) == 0 && !slices.ContainsFunc(st.Deps, func(a addr.Address) bool { return again[a] }) {
+			m.steps = append(m.steps, s)
+			continue
 		}
-		step, err := Decide(ctx, w, st, func(a addr.Address) Outcome { return outcomes[a] }, opts)
+		again[st.Addr] = true
+		step, mistakes, err := m.decide(ctx, st)
 		if err != nil {
-			if len(stage.ProblemsIn(err)) == 0 {
-				return nil, err
-			}
-			diags = append(diags, p.Diagnose(st.Addr, err)...)
+			return err
+		}
+		diags = append(diags, mistakes...)
+		if step == nil {
 			continue
 		}
-		if err := look.inspect(step); err != nil {
+		if err := m.look.inspect(step); err != nil {
 			if len(stage.ProblemsIn(err)) == 0 {
-				return nil, err
+				return err
 			}
-			for _, d := range p.Diagnose(st.Addr, err) {
+			for _, d := range m.p.Diagnose(st.Addr, err) {
 				if told.first(d.Subject.String(), d.Summary) {
 					diags = append(diags, d)
 				}
 			}
 		}
-		pl.Steps = append(pl.Steps, step)
-		outcomes[st.Addr] = OutcomeOf(step)
-		if step.Known {
-			known[st.Addr] = step.Metrics
-		}
+		m.take(step)
 	}
 	if diags.HasErrors() {
-		return nil, &Mistakes{diags, p.Files()}
+		return &Mistakes{diags, m.p.Files()}
 	}
-	if pl.Outputs, diags = p.Outputs(known); diags.HasErrors() {
-		return nil, &Mistakes{diags, p.Files()}
-	}
-	pl.Checks = p.Checks(known)
-	if targets == nil {
-		pl.Removed = removed(stages, locked)
-		if err := pl.orphans(ctx, w, locked, p); err != nil {
-			return nil, err
+	return nil
+}
+
+// decide decides one stage; step is nil if its mistakes do not let it.
+func (m *maker) decide(ctx context.Context, st *config.Stage) (step *Step, diags hcl.Diagnostics, err error) {
+	// Metrics that have become known since may decide more.
+	if st.Open() {
+		if st, diags = m.p.Resolve(st.Addr, m.known); diags.HasErrors() {
+			return nil, diags, nil
 		}
 	}
-	return pl, pl.forecast(ctx, w)
+	outcome := func(a addr.Address) Outcome {
+		if s := m.decided[a]; s != nil {
+			return OutcomeOf(s)
+		}
+		return Outcome{}
+	}
+	if step, err = Decide(ctx, m.w, st, outcome, m.opts); err != nil {
+		if len(stage.ProblemsIn(err)) == 0 {
+			return nil, nil, err
+		}
+		return nil, m.p.Diagnose(st.Addr, err), nil
+	}
+	return step, nil, nil
+}
+
+// take takes in a decision. A result is certain if the stage will not run, nor
+// anything that could make it do so.
+func (m *maker) take(s *Step) {
+	m.steps = append(m.steps, s)
+	m.decided[s.Addr] = s
+	m.known.Add(s)
+	doubtful := func(a addr.Address) bool {
+		_, known := m.known.Metrics(a)
+		_, certain := m.certain.Metrics(a)
+		return known && !certain
+	}
+	if s.Known && (s.Given() || s.Action != Run) && !slices.ContainsFunc(s.Stage.Deps, doubtful) {
+		m.certain.Add(s)
+	}
+}
+
+// deferred says of what is still deferred what it waits for.
+func (m *maker) deferred() []Deferred {
+	var all []Deferred
+	for _, d := range m.blocks {
+		one := Deferred{Deferred: d}
+		for _, a := range d.Needs {
+			s := m.decided[a]
+			if s == nil {
+				continue
+			}
+			if o := OutcomeOf(s); o.State == Closed && !one.Blocked {
+				one.Blocked = true
+				one.Reason = Reason{Kind: Upstream, Text: fmt.Sprintf("%s is blocked: %s", o.Blame.Addr, o.Blame.Why), Stages: []addr.Address{o.Blame.Addr}}
+			}
+			if _, certain := m.certain.Metrics(a); !certain && s.Action != Blocked {
+				one.waits = append(one.waits, a)
+			}
+		}
+		if !one.Blocked {
+			one.Reason = Reason{Kind: Upstream, Text: upstreamText(one.waits, d.Awaits), Stages: one.waits}
+		}
+		all = append(all, one)
+	}
+	return all
 }
 
 // OutcomeOf is what a decision means to the stages that depend on it.
@@ -94,37 +204,51 @@ func OutcomeOf(s *Step) Outcome {
 	case s.Action == Blocked:
 		return Outcome{State: Closed, Blame: blame(s)}
 	case s.Known:
-		return Outcome{State: Ready, Results: s.Results}
+		return Outcome{State: Ready, Results: s.Results, Outputs: s.Stage.Job.Outputs}
 	}
 	return Outcome{State: Pending}
 }
 
-// closure returns the stages that targets name and all that they need.
-func closure(stages []*config.Stage, targets func(addr.Address) bool) map[addr.Address]bool {
+// Wanted returns the stages and deferred blocks that were chosen, and all that
+// they need.
+func Wanted(stages []*config.Stage, deferred []config.Deferred, c Choice) (map[addr.Address]bool, []config.Deferred) {
 	chosen := make(map[addr.Address]bool, len(stages))
+	at := make(map[addr.Address]config.Deferred, len(deferred))
+	for _, d := range deferred {
+		at[d.Addr] = d
+	}
+	blocks := map[addr.Address]bool{}
+	var want func(addr.Address)
+	want = func(a addr.Address) {
+		if blocks[a] {
+			return
+		}
+		blocks[a] = true
+		for _, n := range at[a].Needs {
+			chosen[n] = true
+		}
+		for _, b := range at[a].Awaits {
+			want(b)
+		}
+	}
+	for _, d := range deferred {
+		if c.Blocks == nil || c.Blocks(d) {
+			want(d.Addr)
+		}
+	}
 	for _, st := range slices.Backward(stages) {
-		if targets == nil || targets(st.Addr) || chosen[st.Addr] {
-			chosen[st.Addr] = true
-			for _, d := range st.Deps {
-				chosen[d] = true
-			}
+		if c.Stages != nil && !c.Stages(st.Addr) && !chosen[st.Addr] {
+			continue
+		}
+		chosen[st.Addr] = true
+		for _, d := range st.Deps {
+			chosen[d] = true
+		}
+		for _, b := range st.Awaits {
+			want(b)
 		}
 	}
-	return chosen
-}
-
-func removed(stages []*config.Stage, locked *lock.Lock) []addr.Address {
-	have := make(map[addr.Address]bool, len(stages))
-	for _, st := range stages {
-		have[st.Addr] = true
-	}
-	var gone []addr.Address
-	for _, s := range locked.Stages() {
-		if !have[s.Addr] {
-			gone = append(gone, s.Addr)
-		}
-	}
-	return gone
+	return chosen, slices.DeleteFunc(slices.Clone(deferred), func(d config.Deferred) bool { return !blocks[d.Addr] })
 }
 
 // forecast sums up what is expected from the usual times.
@@ -140,6 +264,7 @@ func (p *Plan) forecast(ctx context.Context, w World) error {
 		return err
 	}
 	f := &p.Forecast
+	f.Unknown += len(p.Deferred)
 	longest := make(map[addr.Address]time.Duration, len(p.Steps))
 	for _, s := range p.Steps {
 		var before time.Duration

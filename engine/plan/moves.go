@@ -111,9 +111,40 @@ func (p *Plan) Rename(moved []Move) {
 	}
 }
 
+// leftovers finds the stages that flow.lock has and the pipeline has not, and
+// what they have written. What may yet be an instance of a deferred block is not
+// among them. If only is given, it is about those stages.
+func (p *Plan) leftovers(ctx context.Context, w World, locked *lock.Lock, pipeline *config.Pipeline, only func(addr.Address) bool) error {
+	have := make(map[addr.Address]bool, len(p.Steps))
+	for _, s := range p.Steps {
+		have[s.Addr] = true
+	}
+	for _, s := range locked.Stages() {
+		if !have[s.Addr] && !p.mayBe(s.Addr) && (only == nil || only(s.Addr)) {
+			p.Removed = append(p.Removed, s.Addr)
+		}
+	}
+	return p.orphans(ctx, w, locked, pipeline, only)
+}
+
+// Leftovers are what is left of blocks that were deferred when a plan was made,
+// once its apply has expanded them: the stages that are not among their
+// instances, and the outputs that no stage writes. steps are those of all stages
+// now, deferred what is still not expanded.
+func (p *Plan) Leftovers(ctx context.Context, w World, locked *lock.Lock, pipeline *config.Pipeline, steps []*Step, deferred []Deferred) (removed []addr.Address, orphans []Orphan, err error) {
+	rest := &Plan{Steps: steps, Deferred: deferred}
+	err = rest.leftovers(ctx, w, locked, pipeline, p.mayBe)
+	return rest.Removed, rest.Orphans, err
+}
+
+// mayBe reports whether a could be an instance of a deferred block.
+func (p *Plan) mayBe(a addr.Address) bool {
+	return slices.ContainsFunc(p.Deferred, func(d Deferred) bool { return d.Covers(a) })
+}
+
 // orphans finds what the stages in the lock have written and no stage writes
 // now. Of a stage that is not going to be made anew nothing is an orphan.
-func (p *Plan) orphans(ctx context.Context, w World, locked *lock.Lock, pipeline *config.Pipeline) error {
+func (p *Plan) orphans(ctx context.Context, w World, locked *lock.Lock, pipeline *config.Pipeline, only func(addr.Address) bool) error {
 	if p.Count(Keep) == len(p.Steps) && len(p.Removed) == 0 {
 		return nil
 	}
@@ -128,7 +159,7 @@ func (p *Plan) orphans(ctx context.Context, w World, locked *lock.Lock, pipeline
 	var written, read *index // made when needed
 	for _, l := range locked.Stages() {
 		s := steps[l.Addr]
-		if s != nil && (s.Action == Keep || s.Action == Blocked) {
+		if s != nil && (s.Action == Keep || s.Action == Blocked) || s == nil && p.mayBe(l.Addr) || only != nil && !only(l.Addr) {
 			continue
 		}
 		for _, r := range l.Results {

@@ -142,6 +142,10 @@ func (s *Step) Result(name string) (lock.Result, bool) {
 type Plan struct {
 	// Steps are in the order of the graph: a stage comes after those it needs.
 	Steps []*Step
+	// Pipeline is what was planned, with all instances that are known.
+	Pipeline *config.Pipeline
+	// Deferred are the blocks whose instances are known after apply, sorted.
+	Deferred []Deferred
 	// Removed are the stages that flow.lock has and the pipeline has not.
 	Removed []addr.Address
 	// Checks are the pipeline's check blocks, as far as known.
@@ -157,10 +161,23 @@ type Plan struct {
 	Forecast Forecast
 }
 
+// Deferred is a block whose instances depend on what stages come to that have
+// not run yet, and what is known of it. Apply expands it as soon as they have.
+type Deferred struct {
+	config.Deferred
+	// Reason says what it waits for.
+	Reason Reason
+	// Blocked: what it needs is, so it will not be expanded.
+	Blocked bool
+
+	waits []addr.Address // stages of Needs
+}
+
 // Forecast is what a plan expects.
 type Forecast struct {
 	// Total is the sum over the stages that will, or may, run; CriticalPath
-	// the longest chain of them. Unknown counts those without a usual time.
+	// the longest chain of them. Unknown counts those without a usual time, and
+	// the deferred blocks.
 	Total, CriticalPath time.Duration
 	// Elapsed is the time with Jobs stages at once at most, started as apply
 	// starts them. Both are zero if nobody has asked for that.
@@ -231,7 +248,18 @@ func (p *Plan) Failing() int {
 // Empty reports whether there is nothing to do. A stage behind a closed gate
 // is nothing to do; one whose condition does not hold is a failure to come.
 func (p *Plan) Empty() bool {
-	return p.Count(Keep)+p.Count(Blocked) == len(p.Steps) && len(p.Removed)+len(p.Moved) == 0 && p.Failing() == 0
+	return p.Count(Keep)+p.Count(Blocked) == len(p.Steps) && len(p.Removed)+len(p.Moved) == 0 && p.Failing() == 0 && p.Later() == 0
+}
+
+// Later returns how many blocks will be expanded during apply.
+func (p *Plan) Later() int {
+	n := 0
+	for _, d := range p.Deferred {
+		if !d.Blocked {
+			n++
+		}
+	}
+	return n
 }
 
 // Step returns the step of a stage, nil if there is none.
@@ -242,6 +270,18 @@ func (p *Plan) Step(a addr.Address) *Step {
 		}
 	}
 	return nil
+}
+
+// LaterEffects returns the deferred blocks whose instances will, or may, act
+// outside of the project.
+func (p *Plan) LaterEffects() []addr.Address {
+	var all []addr.Address
+	for _, d := range p.Deferred {
+		if !d.Blocked {
+			all = append(all, d.Effects...)
+		}
+	}
+	return all
 }
 
 // Effects returns the steps that will, or may, act outside of the project.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/config"
 	"github.com/flow-pipelines/flow/engine/digest"
 	"github.com/flow-pipelines/flow/engine/key"
 )
@@ -119,16 +120,24 @@ func dataReason(ctx context.Context, w World, k ReasonKind, path string, before,
 	return r, err
 }
 
-func upstreamText(as []addr.Address) string {
-	switch len(as) {
+// upstreamText says which stages are waited for, and which blocks.
+func upstreamText(stages, blocks []addr.Address) string {
+	var names []string
+	for _, a := range stages {
+		names = append(names, a.String())
+	}
+	for _, b := range blocks {
+		names = append(names, config.Deferred{Addr: b}.String())
+	}
+	switch len(names) {
 	case 0:
 		return "an upstream stage runs first"
 	case 1:
-		return fmt.Sprintf("%s runs first", as[0])
+		return fmt.Sprintf("%s runs first", names[0])
 	case 2:
-		return fmt.Sprintf("%s and %s run first", as[0], as[1])
+		return fmt.Sprintf("%s and %s run first", names[0], names[1])
 	}
-	return fmt.Sprintf("%s and %d others run first", as[0], len(as)-1)
+	return fmt.Sprintf("%s and %d others run first", names[0], len(names)-1)
 }
 
 func nodeText(n digest.Node) string {

@@ -179,7 +179,13 @@ type Input struct {
 type Source struct {
 	Address string
 	Output  string
+	// Path is the file of a directory that is meant, relative to it. If there
+	// is no such file, or Path is "", it is the output as a whole.
+	Path string
 }
+
+// Whole is the path of the output as a whole, of an input from a stage.
+func (in Input) Whole() string { return strings.TrimSuffix(in.Path, "/"+in.From.Path) }
 
 // Output is something a job writes.
 type Output struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/flow-pipelines/flow/engine/cas"
 	"github.com/flow-pipelines/flow/engine/digest"
@@ -27,6 +28,34 @@ func (w *Worktree) tree(ctx context.Context, n digest.Node) (digest.Tree, error)
 		}
 	}
 	return t, nil
+}
+
+// ListStored returns the files of node as List would, from the store alone. A
+// listing that the store lacks is cas.ErrNotFound.
+func (w *Worktree) ListStored(ctx context.Context, node digest.Node) ([]File, error) {
+	var files []File
+	var visit func(path string, n digest.Node) error
+	visit = func(path string, n digest.Node) error {
+		if n.Kind != digest.Dir {
+			files = append(files, File{path, n})
+			return ctx.Err()
+		}
+		t, err := w.tree(ctx, n)
+		if err != nil {
+			return err
+		}
+		for _, e := range t {
+			if err := visit(join(path, e.Name), e.Node); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err := visit("", node); err != nil {
+		return nil, fmt.Errorf("list %s: %w", node.Digest.Short(), err)
+	}
+	slices.SortFunc(files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
+	return files, nil
 }
 
 // Object is something a store lacks.

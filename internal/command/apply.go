@@ -170,13 +170,16 @@ func (o *ApplyOptions) confirm(ctx context.Context, progress view.Progress, pl *
 		p.Plan(pl, false)
 		p.Printf("\n")
 	}
-	effects := pl.Effects()
-	if len(effects) == 0 || o.Yes || o.File != "" {
+	effects, later := pl.Effects(), pl.LaterEffects()
+	if len(effects)+len(later) == 0 || o.Yes || o.File != "" {
 		return true, nil
 	}
 	names := make([]string, len(effects))
 	for i, s := range effects {
 		names[i] = effect(s)
+	}
+	for _, b := range later {
+		names = append(names, b.String()+"[*] acts outside of the project, with instances that are known only then")
 	}
 	what := view.And(names, 3)
 	if !o.Shell.Streams.InTTY || !o.Shell.Streams.ErrTTY || o.JSON {

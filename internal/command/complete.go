@@ -23,7 +23,7 @@ func (sh *Shell) completeAddresses(_ *cobra.Command, _ []string, begin string) (
 	if err != nil {
 		return nil, noFiles
 	}
-	stages, _ := p.Pipeline().Stages(config.NoResults{})
+	stages, _ := p.Recorded().Stages(config.NoResults{})
 	as := make([]addr.Address, 0, len(stages))
 	for _, s := range stages {
 		as = append(as, s.Addr)

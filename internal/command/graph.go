@@ -72,15 +72,20 @@ func runGraph(ctx context.Context, o *GraphOptions) error {
 // stages returns the stages, and plans if that is asked for.
 func (o *GraphOptions) stages(ctx context.Context, p *engine.Project, g *view.Graph) ([]*config.Stage, error) {
 	if !o.Plan {
-		stages, diags := p.Pipeline().Stages(config.NoResults{})
+		pipeline := p.Recorded()
+		stages, diags := pipeline.Stages(config.NoResults{})
 		if diags.HasErrors() {
 			return nil, mistake(diags, p)
 		}
+		g.Deferred = pipeline.Deferred()
 		return stages, nil
 	}
 	var err error
 	if g.Plan, err = p.Plan(ctx, engine.Selection{}); err != nil {
 		return nil, err
+	}
+	for _, d := range g.Plan.Deferred {
+		g.Deferred = append(g.Deferred, d.Deferred)
 	}
 	var stages []*config.Stage
 	for _, s := range g.Plan.Steps {

@@ -79,10 +79,18 @@ func only(pl *plan.Plan, named []addr.Pattern) (*plan.Plan, error) {
 	for _, s := range pl.Steps {
 		all = append(all, s.Addr)
 	}
-	if err := engine.CheckPatterns(all, named...); err != nil {
-		return nil, err
+	later := func(p addr.Pattern) bool {
+		return slices.ContainsFunc(pl.Deferred, func(d plan.Deferred) bool { return p.MayMatch(d.Addr) })
+	}
+	for _, p := range named {
+		if err := engine.CheckPatterns(all, p); err != nil && !later(p) {
+			return nil, err
+		}
 	}
 	match, part := addr.AnyOf(named), *pl
+	part.Deferred = slices.DeleteFunc(slices.Clone(pl.Deferred), func(d plan.Deferred) bool {
+		return !slices.ContainsFunc(named, func(p addr.Pattern) bool { return p.MayMatch(d.Addr) })
+	})
 	part.Steps = slices.DeleteFunc(slices.Clone(pl.Steps), func(s *plan.Step) bool { return !match(s.Addr) })
 	part.Removed = slices.DeleteFunc(slices.Clone(pl.Removed), func(a addr.Address) bool { return !match(a) })
 	return &part, nil

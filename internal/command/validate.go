@@ -39,8 +39,9 @@ func runValidate(o *ValidateOptions) error {
 	if err != nil {
 		return sh.fail(o.JSON, err)
 	}
-	stages, diags := p.Pipeline().Stages(config.NoResults{})
-	_, more := p.Pipeline().Outputs(config.NoResults{})
+	pipeline := p.Recorded()
+	stages, diags := pipeline.Stages(config.NoResults{})
+	_, more := pipeline.Outputs(config.NoResults{})
 	diags = append(diags, more...)
 	diags = append(diags, p.Pipeline().CheckMoves(stages)...)
 	if diags.HasErrors() {
@@ -50,7 +51,15 @@ func runValidate(o *ValidateOptions) error {
 		return view.DiagnosticsJSON(sh.Streams.Out, diags, p.Files())
 	}
 	sh.err().Diagnostics(diags, p.Files())
-	sh.out().Printf("The pipeline is valid: %s.\n", view.Plural(len(stages), "stage"))
+	later := ""
+	if ds := pipeline.Deferred(); len(ds) > 0 {
+		names := make([]string, len(ds))
+		for i, d := range ds {
+			names[i] = d.String()
+		}
+		later = ", and " + view.And(names, 3) + ", known after apply"
+	}
+	sh.out().Printf("The pipeline is valid: %s%s.\n", view.Plural(len(stages), "stage"), later)
 	return nil
 }
 

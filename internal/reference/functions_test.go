@@ -101,7 +101,7 @@ func TestFunctionsInLanguageAreThoseThereAre(t *testing.T) {
 		firstColumn bool
 		want        []string
 	}{
-		{"functions", true, mapNames(t, "function.Function", 50, "engine/config/functions.go", "engine/config/files.go")},
+		{"functions", true, mapNames(t, "function.Function", 50, "engine/config/functions.go", "engine/config/reading.go")},
 		{"refused", false, mapNames(t, "string", 5, "engine/config/functions.go")},
 		{"row functions", true, mapNames(t, "function", 20, "stages/table/formula/functions.go")},
 	} {

@@ -19,6 +19,7 @@ type board struct {
 	ended   map[addr.Address]bool
 	steps   []*plan.Step
 	notRun  int // stages that were skipped before they started
+	later   int // blocks that the plan did not know the instances of
 }
 
 // running is a stage at work.
@@ -38,7 +39,7 @@ func newBoard() *board {
 }
 
 func (b *board) plan(pl *plan.Plan) {
-	b.steps, b.total = pl.Steps, len(pl.Steps)
+	b.steps, b.total, b.later = pl.Steps, len(pl.Steps), pl.Later()
 	b.count["kept"] = pl.Count(plan.Keep)
 }
 
@@ -74,6 +75,8 @@ func (b *board) event(e event.Event) {
 	switch e.Kind {
 	case event.RunStarted:
 		b.began = e.Time
+	case event.Expanded:
+		b.total += int(e.Total)
 	case event.Started:
 		b.running = append(b.running, &running{addr: e.Addr, began: e.Time, usual: seconds(e.Usual), heard: e.Time})
 	case event.Progress:
@@ -117,8 +120,11 @@ func (b *board) done() int {
 }
 
 // eta is how long the rest usually takes: the longest chain of what is left. It
-// is not known if one of its stages has never run.
+// is not known if one of its stages has never run, or was not planned.
 func (b *board) eta(now time.Time) (left time.Duration, known bool) {
+	if b.later > 0 {
+		return 0, false
+	}
 	longest := make(map[addr.Address]time.Duration, len(b.steps))
 	for _, s := range b.steps {
 		var before time.Duration

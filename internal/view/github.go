@@ -108,7 +108,7 @@ func (g *github) Event(e event.Event) {
 		}
 		g.annotate("warning", title, e.Text, nil)
 		return
-	case event.RunStarted, event.Waiting, event.Started, event.RunFinished:
+	case event.RunStarted, event.Waiting, event.Started, event.RunFinished, event.Expanded:
 	}
 	g.plain.Event(e)
 }

@@ -13,6 +13,8 @@ import (
 // Graph is what a graph is drawn of.
 type Graph struct {
 	Stages []*config.Stage
+	// Deferred are the blocks whose instances are not known.
+	Deferred []config.Deferred
 	// Plan says what is to be done with each stage; nil leaves that out.
 	Plan *plan.Plan
 }
@@ -52,6 +54,19 @@ func (g Graph) units(each bool) []*unit {
 		}
 		return a
 	}
+	later := map[addr.Address]*unit{}
+	for _, d := range g.Deferred {
+		later[d.Addr] = &unit{title: d.String()}
+		if g.Plan != nil {
+			later[d.Addr].signs = []sign{signLater}
+		}
+	}
+	need := func(u, up *unit) {
+		if up != nil && up != u && !slices.Contains(u.deps, up) {
+			u.deps = append(u.deps, up)
+			up.count++
+		}
+	}
 	for _, s := range g.Stages {
 		a := of(s.Addr)
 		u := by[a]
@@ -67,11 +82,21 @@ func (g Graph) units(each bool) []*unit {
 			u.signs = append(u.signs, sg)
 		}
 		for _, d := range s.Deps {
-			if up := by[of(d)]; up != nil && up != u && !slices.Contains(u.deps, up) {
-				u.deps = append(u.deps, up)
-				up.count++
-			}
+			need(u, by[of(d)])
 		}
+		for _, d := range s.Awaits {
+			need(u, later[d])
+		}
+	}
+	for _, d := range g.Deferred {
+		u := later[d.Addr]
+		for _, a := range d.Needs {
+			need(u, by[of(a)])
+		}
+		for _, a := range d.Awaits {
+			need(u, later[a])
+		}
+		units = append(units, u)
 	}
 	return units
 }
@@ -138,21 +163,34 @@ func (p *Printer) GraphTree(g Graph, verbose bool) {
 type graphJSON struct {
 	FormatVersion string           `json:"format_version"`
 	Stages        []graphStageJSON `json:"stages"`
+	// Later are the blocks whose instances are not known.
+	Later []graphLaterJSON `json:"known_after_apply"`
+}
+
+type graphLaterJSON struct {
+	Address   addr.Address   `json:"address"`
+	DependsOn []addr.Address `json:"depends_on"`
+	Awaits    []addr.Address `json:"awaits"`
 }
 
 type graphStageJSON struct {
 	Address   addr.Address   `json:"address"`
 	Type      string         `json:"type"`
 	DependsOn []addr.Address `json:"depends_on"`
-	Given     bool           `json:"given,omitempty"`
-	Effect    bool           `json:"effect,omitempty"`
+	// Awaits are the blocks of known_after_apply that it needs.
+	Awaits []addr.Address `json:"awaits,omitempty"`
+	Given  bool           `json:"given,omitempty"`
+	Effect bool           `json:"effect,omitempty"`
 	// Action is what a plan decides, if it was asked for.
 	Action plan.Action `json:"action,omitempty"`
 }
 
 // GraphJSON writes stages and what each needs.
 func GraphJSON(w io.Writer, g Graph) error {
-	doc := graphJSON{FormatVersion, []graphStageJSON{}}
+	doc := graphJSON{FormatVersion, []graphStageJSON{}, []graphLaterJSON{}}
+	for _, d := range g.Deferred {
+		doc.Later = append(doc.Later, graphLaterJSON{d.Addr, list(d.Needs), list(d.Awaits)})
+	}
 	actions := map[addr.Address]plan.Action{}
 	if g.Plan != nil {
 		for _, s := range g.Plan.Steps {
@@ -160,7 +198,7 @@ func GraphJSON(w io.Writer, g Graph) error {
 		}
 	}
 	for _, s := range g.Stages {
-		doc.Stages = append(doc.Stages, graphStageJSON{s.Addr, s.Addr.Type, list(slices.Clone(s.Deps)), s.Job != nil && s.Job.Given, s.Schema.Effect, actions[s.Addr]})
+		doc.Stages = append(doc.Stages, graphStageJSON{s.Addr, s.Addr.Type, list(slices.Clone(s.Deps)), s.Awaits, s.Job != nil && s.Job.Given, s.Schema.Effect, actions[s.Addr]})
 	}
 	return writeJSON(w, doc)
 }

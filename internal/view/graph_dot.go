@@ -19,6 +19,8 @@ func (s sign) look() look {
 		return look{"#fff1c9", "#b26a00", "solid"}
 	case signMaybe:
 		return look{"#fff8e3", "#b26a00", "dashed"}
+	case signLater:
+		return look{"#fff8e3", "#b26a00", "dotted"}
 	case signRestore:
 		return look{"#d5eef5", "#00758f", "solid"}
 	case signBlocked:
@@ -61,6 +63,10 @@ func (b *box) dot(to *strings.Builder, indent string) {
 func (n *node) dotAttributes() string {
 	var as []string
 	switch {
+	case n.stage == nil:
+		if n.sign == (sign{}) {
+			as = append(as, "style = dashed")
+		}
 	case n.stage.Job != nil && n.stage.Job.Given:
 		as = append(as, "shape = cylinder")
 	case n.stage.Schema.Effect:
@@ -131,6 +137,8 @@ func (b *box) mermaid(to *strings.Builder, indent string, id map[*node]string) {
 
 func (n *node) mermaidShape() (before, after string) {
 	switch {
+	case n.stage == nil:
+		return "{{", "}}"
 	case n.stage.Job != nil && n.stage.Job.Given:
 		return "[(", ")]"
 	case n.stage.Schema.Effect:

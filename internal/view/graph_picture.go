@@ -26,9 +26,9 @@ type box struct {
 // node is a stage, or many instances of a block.
 type node struct {
 	addr  addr.Address
-	label string // of what is not in the labels around it
-	stage *config.Stage
-	sign  sign // zero without a plan
+	label string        // of what is not in the labels around it
+	stage *config.Stage // nil: a block whose instances are not known
+	sign  sign          // zero without a plan
 	count int
 }
 
@@ -57,15 +57,18 @@ func (g Graph) picture(each bool) *picture {
 		around.in = append(around.in, b)
 		return b
 	}
-	for _, s := range g.Stages {
-		id, around := of(s.Addr), &p.box
-		var at addr.Module
-		for _, step := range s.Addr.Module.Steps() {
+	within := func(steps []addr.Step) *box {
+		around, at := &p.box, addr.Module{}
+		for _, step := range steps {
 			if at = at.Child(step.Name, step.Key); modules[at] == nil {
 				modules[at] = inside(around, addr.Module{}.Child(step.Name, step.Key).String())
 			}
 			around = modules[at]
 		}
+		return around
+	}
+	for _, s := range g.Stages {
+		id, around := of(s.Addr), within(s.Addr.Module.Steps())
 		n := many[id]
 		switch {
 		case n != nil:
@@ -90,22 +93,44 @@ func (g Graph) picture(each bool) *picture {
 			n.sign = sg
 		}
 	}
-	p.connect(g.Stages, by)
+	for _, d := range g.Deferred {
+		n := &node{addr: d.Addr, label: d.Local(), count: 1}
+		if g.Plan != nil {
+			n.sign = signLater
+		}
+		steps := d.Addr.Module.Steps()
+		if d.Addr.IsModule() {
+			steps = steps[:len(steps)-1]
+		}
+		around := within(steps)
+		around.in = append(around.in, n)
+		p.nodes = append(p.nodes, n)
+		by[d.Addr] = n
+	}
+	p.connect(g, by)
 	return p
 }
 
 // connect draws each arrow once.
-func (p *picture) connect(stages []*config.Stage, by map[addr.Address]*node) {
+func (p *picture) connect(g Graph, by map[addr.Address]*node) {
 	drawn := map[[2]*node]bool{}
-	for _, s := range stages {
-		for _, d := range s.Deps {
-			a := [2]*node{by[d], by[s.Addr]}
+	all := func(to addr.Address, from ...addr.Address) {
+		for _, d := range from {
+			a := [2]*node{by[d], by[to]}
 			if a[0] == nil || a[0] == a[1] || drawn[a] {
 				continue
 			}
 			drawn[a] = true
 			p.arrows = append(p.arrows, a)
 		}
+	}
+	for _, s := range g.Stages {
+		all(s.Addr, s.Deps...)
+		all(s.Addr, s.Awaits...)
+	}
+	for _, d := range g.Deferred {
+		all(d.Addr, d.Needs...)
+		all(d.Addr, d.Awaits...)
 	}
 }
 

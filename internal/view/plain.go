@@ -117,7 +117,7 @@ func (v *plain) Event(e event.Event) {
 		return
 	case event.RunStarted:
 		return
-	case event.Started, event.Progress, event.Log, event.Retrying, event.Done, event.Skipped:
+	case event.Started, event.Progress, event.Log, event.Retrying, event.Done, event.Skipped, event.Expanded:
 	}
 	if v.quiet {
 		return
@@ -148,6 +148,8 @@ func (v *plain) stageEvent(e event.Event, was bool) {
 		v.line(e.Addr, retryText(e))
 	case event.Done:
 		v.line(e.Addr, doneText(e))
+	case event.Expanded:
+		v.line(e.Addr, expandedText(e))
 	case event.Skipped:
 		if v.board.mute(was) {
 			return
@@ -206,6 +208,11 @@ func startText(e event.Event) string {
 		return "started, usually " + Duration(seconds(e.Usual))
 	}
 	return "started"
+}
+
+// expandedText says how many instances a block has turned out to have.
+func expandedText(e event.Event) string {
+	return "known now: " + Plural(int(e.Total), "stage")
 }
 
 func retryText(e event.Event) string {

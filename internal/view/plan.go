@@ -21,6 +21,7 @@ var (
 	signChanged = sign{"~", yellow, "runs again"}
 	signRestore = sign{"↺", cyan, "from the cache"}
 	signMaybe   = sign{"?", yellow, "may run"}
+	signLater   = sign{"…", yellow, "known after apply"}
 	signBlocked = sign{"!", magenta, "blocked"}
 	signFails   = sign{"×", red, "fails a condition"}
 	signGone    = sign{"-", red, "gone"}
@@ -29,7 +30,7 @@ var (
 )
 
 func signs() []sign {
-	return []sign{signNew, signChanged, signRestore, signMaybe, signBlocked, signFails, signMoved, signGone, signKept}
+	return []sign{signNew, signChanged, signRestore, signMaybe, signLater, signBlocked, signFails, signMoved, signGone, signKept}
 }
 
 func signOf(s *plan.Step) sign {
@@ -127,6 +128,7 @@ func (p *Printer) PlanSummary(pl *plan.Plan) {
 	}{
 		{pl.Count(plan.Run), "to run"},
 		{pl.Count(plan.Defer), "may run"},
+		{pl.Later(), "known after apply"},
 		{pl.Count(plan.Restore), "to restore"},
 		{pl.Failing(), "will fail"},
 		{pl.Count(plan.Blocked) - pl.Failing(), "blocked"},
@@ -183,8 +185,11 @@ func forecastText(pl *plan.Plan) string {
 	default:
 		s += fmt.Sprintf(" with %d at once: %s of work, %s along the critical path", f.Jobs, total, path)
 	}
-	if f.Unknown > 0 {
-		s += fmt.Sprintf("; unknown for %s more", Plural(f.Unknown, "stage"))
+	if n := f.Unknown - pl.Later(); n > 0 {
+		s += fmt.Sprintf("; unknown for %s more", Plural(n, "stage"))
+	}
+	if n := pl.Later(); n > 0 {
+		s += fmt.Sprintf("; unknown for the instances of %s", Plural(n, "block"))
 	}
 	return s + "."
 }
@@ -211,10 +216,12 @@ func (p *Printer) signLegend(used func(sign) bool) bool {
 	return len(parts) > 0
 }
 
-// group is one stage, or several instances of one block with the same sign.
+// group is one stage, several instances of one block with the same sign, or a
+// block whose instances are not known yet.
 type group struct {
 	sign  sign
 	steps []*plan.Step
+	later *plan.Deferred
 }
 
 // mostInstances of one block are shown one by one.
@@ -242,7 +249,7 @@ func groupInstances(pl *plan.Plan, kept, each bool) []group {
 			continue
 		}
 		at[k] = len(groups)
-		groups = append(groups, group{sg, []*plan.Step{s}})
+		groups = append(groups, group{sign: sg, steps: []*plan.Step{s}})
 	}
 	var out []group
 	for _, g := range groups {
@@ -251,13 +258,37 @@ func groupInstances(pl *plan.Plan, kept, each bool) []group {
 			continue
 		}
 		for _, s := range g.steps {
-			out = append(out, group{g.sign, []*plan.Step{s}})
+			out = append(out, group{sign: g.sign, steps: []*plan.Step{s}})
 		}
 	}
-	return out
+	return withDeferred(out, pl.Deferred)
+}
+
+// withDeferred puts each deferred block before the first stage that waits for
+// it.
+func withDeferred(groups []group, deferred []plan.Deferred) []group {
+	for i := range deferred {
+		d := &deferred[i]
+		g := group{sign: signLater, later: d}
+		if d.Blocked {
+			g.sign = signBlocked
+		}
+		at := slices.IndexFunc(groups, func(g group) bool {
+			return g.later != nil && slices.Contains(g.later.Awaits, d.Addr) ||
+				slices.ContainsFunc(g.steps, func(s *plan.Step) bool { return slices.Contains(s.Stage.Awaits, d.Addr) })
+		})
+		if at < 0 {
+			at = len(groups)
+		}
+		groups = slices.Insert(groups, at, g)
+	}
+	return groups
 }
 
 func (g group) title() string {
+	if g.later != nil {
+		return g.later.String()
+	}
 	if len(g.steps) == 1 {
 		return g.steps[0].Addr.String()
 	}
@@ -347,6 +378,9 @@ const mostReasons = 3
 
 // groupReasons returns a stage's reasons, or the commonest of a group's.
 func groupReasons(g group) []reason {
+	if g.later != nil {
+		return []reason{{text: laterText(*g.later)}}
+	}
 	if len(g.steps) == 1 {
 		var rs []reason
 		for _, r := range g.steps[0].Reasons {
@@ -389,6 +423,14 @@ func groupReasons(g group) []reason {
 		rs = append(rs, reason{text: text})
 	}
 	return rs
+}
+
+// laterText says why the instances of a block are not known.
+func laterText(d plan.Deferred) string {
+	if d.Blocked {
+		return d.Reason.Text
+	}
+	return "known after apply: " + d.Reason.Text
 }
 
 // alike is the same for reasons that say of several instances that the same

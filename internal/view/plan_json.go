@@ -13,7 +13,7 @@ import (
 
 // FormatVersion is that of all JSON documents. Its first number changes when a
 // field is taken away or means something else, its second when one is added.
-const FormatVersion = "1.1"
+const FormatVersion = "1.2"
 
 // writeJSON writes v as an indented document.
 func writeJSON(w io.Writer, v any) error {
@@ -30,6 +30,9 @@ type planJSON struct {
 	// Targeted says that only a part of the pipeline was planned.
 	Targeted bool       `json:"targeted"`
 	Stages   []stepJSON `json:"stages"`
+	// Later are the blocks whose instances depend on what stages come to that
+	// have not run yet.
+	Later []laterJSON `json:"known_after_apply"`
 	// Removed are the stages in flow.lock that the pipeline does not have.
 	Removed []addr.Address `json:"removed"`
 	// Moved are the stages that flow.lock has under another name.
@@ -42,6 +45,23 @@ type planJSON struct {
 	// Summary counts the stages by their actions.
 	Summary  map[plan.Action]int `json:"summary"`
 	Forecast plan.Forecast       `json:"forecast"`
+}
+
+// laterJSON is a block, or a module, without its instances. Stages are those that
+// it waits for; Blocked says that they will not run, and so it makes none.
+type laterJSON struct {
+	Address addr.Address   `json:"address"`
+	Reason  string         `json:"reason"`
+	Stages  []addr.Address `json:"stages"`
+	Blocked bool           `json:"blocked,omitempty"`
+}
+
+func laterToJSON(ds []plan.Deferred) []laterJSON {
+	out := make([]laterJSON, 0, len(ds))
+	for _, d := range ds {
+		out = append(out, laterJSON{d.Addr, d.Reason.Text, list(d.Needs), d.Blocked})
+	}
+	return out
 }
 
 type stepJSON struct {
@@ -72,7 +92,7 @@ type resultJSON struct {
 func PlanJSON(w io.Writer, pl *plan.Plan) error {
 	doc := planJSON{
 		FormatVersion: FormatVersion, Targeted: pl.Targeted,
-		Checks: checksToJSON(pl.Checks),
+		Checks: checksToJSON(pl.Checks), Later: laterToJSON(pl.Deferred),
 		Stages: make([]stepJSON, 0, len(pl.Steps)), Removed: list(pl.Removed),
 		Moved: list(pl.Moved), Orphans: orphansToJSON(pl.Orphans),
 		Outputs: outputsJSON(pl.Outputs), Summary: map[plan.Action]int{},

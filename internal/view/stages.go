@@ -54,6 +54,14 @@ func (p *Printer) Status(pl *plan.Plan, locked *lock.Lock, live Live, verbose bo
 	p.live(live.Runs)
 	var t table
 	for _, g := range statusGroups(pl, live, verbose) {
+		if g.later != nil {
+			state := "not known"
+			if g.later.Blocked {
+				state = "blocked"
+			}
+			t.row(p.paint(g.sign.style, g.sign.mark)+" "+g.title(), p.paint(g.sign.style, state), g.later.Reason.Text)
+			continue
+		}
 		s, state := g.steps[0], stateOf(g.steps[0], live)
 		sg := g.sign
 		text := ""
@@ -82,7 +90,7 @@ func statusGroups(pl *plan.Plan, live Live, verbose bool) []group {
 	var running []group
 	for _, s := range pl.Steps {
 		if live.Stages[s.Addr] {
-			running = append(running, group{signOf(s), []*plan.Step{s}})
+			running = append(running, group{sign: signOf(s), steps: []*plan.Step{s}})
 			continue
 		}
 		part.Steps = append(part.Steps, s)
@@ -135,7 +143,9 @@ type statusJSON struct {
 	FormatVersion string            `json:"format_version"`
 	Running       []string          `json:"running"`
 	Stages        []statusStageJSON `json:"stages"`
-	Removed       []addr.Address    `json:"removed"`
+	// Later are the blocks whose instances are known after apply.
+	Later   []laterJSON    `json:"known_after_apply"`
+	Removed []addr.Address `json:"removed"`
 }
 
 type statusStageJSON struct {
@@ -150,7 +160,7 @@ type statusStageJSON struct {
 
 // StatusJSON writes the same for programs.
 func StatusJSON(w io.Writer, pl *plan.Plan, locked *lock.Lock, live Live) error {
-	doc := statusJSON{FormatVersion, []string{}, []statusStageJSON{}, list(pl.Removed)}
+	doc := statusJSON{FormatVersion, []string{}, []statusStageJSON{}, laterToJSON(pl.Deferred), list(pl.Removed)}
 	for _, r := range live.Runs {
 		doc.Running = append(doc.Running, r.ID)
 	}

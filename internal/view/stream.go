@@ -19,6 +19,7 @@ import (
 // @timestamp and type, the first of type version.
 //
 //	planned_change   change{resource, action, reason}
+//	planned_block    block{resource, reason}; its instances are known after apply
 //	change_summary   changes{operation, …counts}, forecast or elapsed_seconds
 //	apply_start      hook{resource, action, usual_seconds}
 //	apply_progress   hook{resource, elapsed_seconds, step, total, unit, metrics}
@@ -26,6 +27,7 @@ import (
 //	apply_retry      hook{resource, attempt, reason}
 //	apply_complete   hook{resource, action, elapsed_seconds, metrics}
 //	apply_errored    hook{resource, elapsed_seconds, reason, exit, log_path, log_tail, hints}
+//	block_expanded   hook{resource, total}; total counts the stages that it added
 //	apply_skipped    hook{resource, reason}
 //	diagnostic       diagnostic{severity, summary, detail, address, range, snippet}
 //	waiting          the message says for what
@@ -42,7 +44,7 @@ type stream struct {
 var _ Progress = (*stream)(nil)
 
 // UIVersion is the version of the stream's shape.
-const UIVersion = "1.1"
+const UIVersion = "1.2"
 
 func newStream(w io.Writer, o ProgressOptions) *stream {
 	s := &stream{enc: json.NewEncoder(w), clock: o.Clock, files: o.Files, began: map[addr.Address]time.Time{}}
@@ -122,7 +124,12 @@ func (s *stream) Plan(pl *plan.Plan) {
 			"change": map[string]any{"resource": resource(st.Addr), "action": st.Action, "reason": reason},
 		})
 	}
-	changes := map[string]any{"operation": "plan"}
+	for _, d := range pl.Deferred {
+		s.write("info", d.String()+": "+laterText(d), "planned_block", map[string]any{
+			"block": map[string]any{"resource": resource(d.Addr), "reason": d.Reason.Text},
+		})
+	}
+	changes := map[string]any{"operation": "plan", "known_after_apply": pl.Later()}
 	for _, a := range []plan.Action{plan.Keep, plan.Restore, plan.Run, plan.Defer, plan.Blocked} {
 		changes[string(a)] = pl.Count(a)
 	}
@@ -161,6 +168,9 @@ func (s *stream) Event(e event.Event) {
 		for _, d := range e.Diags {
 			s.diagnostic(e.Time, e.Addr, diagnosticToJSON(d, s.files))
 		}
+	case event.Expanded:
+		hook.Total = e.Total
+		write("info", name+": "+expandedText(e), "block_expanded")
 	case event.Skipped:
 		hook.Reason = e.Text
 		write("info", name+": not run: "+e.Text, "apply_skipped")

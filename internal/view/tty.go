@@ -238,6 +238,8 @@ func (v *tty) Event(e event.Event) {
 			return
 		}
 		p.wrapped(p.paint(magenta, signBlocked.mark)+" "+p.paint(bold, e.Addr.String())+"  ", "    ", skippedText(e, was))
+	case event.Expanded:
+		p.row(p.paint(signLater.style, signLater.mark) + " " + p.paint(bold, e.Addr.String()) + "  " + expandedText(e))
 	case event.Retrying:
 		p.wrapped(p.paint(yellow, "~")+" "+p.paint(bold, e.Addr.String())+"  ", "    ", retryText(e))
 	case event.Warning:

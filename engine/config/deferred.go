@@ -1,0 +1,215 @@
+package config
+
+import (
+	"slices"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+
+	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/stage"
+)
+
+// Deferred is a block with for_each or count, or a module with one, whose
+// instances are not known until stages have run.
+type Deferred struct {
+	// Addr is the block's address in its module, or the module's, without a
+	// key.
+	Addr addr.Address
+	// Needs are the stages whose results say which instances there are, sorted;
+	// those of blocks that are deferred themselves are not known and not
+	// among them. Awaits are those blocks, sorted.
+	Needs, Awaits []addr.Address
+	// Effects are the blocks among what is deferred that act outside of the
+	// project, sorted.
+	Effects []addr.Address
+	// Range is that of for_each or count.
+	Range hcl.Range
+}
+
+// Covers reports whether a could be an instance, or be in one.
+func (d Deferred) Covers(a addr.Address) bool { return a.Within(d.Addr) }
+
+// String names all instances: train.shard[*].
+func (d Deferred) String() string { return d.Addr.String() + "[*]" }
+
+// Local is the same within its module: shard[*] of exec is exec.shard[*].
+func (d Deferred) Local() string {
+	if !d.Addr.IsModule() {
+		return d.Addr.Local().String() + "[*]"
+	}
+	steps := d.Addr.Module.Steps()
+	return addr.Module{}.Child(steps[len(steps)-1].Name, addr.Key{}).String() + "[*]"
+}
+
+// wait makes e the expansion of what is not known yet, or, after an error, one
+// that has failed.
+func (e *expansion) wait(at addr.Address, expr hcl.Expression, waits *found) {
+	if waits == nil || at.IsZero() {
+		e.failed = true
+		return
+	}
+	e.deferred = &Deferred{Addr: at, Needs: sorted(waits.instances), Awaits: sorted(waits.awaits), Range: expr.Range()}
+}
+
+// value stands for the instances of what is not known yet.
+func (d *Deferred) value() cty.Value {
+	marks := cty.NewValueMarks(deferredMark{d.Addr})
+	for _, a := range d.Needs {
+		marks[instanceMark{a}] = struct{}{}
+	}
+	for _, a := range d.Awaits {
+		marks[deferredMark{a}] = struct{}{}
+	}
+	return cty.DynamicVal.WithMarks(marks)
+}
+
+// Deferred returns what is not expanded, sorted by address.
+func (p *Pipeline) Deferred() []Deferred {
+	all := slices.Clone(p.evaluateBase().deferred)
+	slices.SortFunc(all, func(a, b Deferred) int { return addr.Compare(a.Addr, b.Addr) })
+	for i := range all {
+		all[i].Effects = p.effects(all[i])
+	}
+	return all
+}
+
+func (p *Pipeline) effects(d Deferred) []addr.Address {
+	var all []addr.Address
+	for _, b := range p.order {
+		if b.typ.schema.Effect && (d.Addr.Block() == b.addr || d.Addr.IsModule() && b.addr.Module.Within(d.Addr.Module.Declared())) {
+			all = append(all, b.addr)
+		}
+	}
+	slices.SortFunc(all, addr.Compare)
+	return all
+}
+
+// Expand returns the pipeline with all instances that r lets be known: those of
+// a deferred block are if the results of all stages that its for_each or count
+// was made from are in r, which then count as settled for good. It is p itself
+// if there are none. What had no part in it is taken over as it was, so that
+// the cost is that of the new instances and of what mentions their block. If the
+// pipeline has mistakes then, Stages tells them. If blocks are named, no others
+// are expanded.
+func (p *Pipeline) Expand(r Results, only ...addr.Address) *Pipeline {
+	for {
+		next := p.expandOnce(r, only)
+		if next == p {
+			return p
+		}
+		p = next
+	}
+}
+
+func (p *Pipeline) expandOnce(r Results, only []addr.Address) *Pipeline {
+	base := p.evaluateBase()
+	n := &learnt{settled: map[addr.Address]bool{}, blocks: map[addr.Address]bool{}}
+	settled := map[addr.Address]settledResult{}
+	for a, s := range base.settled {
+		settled[a] = s
+	}
+	for _, d := range base.deferred {
+		if p.baseDiags.HasErrors() || len(d.Awaits) > 0 || len(only) > 0 && !slices.Contains(only, d.Addr) || slices.ContainsFunc(d.Needs, func(a addr.Address) bool { _, ok := r.Metrics(a); return !ok }) {
+			continue
+		}
+		n.blocks[d.Addr] = true
+		for _, a := range d.Needs {
+			if _, ok := settled[a]; !ok {
+				n.settled[a] = true
+				settled[a] = base.settle(a, r)
+			}
+		}
+	}
+	if len(n.blocks) == 0 {
+		return p
+	}
+	next := &Pipeline{text: p.text}
+	next.once.Do(func() { next.evaluate(&evaluation{settled: settled, earlier: base, learnt: n}) })
+	same := func(a, b Deferred) bool { return a.Addr == b.Addr && slices.Equal(a.Needs, b.Needs) }
+	if !next.baseDiags.HasErrors() && slices.EqualFunc(base.deferred, next.base.deferred, same) {
+		return p
+	}
+	return next
+}
+
+// Settled reports whether instances are known from the results of a stage.
+func (p *Pipeline) Settled(a addr.Address) bool {
+	_, ok := p.evaluateBase().settled[a]
+	return ok
+}
+
+// Text is what stands at a place of the pipeline's files.
+func (p *Pipeline) Text(rng hcl.Range) string { return p.source(rng) }
+
+// settledResult is what a stage has come to, for good.
+type settledResult struct {
+	metrics stage.Metrics
+	outputs map[string]Content
+}
+
+func (ev *evaluation) settle(a addr.Address, r Results) settledResult {
+	s := settledResult{outputs: map[string]Content{}}
+	s.metrics, _ = r.Metrics(a)
+	if in := ev.instance(a); in != nil {
+		for _, o := range in.outputs {
+			if c := r.Content(a, o.output); c != nil {
+				s.outputs[o.output] = c
+			}
+		}
+	}
+	return s
+}
+
+// learnt is what a base knows more than the one before it.
+type learnt struct {
+	settled map[addr.Address]bool // stages
+	blocks  map[addr.Address]bool // what may be expanded now
+}
+
+// concerns reports whether an expansion may be another one now.
+func (n *learnt) concerns(e *expansion) bool {
+	return e.failed || e.dynamic || e.deferred != nil && (n.blocks[e.deferred.Addr] || n.any(nil, e.deferred.Awaits))
+}
+
+func (n *learnt) any(stages, blocks []addr.Address) bool {
+	return slices.ContainsFunc(stages, func(a addr.Address) bool { return n.settled[a] }) ||
+		slices.ContainsFunc(blocks, func(a addr.Address) bool { return n.blocks[a] })
+}
+
+// expansion returns that of a block or module, nil if there is none.
+func (ev *evaluation) expansion(at addr.Address) *expansion {
+	if ev == nil {
+		return nil
+	}
+	if at.IsModule() {
+		steps := at.Module.Steps()
+		var up addr.Module
+		for _, s := range steps[:len(steps)-1] {
+			up = up.Child(s.Name, s.Key)
+		}
+		if f := ev.frames[up]; f != nil {
+			return f.expansions[node{Module: at.Module.Declared()}]
+		}
+		return nil
+	}
+	if f := ev.frames[at.Module]; f != nil {
+		return f.expansions[at.Block()]
+	}
+	return nil
+}
+
+// instance evaluates an instance in the base, or takes over what an earlier
+// one has found if nothing new concerns it.
+func (f *frame) instance(b *block, at addr.Address, before *expansion) *instance {
+	if before != nil {
+		if i, ok := before.index[at.Key]; ok && i < len(before.instances) {
+			in := before.instances[i]
+			if in.failed || !f.ev.learnt.any(nil, in.stage.Awaits) && (!in.dynamic || !f.ev.learnt.any(in.stage.Deps, nil)) {
+				return in
+			}
+			return f.resolve(b, at, in)
+		}
+	}
+	return f.resolve(b, at, nil)
+}
