@@ -251,6 +251,15 @@ func (b *body) link(m *module, s *scope, bound []string) hcl.Diagnostics {
 	return diags
 }
 
+// dependsOnHelp says how what stands there is written.
+func dependsOnHelp(m *module, e hcl.Expression) string {
+	text := strings.Trim(exprText(m.p, e), `"`)
+	if _, err := addr.Parse(text); err != nil {
+		text = "train.mlp, dataset.raw"
+	}
+	return fmt.Sprintf("Write depends_on = [%s].", text)
+}
+
 // linkAfter reads depends_on, a list of stages and modules.
 func (m *module) linkAfter(a *hcl.Attribute) (scope, hcl.Diagnostics) {
 	var s scope
@@ -259,7 +268,7 @@ func (m *module) linkAfter(a *hcl.Attribute) (scope, hcl.Diagnostics) {
 	}
 	items, diags := hcl.ExprList(a.Expr)
 	if diags.HasErrors() {
-		return s, hcl.Diagnostics{errorAt(a.Expr.Range(), "depends_on is a list of stages", "Write depends_on = [train.mlp, dataset.raw].")}
+		return s, hcl.Diagnostics{errorAt(a.Expr.Range(), "depends_on is a list of stages", dependsOnHelp(m, a.Expr))}
 	}
 	for _, item := range items {
 		t, more := hcl.AbsTraversalForExpr(item)

@@ -299,6 +299,7 @@ func improveSyntax(src []byte, diags hcl.Diagnostics) hcl.Diagnostics {
 	}
 	var kept hcl.Diagnostics
 	var template *hcl.Range // a ${…} outside of quotes
+	told := map[int]bool{}  // lines with a habit from elsewhere
 	for _, d := range diags {
 		if d.Subject == nil || d.Subject.Start.Byte >= len(src) {
 			kept = append(kept, d)
@@ -306,12 +307,16 @@ func improveSyntax(src []byte, diags hcl.Diagnostics) hcl.Diagnostics {
 		}
 		at := d.Subject.Start.Byte
 		switch {
-		case template != nil && d.Subject.Start.Line == template.Start.Line:
+		case template != nil && d.Subject.Start.Line == template.Start.Line, told[d.Subject.Start.Line]:
 			continue
+		case habit(src, d), unclosed(src, d):
+			told[d.Subject.Start.Line] = true
 		case src[at] == '$' && strings.HasPrefix(string(src[at+1:]), "{"):
 			template = d.Subject
 			d.Summary = "${ } outside of quotes"
 			d.Detail = "${…} puts a value into a text, and stands in quotes. A value alone is written without it: NAME = var.x."
+		case d.Summary == "Missing item separator":
+			d.Summary, d.Detail = "A comma is missing", "Entries of a list are separated by commas, and so are arguments of a function: [A, B]."
 		case d.Summary == "Invalid single-argument block definition":
 			d.Summary = "Two arguments in a block on one line"
 			d.Detail = "A block on one line holds one argument. Write each argument on a line of its own, without commas."
@@ -382,6 +387,11 @@ func explainStep(v cty.Value, name string, isAttr bool, text, owner string) (sum
 	switch {
 	case v.IsNull() || !v.IsKnown():
 		return "", ""
+	case isAttr && text == "each.value" && v.Type().IsPrimitiveType():
+		return fmt.Sprintf("each.value has no %q", name),
+			fmt.Sprintf("for_each has texts or numbers, and each.value is one of them. For instances with several values write a map of objects: { NAME = { %s = … }, … }.", name)
+	case isAttr && v.Type().IsPrimitiveType():
+		return fmt.Sprintf("%s has no %q", text, name), fmt.Sprintf("It is %s, and nothing is in it.", describe(v.Type()))
 	case isStage(v) && !isAttr:
 		return fmt.Sprintf("%s has no instances", owner),
 			fmt.Sprintf("The block has neither for_each nor count: it is one stage, without a key. Write %s.", owner)

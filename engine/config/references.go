@@ -211,6 +211,16 @@ func (m *module) unknownName(t hcl.Traversal, lazy bool) *hcl.Diagnostic {
 			return errorAt(rng, fmt.Sprintf("Unknown name %s", root), fmt.Sprintf("Did you mean %s.%s?", kind, root))
 		}
 	}
+	switch strings.ToLower(root) {
+	case "true", "false", "null":
+		return errorAt(rng, fmt.Sprintf("Unknown name %s", root), fmt.Sprintf("It is written in small letters: %s.", strings.ToLower(root)))
+	case "none", "nil", "undefined":
+		return errorAt(rng, fmt.Sprintf("Unknown name %s", root), "No value is written null.")
+	case "variable", "variables", "vars":
+		return errorAt(rng, fmt.Sprintf("Unknown name %s", root), "A variable is written var.NAME.")
+	case "locals":
+		return errorAt(rng, fmt.Sprintf("Unknown name %s", root), "A local value is written local.NAME, though its block is called locals.")
+	}
 	roots := append(mapKeys(m.p.types), "var", "local", "module", "path", "each", "count", "self")
 	detail := "A reference starts with var, local, module, each, self or a stage type."
 	if s := closest(root, roots); s != "" {

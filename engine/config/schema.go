@@ -273,8 +273,12 @@ func unknownNames(hb hcl.Body, what string, attrs, blocks []string) (found bool,
 		case slices.Contains(attrs, a.Name):
 		case slices.Contains(blocks, a.Name):
 			found = true
+			form := a.Name
+			if v, more := a.Expr.Value(nil); !more.HasErrors() && v.Type() == cty.String && v.IsKnown() && !v.IsNull() {
+				form += fmt.Sprintf(" %q", v.AsString()) // a label, it seems
+			}
 			diags = append(diags, errorAt(a.NameRange, fmt.Sprintf("%q is a block, not an argument", a.Name),
-				fmt.Sprintf("Write %s { … } without the equals sign.", a.Name)))
+				fmt.Sprintf("Write %s { … } without the equals sign.", form)))
 		default:
 			found = true
 			diags = append(diags, errorAt(a.NameRange, fmt.Sprintf("Unknown argument %q", a.Name),

@@ -122,6 +122,8 @@ func wrongHint(v cty.Value, t cty.Type) string {
 		return fmt.Sprintf(" Name one, as in %s.", firstInstance(v))
 	case (isStage(v) || isOutput(v)) && t.IsMapType():
 		return " A map gives it a name: { NAME = … }."
+	case t == cty.Bool && vt == cty.String:
+		return " true, false and conditions stand without quotes."
 	case t.IsListType() && vt.IsPrimitiveType():
 		return " Put it in brackets: [ … ]."
 	case t.IsListType() && (vt.IsObjectType() || vt.IsMapType()):

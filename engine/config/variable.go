@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -88,6 +89,22 @@ func typeConstraint(e hcl.Expression) (cty.Type, *typeexpr.Defaults, hcl.Diagnos
 	if v, more := e.Value(nil); !more.HasErrors() && v.Type() == cty.String && v.IsKnown() && !v.IsNull() {
 		return t, nil, hcl.Diagnostics{errorAt(e.Range(), "A type is written without quotes",
 			fmt.Sprintf("Write type = %s. The types are string, number, bool, any, list(…), set(…), map(…), tuple([…]) and object({…}).", v.AsString()))}
+	}
+	name := hcl.ExprAsKeyword(e)
+	if call, more := hcl.ExprCall(e); !more.HasErrors() {
+		name = call.Name
+	}
+	for _, known := range []struct{ names, instead string }{
+		{"float int integer double float64 int64 numeric", "number"},
+		{"str text path file", "string"},
+		{"boolean", "bool"},
+		{"dict dictionary hash", "map(…)"},
+		{"array vector", "list(…)"},
+		{"struct record", "object({…})"},
+	} {
+		if name != "" && slices.Contains(strings.Fields(known.names), strings.ToLower(name)) {
+			return t, nil, hcl.Diagnostics{errorAt(e.Range(), fmt.Sprintf("There is no type %s", name), fmt.Sprintf("Write %s.", known.instead))}
+		}
 	}
 	return t, nil, diags
 }

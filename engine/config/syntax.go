@@ -1,0 +1,106 @@
+package config
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+)
+
+// habits are what people write who come from other languages, and what HCL has
+// for it. Each is looked for in a line that does not parse, where the parser
+// stopped.
+var habits = []struct {
+	stopped         *regexp.Regexp // from there on
+	before          *regexp.Regexp // what stands before it in the line; nil: anything
+	summary, detail string
+}{
+	{
+		regexp.MustCompile(`^if\b`), nil,
+		"if within an expression", `A choice is written CONDITION ? A : B. Within for, if comes last: [for x in list : x if x > 1].`,
+	},
+	{
+		regexp.MustCompile(`^(and|or|not)\b`), nil,
+		"and, or, not are written in signs", "Write && for and, || for or, ! for not.",
+	},
+	{
+		regexp.MustCompile(`^["']`), regexp.MustCompile(`(^|[\s\[(,{=])[fFrRbBuU]$`),
+		"A letter before a text", `A text has no prefix: "…" alone. Values are put into it by ${…}: "data/${var.name}.csv".`,
+	},
+	{
+		regexp.MustCompile("^`"), nil,
+		"Texts are in double quotes", `Write "…" instead of backquotes; a text of several lines stands between <<-END and END.`,
+	},
+	{
+		regexp.MustCompile(`^(:=|:|=>|==)`), regexp.MustCompile(`^\s*(\w+\s*("[^"]*"\s*)?\{)?\s*[\w-]+\s*$`),
+		"An argument is written with =", "Write NAME = VALUE.",
+	},
+	{
+		regexp.MustCompile(`^[\w-]+\s*(:=|:|=>)`), regexp.MustCompile(`^\s*(\w+\s*("[^"]*"\s*)?\{)?\s*$`),
+		"An argument is written with =", "Write NAME = VALUE.",
+	},
+	{
+		regexp.MustCompile(`^=`), regexp.MustCompile(`^\s*\w+(\s+"[^"]*")+\s*$`),
+		"A block has no equals sign", `Write it without: TYPE "NAME" { … }.`,
+	},
+}
+
+// habit rewords a diagnostic about such a habit, and reports whether it is one.
+func habit(src []byte, d *hcl.Diagnostic) bool {
+	at := d.Subject.Start.Byte
+	start := strings.LastIndexByte(string(src[:at]), '\n') + 1
+	rest, _, _ := strings.Cut(string(src[at:]), "\n")
+	if curly.MatchString(lineAt(src, at)) {
+		d.Summary, d.Detail = "Curly quotes", `Texts and names are in straight double quotes: "…". A word processor or a chat may have changed them.`
+		return true
+	}
+	for _, h := range habits {
+		if h.stopped.MatchString(rest) && (h.before == nil || h.before.Match(src[start:at])) {
+			d.Summary, d.Detail = h.summary, h.detail
+			return true
+		}
+	}
+	return false
+}
+
+// curly finds quotes that are none to HCL, outside of straight ones.
+var curly = regexp.MustCompile(`^[^"]*("[^"]*"[^"]*)*[“”„‟]`)
+
+func lineAt(src []byte, at int) string {
+	start := strings.LastIndexByte(string(src[:at]), '\n') + 1
+	line, _, _ := strings.Cut(string(src[start:]), "\n")
+	return line
+}
+
+// unclosed says where a bracket was opened, if a line begins with an argument in
+// the middle of a list.
+func unclosed(src []byte, d *hcl.Diagnostic) bool {
+	if d.Summary != "Missing item separator" && d.Summary != "Missing attribute separator" {
+		return false
+	}
+	at := d.Subject.Start.Byte
+	start := strings.LastIndexByte(string(src[:at]), '\n') + 1
+	rest, _, _ := strings.Cut(string(src[at:]), "\n")
+	if strings.TrimSpace(string(src[start:at])) != "" || !beginsArgument.MatchString(rest) {
+		return false
+	}
+	line, depth := d.Subject.Start.Line, 0
+	for i := at - 1; i >= 0; i-- {
+		switch src[i] {
+		case '\n':
+			line--
+		case ']', '}', ')':
+			depth++
+		case '[', '{', '(':
+			if depth--; depth < 0 {
+				d.Summary = fmt.Sprintf("%c is not closed", src[i])
+				d.Detail = fmt.Sprintf("The %c in line %d is open here, where the next argument begins. Close it at the end of its value.", src[i], line)
+				return true
+			}
+		}
+	}
+	return false
+}
+
+var beginsArgument = regexp.MustCompile(`^\w[\w-]*\s*=[^=>]`)
