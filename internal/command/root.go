@@ -85,7 +85,7 @@ git, brings back the data, models and metrics of every commit.
 	add(groupText, newInit(sh, runInit), newGet(sh, runGet), newValidate(sh, runValidate), newFmt(sh, runFmt), newExplain(sh, runExplain))
 	root.AddCommand(newVersion(sh), newStageRun(sh), newGuard(sh))
 	root.InitDefaultHelpCmd()
-	root.InitDefaultCompletionCmd()
+	completeBash(root, sh.Streams.Out)
 	return root
 }
 
