@@ -43,9 +43,11 @@ type Config struct {
 	// Root is the project, an absolute path; Scratch the directory for
 	// directories of jobs, on the same file system.
 	Root, Scratch string
-	World         plan.World
-	Files         *worktree.Worktree
-	State         *state.DB
+	// Checkpoints is the directory for what jobs save on their way.
+	Checkpoints string
+	World       plan.World
+	Files       *worktree.Worktree
+	State       *state.DB
 	// Lock is changed as stages finish, and written.
 	Lock     *lock.Lock
 	Record   *runs.Run
@@ -190,6 +192,9 @@ func (s *scheduler) forget(ctx context.Context, pl *plan.Plan, before *lock.Lock
 	}
 	for _, gone := range removed {
 		s.Lock.Delete(gone)
+		if err := s.forgetCheckpoints(gone); err != nil {
+			return err
+		}
 	}
 	return s.discard(ctx, orphans)
 }

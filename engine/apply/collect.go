@@ -105,6 +105,9 @@ func (j *job) undeclared() []string {
 				return true
 			}
 		}
+		if rel == j.step.Stage.Job.Checkpoint {
+			return true
+		}
 		for _, o := range j.step.Stage.Job.Outputs {
 			if rel == o.Path || strings.HasPrefix(rel, o.Path+"/") {
 				return true

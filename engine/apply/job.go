@@ -54,6 +54,11 @@ func (a *apply) runJob(ctx context.Context, step *plan.Step, before *lock.Stage)
 	if step.Stage.Job.Isolation == stage.None {
 		j.work = a.Root
 	}
+	if step.Stage.Job.Checkpoint != "" && a.forced(step.Addr) != "" {
+		if err := a.forgetCheckpoints(step.Addr); err != nil {
+			return 0, err
+		}
+	}
 	took, err = j.results(ctx, before)
 	// The cache had objects of the results' names, and they were damaged. What
 	// was collected is gone into the cache, so it is made again. A damaged
@@ -66,6 +71,11 @@ func (a *apply) runJob(ctx context.Context, step *plan.Step, before *lock.Stage)
 	}
 	if err != nil {
 		return 0, err
+	}
+	if step.Stage.Job.Checkpoint != "" {
+		if err := a.forgetCheckpoints(step.Addr); err != nil {
+			return 0, err
+		}
 	}
 	return took, a.rooms.leave(j.dir)
 }
@@ -106,11 +116,15 @@ func (j *job) attempts(ctx context.Context) (time.Duration, error) {
 		if attempt >= retry.Attempts || !retryable(retry.On, f.event) {
 			return took, err
 		}
-		j.emit(event.Event{Kind: event.Retrying, Addr: j.step.Addr, Attempt: attempt + 1, Text: f.event.Text, Elapsed: took.Seconds()})
+		why := f.event.Text
+		if wait := retry.Wait(attempt); wait > 0 {
+			why += fmt.Sprintf("; the next try is in %s", wait)
+		}
+		j.emit(event.Event{Kind: event.Retrying, Addr: j.step.Addr, Attempt: attempt + 1, Text: why, Elapsed: took.Seconds()})
 		select {
 		case <-ctx.Done():
 			return took, ctx.Err()
-		case <-time.After(retry.Delay):
+		case <-time.After(retry.Wait(attempt)):
 		}
 	}
 }
@@ -200,7 +214,10 @@ func (j *job) prepare(ctx context.Context) error {
 			return fmt.Errorf("lay out input %s: %w", in.Path, err)
 		}
 	}
-	return j.makeOutputDirs()
+	if err := j.makeOutputDirs(); err != nil {
+		return err
+	}
+	return j.linkCheckpoint()
 }
 
 func (j *job) makeOutputDirs() error {
@@ -230,7 +247,7 @@ func (j *job) command() ([]string, error) {
 	}
 	spec := stage.Spec{
 		Version: stage.SpecVersion, Type: st.Schema.Name, Address: st.Addr.String(), Project: j.Root,
-		Args: st.Args, Outputs: map[string]string{}, CPUs: j.cpus(),
+		Args: st.Args, Outputs: map[string]string{}, CPUs: j.cpus(), Checkpoint: st.Job.Checkpoint,
 	}
 	for _, o := range st.Job.Outputs {
 		spec.Outputs[o.Name] = o.Path
@@ -278,6 +295,9 @@ func (j *job) execute(ctx context.Context, command []string) (executor.Result, e
 	}
 	if j.confined() {
 		t.Confine = &executor.Confinement{Project: j.Root, Allow: j.envs, Writable: []string{j.dir}}
+		if st.Job.Checkpoint != "" {
+			t.Confine.Writable = append(t.Confine.Writable, j.checkpoints())
+		}
 	}
 	stop := make(chan struct{})
 	done := make(chan struct{}, 2)

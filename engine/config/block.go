@@ -128,7 +128,7 @@ func (m *module) declareStage(h *hcl.Block) hcl.Diagnostics {
 			}
 			continue
 		}
-		to, args, names := &b.retry, &b.retryArgs, []string{"attempts", "on", "delay"}
+		to, args, names := &b.retry, &b.retryArgs, []string{"attempts", "on", "delay", "backoff", "max_delay"}
 		switch n.Type {
 		case "resources":
 			to, args, names = &b.res, &b.resArgs, []string{"cpus", "memory", "gpus", "gpu_memory"}

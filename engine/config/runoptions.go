@@ -24,6 +24,13 @@ func (e *encoder) options(s *Stage) {
 	}
 	e.retryOn(s)
 	s.Retry.Delay = e.duration(e.b.retryArgs["delay"], "retry.delay")
+	s.Retry.MaxDelay = e.duration(e.b.retryArgs["max_delay"], "retry.max_delay")
+	s.Retry.Backoff = 1
+	if v, _, ok := e.option(e.b.retryArgs["backoff"], cty.Number, "retry.backoff"); ok {
+		if s.Retry.Backoff, _ = v.AsBigFloat().Float64(); !(s.Retry.Backoff >= 1 && s.Retry.Backoff <= 100) {
+			e.fail("retry.backoff", "Not a factor for the time between tries", "Each time between two tries is that many times as long as the one before: 1 to 100.")
+		}
+	}
 	if v, _, ok := e.option(e.b.resArgs["cpus"], cty.Number, "resources.cpus"); ok {
 		s.Resources.CPUs, _ = v.AsBigFloat().Float64()
 		if s.Resources.CPUs <= 0 {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding/json"
+	"math"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -104,8 +105,26 @@ type Retry struct {
 	Attempts int
 	// On lists the failures that count: "timeout", "out_of_memory", "exit:75".
 	// Empty: any.
-	On    []string
-	Delay time.Duration
+	On []string
+	// Delay is the time between the first two tries; each further one is
+	// Backoff times as long, at most MaxDelay. Backoff is 1 or more.
+	Delay, MaxDelay time.Duration
+	Backoff         float64
+}
+
+// Wait returns how long to wait after that many failed tries.
+func (r Retry) Wait(failed int) time.Duration {
+	longest := r.MaxDelay
+	if longest == 0 {
+		longest = math.MaxInt64
+	}
+	wait := float64(min(r.Delay, longest))
+	for range failed - 1 {
+		if wait *= r.Backoff; wait >= float64(longest) {
+			return longest
+		}
+	}
+	return time.Duration(wait)
 }
 
 // Resources are what a stage needs. Zero: not said.

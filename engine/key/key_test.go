@@ -61,6 +61,7 @@ func TestEveryFieldOfAJobIsHashedOrKnownNotToBe(t *testing.T) {
 	}
 	notHashed := map[string]string{
 		"Job.Inputs":     "by content, as Subject.Inputs",
+		"Job.Checkpoint": "what was saved on the way to a result does not change it",
 		"Job.Given":      "says what a key means; a given file's content is compared as such",
 		"Input.Role":     "by Content.Name",
 		"Input.Path":     "by Content.Path",

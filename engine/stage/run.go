@@ -23,6 +23,8 @@ type Spec struct {
 	Args    json.RawMessage   `json:"args"`
 	Outputs map[string]string `json:"outputs"` // name → path relative to the work directory
 	CPUs    int               `json:"cpus"`
+	// Checkpoint is Job.Checkpoint.
+	Checkpoint string `json:"checkpoint,omitempty"`
 }
 
 // The names of the files beside a Spec, and the variable that tells any

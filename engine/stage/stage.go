@@ -147,6 +147,14 @@ type Job struct {
 	// a Measurer, reads metrics from. A Runner returns its metrics instead.
 	MetricsFiles []string
 	Isolation    Isolation
+	// Checkpoint, if not empty, is the path, relative to the working
+	// directory, of a directory for what a job saves on its way. It is there
+	// and empty for the first attempt; what a failed, interrupted or killed
+	// attempt left in it is there for the next one with the same key, in this
+	// apply or a later one. It is neither input nor output, and gone when the
+	// job succeeds. The job may be killed while it writes there: it gives a
+	// file its name when the file is complete.
+	Checkpoint string
 	// Given says that the outputs are the user's own files: nothing runs,
 	// their content is recorded.
 	Given bool

@@ -179,7 +179,9 @@ func common() stage.Body {
 			{Name: "retry", Doc: "When a failed stage is tried again.", Body: stage.Body{Attributes: []stage.Attribute{
 				{Name: "attempts", Type: cty.Number, Doc: "How often it is tried, the first time included."},
 				{Name: "on", Type: cty.List(cty.String), Doc: "The failures that count: \"timeout\", \"out_of_memory\", \"exit:75\". Left out: any."},
-				text("delay", "How long to wait between two tries."),
+				text("delay", "How long to wait before the second try."),
+				{Name: "backoff", Type: cty.Number, Doc: "Each further wait is that many times as long as the one before. Left out: as long."},
+				text("max_delay", "The longest wait."),
 			}}},
 			{Name: "resources", Doc: "What a run needs. Stages run side by side as long as the machine has it.", Body: stage.Body{Attributes: []stage.Attribute{
 				{Name: "cpus", Type: cty.Number, Doc: "CPUs; 0.5 is half of one."},

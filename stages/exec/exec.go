@@ -29,12 +29,13 @@ import (
 type Config struct {
 	// Command is any value, so that a string in place of a list gets a
 	// message with the fix rather than one about types.
-	Command   any               `json:"command" flow:"required" doc:"List of the program and its arguments: [\"python\", \"src/train.py\"]. Stages named in it are inputs."`
-	Inputs    []stage.Artifact  `json:"inputs" doc:"Files the program reads: stages, their outputs, paths and globs of the project."`
-	Outputs   map[string]string `json:"outputs" doc:"Files the program writes, by name, relative to the project. A path that ends in a slash is a directory."`
-	Metrics   []string          `json:"metrics" doc:"Files the program writes its metrics to: JSON, YAML, TOML, or the last row of a CSV."`
-	Env       map[string]string `json:"env" doc:"Environment variables. They are part of the stage's key."`
-	Isolation string            `json:"isolation" default:"strict" oneof:"strict none" doc:"strict: the program runs in a directory that holds its declared inputs only. none: it runs in the project."`
+	Command    any               `json:"command" flow:"required" doc:"List of the program and its arguments: [\"python\", \"src/train.py\"]. Stages named in it are inputs."`
+	Inputs     []stage.Artifact  `json:"inputs" doc:"Files the program reads: stages, their outputs, paths and globs of the project."`
+	Outputs    map[string]string `json:"outputs" doc:"Files the program writes, by name, relative to the project. A path that ends in a slash is a directory."`
+	Metrics    []string          `json:"metrics" doc:"Files the program writes its metrics to: JSON, YAML, TOML, or the last row of a CSV."`
+	Env        map[string]string `json:"env" doc:"Environment variables. They are part of the stage's key."`
+	Checkpoint string            `json:"checkpoint" doc:"Directory in which the program saves its state on the way. What a failed, interrupted or killed run left there is there for the next one. Not part of the key, and gone after a success."`
+	Isolation  string            `json:"isolation" default:"strict" oneof:"strict none" doc:"strict: the program runs in a directory that holds its declared inputs only. none: it runs in the project."`
 }
 
 // Type is the stage type.
@@ -87,6 +88,7 @@ func (Type) Job(req *stage.Request) (*stage.Job, error) {
 	problems = checkEnv(cfg.Env, problems)
 	problems = checkInputs(cfg.Inputs, problems)
 	problems = checkOverlaps(job, problems)
+	job.Checkpoint, problems = checkpoint(cfg.Checkpoint, job, problems)
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
@@ -214,6 +216,39 @@ func sortedKeys(m map[string]string) []string {
 	}
 	slices.Sort(keys)
 	return keys
+}
+
+// checkpoint is a directory of its own, which no input or output has to do with.
+func checkpoint(dir string, job *stage.Job, problems stage.Problems) (string, stage.Problems) {
+	if dir == "" {
+		return "", problems
+	}
+	clean, problem := inProject("checkpoint", dir)
+	if problem != nil {
+		return "", append(problems, problem)
+	}
+	if job.Isolation == stage.None {
+		return "", append(problems, stage.Problemf("checkpoint", "A checkpoint in the project itself",
+			"With isolation = \"none\" the program runs in the project, and what it leaves there is there the next time. Remove this argument."))
+	}
+	used := slices.Clone(job.MetricsFiles)
+	for _, o := range job.Outputs {
+		used = append(used, o.Path)
+	}
+	for _, in := range job.Inputs {
+		if in.Path != "" && covers(in, clean) {
+			used = append(used, clean)
+			break
+		}
+		used = append(used, path.Clean(in.Path))
+	}
+	for _, u := range used {
+		if u == clean || below(u, clean) || below(clean, u) {
+			return "", append(problems, stage.Problemf("checkpoint", "The checkpoint overlaps an input or an output",
+				"What is saved on the way is neither: give %q a directory that nothing else is in, such as \"checkpoints/\".", dir))
+		}
+	}
+	return clean, problems
 }
 
 // addProgram makes a program of the project an input: a relative path with a
