@@ -10,6 +10,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -45,10 +46,12 @@ type job struct {
 	dir  string
 	work string
 	log  string
+	// usage is of the last attempt; nil if nothing was started.
+	usage *event.Usage
 }
 
 // runJob runs the job of a stage and returns how long that usually takes.
-func (a *apply) runJob(ctx context.Context, step *plan.Step, before *lock.Stage) (took time.Duration, err error) {
+func (a *apply) runJob(ctx context.Context, step *plan.Step, before *lock.Stage) (took time.Duration, usage *event.Usage, err error) {
 	j := &job{apply: a, step: step, dir: filepath.Join(a.Scratch, step.Addr.FileName()), log: a.Record.Log(step.Addr.FileName())}
 	j.work = filepath.Join(j.dir, workDir)
 	if step.Stage.Job.Isolation == stage.None {
@@ -56,7 +59,7 @@ func (a *apply) runJob(ctx context.Context, step *plan.Step, before *lock.Stage)
 	}
 	if step.Stage.Job.Checkpoint != "" && a.forced(step.Addr) != "" {
 		if err := a.forgetCheckpoints(step.Addr); err != nil {
-			return 0, err
+			return 0, nil, err
 		}
 	}
 	took, err = j.results(ctx, before)
@@ -65,19 +68,19 @@ func (a *apply) runJob(ctx context.Context, step *plan.Step, before *lock.Stage)
 	// listing hides what is damaged below it: once more for each level.
 	for round := 0; errors.Is(err, cas.ErrNotFound) && round < mostRounds; round++ {
 		if err := a.heal(ctx, step); err != nil {
-			return 0, err
+			return 0, nil, err
 		}
 		took, err = j.results(ctx, before)
 	}
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	if step.Stage.Job.Checkpoint != "" {
 		if err := a.forgetCheckpoints(step.Addr); err != nil {
-			return 0, err
+			return 0, nil, err
 		}
 	}
-	return took, a.rooms.leave(j.dir)
+	return took, j.usage, a.rooms.leave(j.dir)
 }
 
 // results runs the job and puts what it wrote in place. It returns how long
@@ -152,6 +155,9 @@ func (j *job) attempt(ctx context.Context) error {
 		return err
 	}
 	res, err := j.execute(ctx, command)
+	j.usage = &event.Usage{
+		CPU: (res.UserCPU + res.SystemCPU).Seconds(), Memory: res.PeakMemory, Read: res.ReadBytes, Written: res.WrittenBytes,
+	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -349,10 +355,26 @@ func (j *job) progress(line string) {
 	j.emit(event.Event{Kind: event.Progress, Addr: j.step.Addr, Step: p.Step, Total: p.Total, Unit: p.Unit, Metrics: p.Metrics, Text: p.Message})
 }
 
+// outOfMemory is a kind of failure; see config.Retry.
+const outOfMemory = "out_of_memory"
+
+// amount writes bytes as people ask for them.
+func amount(bytes int64) string {
+	for _, u := range []struct {
+		name  string
+		bytes int64
+	}{{"GiB", 1 << 30}, {"MiB", 1 << 20}} {
+		if bytes >= u.bytes {
+			return strconv.FormatFloat(math.Round(10*float64(bytes)/float64(u.bytes))/10, 'f', -1, 64) + " " + u.name
+		}
+	}
+	return fmt.Sprintf("%d bytes", bytes)
+}
+
 // failed describes a job that ended badly.
 func (j *job) failed(res executor.Result, command []string) error {
 	st := j.step.Stage
-	e := event.Event{Exit: res.Exit, LogPath: j.rel(j.log), LogTail: lastLines(j.log, 40)}
+	e := event.Event{Exit: res.Exit, LogPath: j.rel(j.log), LogTail: lastLines(j.log, 40), Usage: j.usage}
 	if b, err := os.ReadFile(filepath.Join(j.dir, stage.ProblemFile)); err == nil {
 		var ps stage.Problems
 		if json.Unmarshal(b, &ps) == nil && len(ps) > 0 {
@@ -360,17 +382,25 @@ func (j *job) failed(res executor.Result, command []string) error {
 			return &failure{e}
 		}
 	}
+	ranOut := executor.OutOfMemory(e.LogTail)
 	switch {
+	case res.OverMemory > 0:
+		e.Text = fmt.Sprintf("killed: it used %s of memory, more than the %s that it asked for; raise resources.memory", amount(res.OverMemory), amount(st.Resources.Memory))
+		e.Action = outOfMemory
 	case res.TimedOut:
 		e.Text, e.Action = fmt.Sprintf("timed out after %s", st.Timeout), "timeout"
 	case res.Signal != "":
 		e.Text = "killed by " + res.Signal
 		if res.Signal == "SIGKILL" {
 			e.Text += "; the machine may have run out of memory"
-			e.Action = "out_of_memory"
+			e.Action = outOfMemory
 		}
 	default:
 		e.Text = fmt.Sprintf("exit status %d", res.Exit)
+		if ranOut != "" {
+			e.Text += "; it ran out of memory: " + ranOut
+			e.Action = outOfMemory
+		}
 	}
 	if j.confined() {
 		e.Hints = j.hints(j.wanted(e.LogTail, command))

@@ -56,6 +56,7 @@ type result struct {
 	step    *plan.Step // the decision that was carried out
 	locked  *lock.Stage
 	count   string
+	usage   *event.Usage
 	why     string // for skipped and blocked
 	err     error  // our own machinery failed
 }

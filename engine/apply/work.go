@@ -153,7 +153,7 @@ func (a *apply) act(ctx context.Context, r *result, before *lock.Stage, outcomes
 		return fmt.Errorf("BUG: %s is to be %s with all its inputs known", step.Addr, step.Action)
 	}
 	r.locked = &lock.Stage{Addr: step.Addr, Key: step.Key, Manifest: step.Manifest.Redacted(), Results: step.Results, Metrics: step.Metrics}
-	a.emit(event.Event{Kind: event.Done, Addr: step.Addr, Action: r.count, Elapsed: a.Clock().Sub(start).Seconds(), Metrics: numbers(step.Metrics)})
+	a.emit(event.Event{Kind: event.Done, Addr: step.Addr, Action: r.count, Elapsed: a.Clock().Sub(start).Seconds(), Metrics: numbers(step.Metrics), Usage: r.usage})
 	return nil
 }
 
@@ -239,7 +239,8 @@ func (a *apply) produce(ctx context.Context, r *result, before *lock.Stage) erro
 	if r.step.Given() {
 		return a.storeGiven(ctx, r.step)
 	}
-	took, err := a.runJob(ctx, r.step, before)
+	took, usage, err := a.runJob(ctx, r.step, before)
+	r.usage = usage
 	if err != nil {
 		return err
 	}

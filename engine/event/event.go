@@ -32,9 +32,11 @@ const (
 	Log Kind = "stage_log"
 	// Retrying: Addr, Attempt (the one that begins), Text (why), Elapsed.
 	Retrying Kind = "stage_retrying"
-	// Done: Addr, Action, Elapsed, Metrics (top-level numbers), Text.
+	// Done: Addr, Action, Elapsed, Metrics (top-level numbers), Text, Usage (of
+	// a job).
 	Done Kind = "stage_done"
-	// Failed: Addr, Elapsed, Text (why), Exit, LogTail, LogPath, Hints, Diags.
+	// Failed: Addr, Elapsed, Text (why), Exit, LogTail, LogPath, Hints, Diags,
+	// Usage.
 	Failed Kind = "stage_failed"
 	// Skipped: Addr, Text (why). It will not run: a stage it needs failed,
 	// or a gate is closed.
@@ -69,9 +71,22 @@ type Event struct {
 	LogPath string             `json:"log_path,omitempty"`
 	Hints   []string           `json:"hints,omitempty"`
 	Counts  map[string]int     `json:"counts,omitempty"`
+	Usage   *Usage             `json:"usage,omitempty"`
 	// Diags are a mistake of the user's with its position, for Failed. Text
 	// says the same without it.
 	Diags hcl.Diagnostics `json:"-"`
+}
+
+// Usage is what a job took of the machine, in its last attempt.
+type Usage struct {
+	// CPU is the processor time in seconds, of all its processes.
+	CPU float64 `json:"cpu"`
+	// Memory is the most that its processes used together, in bytes; see
+	// executor.Result.PeakMemory. 0 is not known.
+	Memory int64 `json:"memory,omitempty"`
+	// Read and Written are bytes from and to storage.
+	Read    int64 `json:"read,omitempty"`
+	Written int64 `json:"written,omitempty"`
 }
 
 // Sink takes events. It is called from one goroutine at a time.

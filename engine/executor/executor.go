@@ -67,7 +67,10 @@ type Task struct {
 	Timeout time.Duration
 	// Grace is the time between SIGTERM and SIGKILL; 0 kills at once.
 	Grace time.Duration
-	// CPUs and Memory (bytes) are what the task asked for; 0 is not said.
+	// CPUs and Memory (bytes) are what the task asked for and is not to exceed;
+	// 0 is not said. A task that takes more Memory is killed. One that asked
+	// for fewer CPUs than there are runs on so many, rounded up; which, the
+	// executor chooses.
 	CPUs   float64
 	Memory int64
 	// Confine limits what the task may read and write; nil is no limit.
@@ -107,9 +110,15 @@ type Result struct {
 	// UserCPU and SystemCPU are the times of the program and all the
 	// descendants that it waited for.
 	UserCPU, SystemCPU time.Duration
-	// MaxRSS is the largest resident set, in bytes, of any single process of
-	// the task; 0 if it is not known.
-	MaxRSS int64
+	// PeakMemory is the most memory, in bytes, that the task's processes were
+	// seen to use together, or the largest of them by itself if nobody looked at
+	// the right moment; 0 if it is not known.
+	PeakMemory int64
+	// OverMemory is how much they used when the task was killed since that was
+	// more than its Memory; else 0.
+	OverMemory int64
+	// ReadBytes and WrittenBytes went from and to storage.
+	ReadBytes, WrittenBytes int64
 	// Unconfined says, a sentence for a person, what Task.Confine asked for
 	// and was not enforced.
 	Unconfined string

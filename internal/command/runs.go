@@ -1,10 +1,14 @@
 package command
 
 import (
+	"errors"
+	"io/fs"
+	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
 
+	"github.com/flow-pipelines/flow/engine/event"
 	"github.com/flow-pipelines/flow/engine/runs"
 	"github.com/flow-pipelines/flow/internal/view"
 )
@@ -91,8 +95,12 @@ func runRunsShow(o *RunsOptions) error {
 	if err != nil {
 		return err
 	}
+	jobs, err := jobsOf(r)
+	if err != nil {
+		return err
+	}
 	if o.JSON {
-		return view.RunJSON(sh.Streams.Out, r)
+		return view.RunJSON(sh.Streams.Out, r, jobs)
 	}
 	logs, err := r.Logs()
 	if err != nil {
@@ -102,6 +110,25 @@ func runRunsShow(o *RunsOptions) error {
 	if err != nil {
 		dir = r.Dir
 	}
-	sh.out().Run(r, dir, logs)
+	sh.out().Run(r, dir, jobs, logs)
 	return nil
+}
+
+// jobsOf returns the events with which the jobs of a run ended.
+func jobsOf(r *runs.Past) ([]event.Event, error) {
+	f, err := os.Open(r.Events())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var ends []event.Event
+	err = eachEvent(f, func(e event.Event) {
+		if e.Usage != nil {
+			ends = append(ends, e)
+		}
+	})
+	return ends, err
 }

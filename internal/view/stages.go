@@ -300,7 +300,7 @@ func statusStyle(s runs.Status) string {
 }
 
 // Run writes all that is recorded of a run.
-func (p *Printer) Run(r *runs.Past, dir string, logs []string) {
+func (p *Printer) Run(r *runs.Past, dir string, jobs []event.Event, logs []string) {
 	t := table{}
 	t.row("run", p.paint(bold, r.ID))
 	t.row("status", p.paint(statusStyle(r.Status), string(r.Status)))
@@ -323,6 +323,7 @@ func (p *Printer) Run(r *runs.Past, dir string, logs []string) {
 	}
 	t.row("files", dir)
 	t.print(p)
+	p.jobs(jobs)
 	if len(logs) > 0 {
 		p.Printf("\nlogs\n")
 		for _, l := range logs {
@@ -346,8 +347,23 @@ func RunsJSON(w io.Writer, rs []*runs.Past) error {
 	return writeJSON(w, doc)
 }
 
-// RunJSON writes the record of one run.
-func RunJSON(w io.Writer, r *runs.Past) error { return writeJSON(w, r.Record) }
+// RunJSON writes the record of one run. jobs are the events of their ends.
+func RunJSON(w io.Writer, r *runs.Past, jobs []event.Event) error {
+	type job struct {
+		Stage   addr.Address `json:"stage"`
+		Result  string       `json:"result"`
+		Elapsed float64      `json:"elapsed"`
+		*event.Usage
+	}
+	doc := struct {
+		runs.Record
+		Jobs []job `json:"jobs"`
+	}{r.Record, []job{}}
+	for _, e := range jobs {
+		doc.Jobs = append(doc.Jobs, job{e.Addr, jobResult(e), e.Elapsed, e.Usage})
+	}
+	return writeJSON(w, doc)
+}
 
 // checkoutJSON is the document of `flow checkout --json`.
 type checkoutJSON struct {

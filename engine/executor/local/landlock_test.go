@@ -309,10 +309,10 @@ func TestHintsFromRealPrograms(t *testing.T) {
 func TestPeakMemory(t *testing.T) {
 	p := newProject(t)
 	res, log := p.sh(t, "head -c 300000000 /dev/zero | tail -c 200000000 > /dev/null")
-	if !res.OK() || res.MaxRSS < 200_000_000 || res.MaxRSS > 300_000_000 {
+	if !res.OK() || res.PeakMemory < 200_000_000 || res.PeakMemory > 300_000_000 {
 		t.Errorf("got %+v, log %q", res, log)
 	}
-	if res, _ := p.sh(t, "true"); res.MaxRSS > 20_000_000 {
-		t.Errorf("a shell takes %d bytes", res.MaxRSS)
+	if res, _ := p.sh(t, "true"); res.PeakMemory > 20_000_000 {
+		t.Errorf("a shell takes %d bytes", res.PeakMemory)
 	}
 }

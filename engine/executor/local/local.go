@@ -5,11 +5,14 @@
 // its environment. If flow itself dies, the kernel kills each task's first
 // process (PR_SET_PDEATHSIG), and a guardian process (package guard) the rest.
 //
+// On Linux a task that asked for fewer CPUs than there are has so many, and one
+// that takes more memory than it asked for is killed.
+//
 // On Linux a task is confined by Landlock; see Confinement in package executor
 // and landlock_linux.go for what that can and cannot do.
 //
 // The package refuses to queue: whoever calls Run decides how much runs at
-// once. It does not limit memory or processors. engine/apply calls it.
+// once. engine/apply calls it.
 package local
 
 import (
@@ -39,6 +42,7 @@ type Options struct {
 type Executor struct {
 	opts  Options
 	cells cells
+	cpus  cpus
 
 	mu    sync.Mutex
 	guard *guard.Guard // started with the first task: a run without tasks starts no process
@@ -67,6 +71,8 @@ func (e *Executor) Run(ctx context.Context, t executor.Task) (executor.Result, e
 		return executor.Result{}, err
 	}
 	p := &process{task: t, path: path, marks: []string{executor.RunEnv + "=" + e.opts.Run, executor.TaskEnv + "=" + t.ID}}
+	p.cpus, p.set = &e.cpus, e.cpus.take(t.CPUs)
+	defer e.cpus.give(p.set)
 	if p.guard, err = e.guardian(); err != nil {
 		return executor.Result{}, err
 	}

@@ -25,6 +25,9 @@ type process struct {
 	cell  *cell // nil: the task is not confined
 	log   *pump
 
+	cpus *cpus
+	set  cpuSet // those of them that the task may use
+
 	started chan struct{}
 
 	mu       sync.Mutex
@@ -48,6 +51,9 @@ func (p *process) follow(ctx context.Context, done <-chan outcome) (executor.Res
 		return o.res, o.err
 	case <-p.started:
 	}
+	over, ended, watching := make(chan int64, 1), make(chan struct{}), make(chan int64, 1)
+	go func() { watching <- watchMemory(p.pid, p.task.Memory, ended, over) }()
+	var used int64
 	timeout, grace := newTimer(p.task.Timeout), newTimer(0)
 	defer timeout.Stop()
 	defer func() { grace.Stop() }()
@@ -66,8 +72,13 @@ func (p *process) follow(ctx context.Context, done <-chan outcome) (executor.Res
 	for {
 		select {
 		case o := <-done:
-			o.res.TimedOut, o.res.Killed = timedOut, killed
+			close(ended)
+			peak := <-watching
+			o.res.TimedOut, o.res.Killed, o.res.OverMemory = timedOut, killed, used
+			o.res.PeakMemory = max(o.res.PeakMemory, peak)
 			return o.res, o.err
+		case used = <-over:
+			p.signal(syscall.SIGKILL)
 		case <-cancel:
 			end()
 		case <-timeout.C:
@@ -155,6 +166,7 @@ func (p *process) live() outcome {
 	res := executor.Result{
 		Exit: status.ExitStatus(), Started: started, Ended: ended,
 		UserCPU: time.Duration(usage.Utime.Nano()), SystemCPU: time.Duration(usage.Stime.Nano()),
+		ReadBytes: usage.Inblock * blockUnit, WrittenBytes: usage.Oublock * blockUnit,
 	}
 	if status.Signaled() {
 		res.Signal = signalName(status.Signal())
@@ -162,7 +174,7 @@ func (p *process) live() outcome {
 	// Between fork and exec a child has flow's memory, and the kernel counts
 	// that as the child's. A value up to flow's own peak tells nothing.
 	if rss := usage.Maxrss * rssUnit; rss > floor {
-		res.MaxRSS = rss
+		res.PeakMemory = rss
 	}
 	if guardErr != nil {
 		return outcome{res, fmt.Errorf("task %s: %w", p.task.ID, guardErr)}
@@ -192,6 +204,12 @@ func (p *process) start() (pid int, err error) {
 		Files: []uintptr{null.Fd(), w, w},
 		Sys:   sysProcAttr(),
 	}
+	// The child inherits the thread's CPUs.
+	leave, err := p.cpus.enter(p.set)
+	if err != nil {
+		return 0, fmt.Errorf("task %s: choose CPUs: %w", p.task.ID, err)
+	}
+	defer leave()
 	for pause := time.Millisecond; ; pause *= 2 {
 		pid, err = syscall.ForkExec(p.path, p.task.Command, attr)
 		// A program that flow has just copied is "text file busy" while a

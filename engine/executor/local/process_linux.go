@@ -10,6 +10,9 @@ import (
 // rssUnit is the unit of Rusage.Maxrss, in bytes.
 const rssUnit = 1024
 
+// blockUnit is the unit of Rusage.Inblock and Oublock, in bytes.
+const blockUnit = 512
+
 func sysProcAttr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }

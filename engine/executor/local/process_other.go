@@ -10,6 +10,9 @@ import (
 // rssUnit is the unit of Rusage.Maxrss, in bytes.
 const rssUnit = 1
 
+// blockUnit is 0: what Rusage.Inblock counts differs.
+const blockUnit = 0
+
 func sysProcAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
 func onMainThread() bool { return false }
