@@ -7,7 +7,7 @@ VERSION   := $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.
 FUZZTIME  ?= 10s
 EXAMPLES  := breast-cancer housing scripts
 # Whole commands that do much at once; all of them under the detector take minutes.
-RACED     := TestScripts/(concurrent|failure|incremental|restore|plan_and_apply|a_saved_plan|secrets|progress)
+RACED     := TestScripts/(concurrent|failure|incremental|restore|plan_and_apply|a_saved_plan|secrets|progress|fan_out)
 # One static binary, without cgo.
 export CGO_ENABLED = 0
 

@@ -22,6 +22,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -101,6 +102,7 @@ func Run(ctx context.Context, cfg Config, pl *plan.Plan) (*Report, error) {
 	a.options = plan.Options{Rerun: a.forced, Postconditions: func(at addr.Address, own stage.Metrics) ([]config.Assertion, hcl.Diagnostics) {
 		return a.pipeline().Postconditions(at, a, own)
 	}}
+	a.secrets.Store(cfg.Secrets)
 	if cfg.Choose != nil {
 		stages, _ := pl.Pipeline.Stages(config.NoResults{}) // planning has told what is wrong
 		if _, _, err := a.choose(pl.Pipeline, stages); err != nil {
@@ -142,6 +144,8 @@ type apply struct {
 	rooms rooms
 
 	options plan.Options
+	// secrets grow when a block is expanded.
+	secrets atomic.Pointer[executor.Secrets]
 
 	mu       sync.Mutex // guards the following, and Emit
 	known    *plan.Known

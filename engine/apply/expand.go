@@ -9,6 +9,7 @@ import (
 	"github.com/flow-pipelines/flow/engine/addr"
 	"github.com/flow-pipelines/flow/engine/config"
 	"github.com/flow-pipelines/flow/engine/event"
+	"github.com/flow-pipelines/flow/engine/executor"
 	"github.com/flow-pipelines/flow/engine/plan"
 	"github.com/flow-pipelines/flow/engine/schedule"
 )
@@ -106,6 +107,7 @@ func (s *scheduler) expand(ctx context.Context, f *fan) error {
 	s.mu.Lock()
 	s.expanded = p
 	s.mu.Unlock()
+	s.secrets.Store(executor.NewSecrets(p.Secrets()))
 	return s.adopt(ctx, f, stages, wanted, blocks)
 }
 

@@ -296,7 +296,7 @@ func (j *job) execute(ctx context.Context, command []string) (executor.Result, e
 	st := j.step.Stage
 	events := filepath.Join(j.dir, stage.EventsFile)
 	t := executor.Task{
-		ID: st.Addr.String(), Dir: j.work, Command: command, Env: j.environment(events), Log: j.log, Secrets: j.Secrets,
+		ID: st.Addr.String(), Dir: j.work, Command: command, Env: j.environment(events), Log: j.log, Secrets: j.secrets.Load(),
 		Timeout: st.Timeout, Grace: grace, CPUs: st.Resources.CPUs, Memory: st.Resources.Memory,
 	}
 	if j.confined() {

@@ -10,27 +10,27 @@ import (
 // redact takes secrets out of what is told: a program may have them in a
 // message of its progress, or in its own name.
 func (a *apply) redact(e *event.Event) {
-	if a.Secrets.Empty() {
+	if a.secrets.Load().Empty() {
 		return
 	}
-	e.Text = a.Secrets.Redact(e.Text)
+	e.Text = a.secrets.Load().Redact(e.Text)
 	for _, lines := range []*[]string{&e.LogTail, &e.Hints} {
 		*lines = slices.Clone(*lines)
 		for i, l := range *lines {
-			(*lines)[i] = a.Secrets.Redact(l)
+			(*lines)[i] = a.secrets.Load().Redact(l)
 		}
 	}
 	e.Diags = slices.Clone(e.Diags)
 	for i, d := range e.Diags {
 		clean := *d
-		clean.Summary, clean.Detail = a.Secrets.Redact(d.Summary), a.Secrets.Redact(d.Detail)
+		clean.Summary, clean.Detail = a.secrets.Load().Redact(d.Summary), a.secrets.Load().Redact(d.Detail)
 		e.Diags[i] = &clean
 	}
 }
 
 // redacted takes secrets out of metrics, which stand in flow.lock.
 func (a *apply) redacted(m stage.Metrics) stage.Metrics {
-	if a.Secrets.Empty() || m == nil {
+	if a.secrets.Load().Empty() || m == nil {
 		return m
 	}
 	return a.redactedValue(map[string]any(m)).(map[string]any)
@@ -39,7 +39,7 @@ func (a *apply) redacted(m stage.Metrics) stage.Metrics {
 func (a *apply) redactedValue(v any) any {
 	switch v := v.(type) {
 	case string:
-		return a.Secrets.Redact(v)
+		return a.secrets.Load().Redact(v)
 	case []any:
 		out := make([]any, len(v))
 		for i := range v {
@@ -49,7 +49,7 @@ func (a *apply) redactedValue(v any) any {
 	case map[string]any:
 		out := make(map[string]any, len(v))
 		for k := range v {
-			out[a.Secrets.Redact(k)] = a.redactedValue(v[k])
+			out[a.secrets.Load().Redact(k)] = a.redactedValue(v[k])
 		}
 		return out
 	}
