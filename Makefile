@@ -36,19 +36,19 @@ test: ## run the tests
 .PHONY: race
 race: export CGO_ENABLED = 1
 race: ## run the tests under the race detector (needs a C compiler)
-	$(GO) test -race -short ./engine/... ./internal/... ./stages/...
+	$(GO) test -race -short ./engine/... ./internal/... ./stages/... ./plugins/host ./plugins/sdk
 	$(GO) test -race -short -run '$(RACED)' ./cmd/flow
 
 .PHONY: lint
 lint: ## check style, layers and formatting
 	$(GO) vet ./...
 	$(GO) run $(GOLANGCI) run ./...
-	@test -z "$$($(GO) run $(GOFUMPT) -l engine stages internal cmd bench)" || { echo "run make fmt"; exit 1; }
+	@test -z "$$($(GO) run $(GOFUMPT) -l engine stages plugins internal cmd bench)" || { echo "run make fmt"; exit 1; }
 	@dead=$$($(GO) run $(DEADCODE) -test ./...); test -z "$$dead" || { echo "dead code:"; echo "$$dead"; exit 1; }
 
 .PHONY: fmt
 fmt: ## format the code and the examples
-	$(GO) run $(GOFUMPT) -w engine stages internal cmd bench
+	$(GO) run $(GOFUMPT) -w engine stages plugins internal cmd bench
 	$(GO) run ./cmd/flow fmt $(foreach e,$(EXAMPLES),examples/$(e)/pipeline.hcl)
 
 .PHONY: fuzz

@@ -13,6 +13,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/config"
 	"github.com/flow-pipelines/flow/engine/event"
 	"github.com/flow-pipelines/flow/engine/executor"
 	"github.com/flow-pipelines/flow/engine/pinned"
@@ -29,6 +30,8 @@ type Options struct {
 	Dir string
 	// Types are the stage types a pipeline may use.
 	Types []stage.Type
+	// Plugins finds those that the pipeline declares; nil: there are none.
+	Plugins config.Plugins
 	// Vars, VarFiles and Environ set variables: --var, --var-file, and the
 	// environment, in which FLOW_VAR_name counts. Environ is also what the
 	// programs of stages see.

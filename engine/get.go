@@ -22,10 +22,16 @@ type GetOptions struct {
 	Busy func(text string)
 }
 
-// Get fetches the modules that come from git and pins them in flow.lock. It is
-// all that touches the network on behalf of the pipeline's text. It needs no
-// values of variables.
-func Get(ctx context.Context, opts Options, o GetOptions) ([]modules.Got, error) {
+// Got is what Get found.
+type Got struct {
+	Modules []modules.Got
+	Plugins []GotPlugin
+}
+
+// Get fetches the modules that come from git and pins them in flow.lock, and the
+// plugins that are installed. It is all that touches the network on behalf of the
+// pipeline's text. It needs no values of variables.
+func Get(ctx context.Context, opts Options, o GetOptions) (*Got, error) {
 	if opts.Clock == nil {
 		opts.Clock = time.Now
 	}
@@ -44,9 +50,11 @@ func Get(ctx context.Context, opts Options, o GetOptions) ([]modules.Got, error)
 	}
 	g := &modules.Getter{Root: root, Environ: opts.Environ, Locked: p.lock, Upgrade: o.Upgrade}
 	var diags hcl.Diagnostics
-	p.pipeline, diags = config.Read(opts.config(root, func(at addr.Module, source string) (string, string, error) {
+	load := opts.config(root, func(at addr.Module, source string) (string, string, error) {
 		return g.Find(ctx, at, source)
-	}))
+	})
+	load.Plugins = opts.Plugins
+	p.pipeline, diags = config.Read(load)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
@@ -54,11 +62,16 @@ func Get(ctx context.Context, opts Options, o GetOptions) ([]modules.Got, error)
 		return nil, &plan.Mistakes{Diags: diags, Files: p.Files()}
 	}
 	pins := g.Pins()
-	if len(pins)+len(p.lock.Modules()) > 0 {
+	plugins, got, err := pinPlugins(p.pipeline.Plugins(), p.lock, o.Upgrade)
+	if err != nil {
+		return nil, err
+	}
+	if len(pins)+len(p.lock.Modules())+len(plugins)+len(p.lock.Plugins()) > 0 {
 		p.lock.SetModules(pins)
+		p.lock.SetPlugins(plugins)
 		if err := lock.WriteFile(root, p.lock); err != nil {
 			return nil, err
 		}
 	}
-	return g.Got, g.Clean()
+	return &Got{Modules: g.Got, Plugins: got}, g.Clean()
 }

@@ -111,6 +111,9 @@ func Open(opts Options) (*Project, error) {
 		return folder, checkout, err
 	})
 	load.Baseline = p.baseline
+	if opts.Plugins != nil {
+		load.Plugins = pinnedPlugins{opts.Plugins, p.lock}
+	}
 	p.pipeline, diags = config.Load(load)
 	p.warnings = diags
 	if diags.HasErrors() {

@@ -13,17 +13,20 @@ import (
 	"github.com/flow-pipelines/flow/engine/stage"
 )
 
-// StageRun does one job of a built-in stage type: `flow stage-run SPEC`, in
-// the job's work directory. It returns the exit status; see stage.Spec for the
+// Work does a job.
+type Work func(context.Context, *stage.Run) (stage.Metrics, error)
+
+// StageRun does one job of a stage type of flow's own, or, by plugins, of a
+// plugin's: `flow stage-run SPEC`, in the job's work directory. It returns the exit status; see stage.Spec for the
 // files it answers with.
-func StageRun(ctx context.Context, types []stage.Type, specPath string, stderr io.Writer) (status int) {
+func StageRun(ctx context.Context, types []stage.Type, plugins Work, specPath string, stderr io.Writer) (status int) {
 	defer func() {
 		if r := recover(); r != nil {
 			fmt.Fprintf(stderr, "BUG: %v\nPlease report it with the following.\n%s", r, debug.Stack())
 			status = 70 // EX_SOFTWARE
 		}
 	}()
-	err := stageRun(ctx, types, specPath, stderr)
+	err := stageRun(ctx, types, plugins, specPath, stderr)
 	if err == nil {
 		return 0
 	}
@@ -36,7 +39,7 @@ func StageRun(ctx context.Context, types []stage.Type, specPath string, stderr i
 	return 1
 }
 
-func stageRun(ctx context.Context, types []stage.Type, specPath string, stderr io.Writer) error {
+func stageRun(ctx context.Context, types []stage.Type, plugins Work, specPath string, stderr io.Writer) error {
 	b, err := os.ReadFile(specPath)
 	if err != nil {
 		return err
@@ -48,9 +51,13 @@ func stageRun(ctx context.Context, types []stage.Type, specPath string, stderr i
 	if run.Version != stage.SpecVersion {
 		return fmt.Errorf("%s has version %d; this flow reads version %d", specPath, run.Version, stage.SpecVersion)
 	}
-	runner, err := findRunner(types, run.Type)
-	if err != nil {
-		return err
+	work := plugins
+	if run.Plugin == nil {
+		runner, err := findRunner(types, run.Type)
+		if err != nil {
+			return err
+		}
+		work = runner.Run
 	}
 	if path := os.Getenv(stage.EventsEnv); path != "" {
 		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
@@ -61,7 +68,7 @@ func stageRun(ctx context.Context, types []stage.Type, specPath string, stderr i
 		run.Events = f
 	}
 	runtime.GOMAXPROCS(max(1, run.CPUs))
-	metrics, err := runner.Run(ctx, run)
+	metrics, err := work(ctx, run)
 	if err != nil {
 		return err
 	}

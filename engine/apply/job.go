@@ -178,7 +178,7 @@ func (j *job) attempt(ctx context.Context) error {
 // find a file of the project: a pipe or a try block hid the failure, and the
 // result is made from less than the program wanted.
 func (j *job) unnoticed(command []string) error {
-	if !j.confined() {
+	if !j.declares() {
 		return nil
 	}
 	log := lastLines(j.log, 40)
@@ -192,9 +192,27 @@ func (j *job) unnoticed(command []string) error {
 	}}
 }
 
-// confined reports whether the job is a program that sees its inputs only.
+// confined reports whether the job is a program that sees its inputs only: any
+// but flow itself.
 func (j *job) confined() bool {
-	return len(j.step.Stage.Job.Command) > 0 && j.step.Stage.Job.Isolation == stage.Strict
+	st := j.step.Stage
+	return (len(st.Job.Command) > 0 || st.Schema.Plugin != nil) && st.Job.Isolation == stage.Strict
+}
+
+// declares reports whether it is a command of the user's, whose inputs he lists.
+func (j *job) declares() bool { return j.confined() && len(j.step.Stage.Job.Command) > 0 }
+
+// confinement is what such a program may see besides its inputs. A plugin is
+// started by flow, and both may lie in the project.
+func (j *job) confinement() *executor.Confinement {
+	c := &executor.Confinement{Project: j.Root, Allow: j.envs, Writable: []string{j.dir}}
+	if p := j.step.Stage.Schema.Plugin; p != nil {
+		c.Allow = slices.Concat(j.envs, j.Self[:1], p.Reads)
+	}
+	if j.step.Stage.Job.Checkpoint != "" {
+		c.Writable = append(c.Writable, j.checkpoints())
+	}
+	return c
 }
 
 // prepare fills the work directory with the declared inputs.
@@ -253,7 +271,7 @@ func (j *job) command() ([]string, error) {
 	}
 	spec := stage.Spec{
 		Version: stage.SpecVersion, Type: st.Schema.Name, Address: st.Addr.String(), Project: j.Root,
-		Args: st.Args, Outputs: map[string]string{}, CPUs: j.cpus(), Checkpoint: st.Job.Checkpoint,
+		Args: st.Args, Outputs: map[string]string{}, CPUs: j.cpus(), Checkpoint: st.Job.Checkpoint, Plugin: st.Schema.Plugin,
 	}
 	for _, o := range st.Job.Outputs {
 		spec.Outputs[o.Name] = o.Path
@@ -300,10 +318,7 @@ func (j *job) execute(ctx context.Context, command []string) (executor.Result, e
 		Timeout: st.Timeout, Grace: grace, CPUs: st.Resources.CPUs, Memory: st.Resources.Memory,
 	}
 	if j.confined() {
-		t.Confine = &executor.Confinement{Project: j.Root, Allow: j.envs, Writable: []string{j.dir}}
-		if st.Job.Checkpoint != "" {
-			t.Confine.Writable = append(t.Confine.Writable, j.checkpoints())
-		}
+		t.Confine = j.confinement()
 	}
 	stop := make(chan struct{})
 	done := make(chan struct{}, 2)
@@ -402,7 +417,7 @@ func (j *job) failed(res executor.Result, command []string) error {
 			e.Action = outOfMemory
 		}
 	}
-	if j.confined() {
+	if j.declares() {
 		e.Hints = j.hints(j.wanted(e.LogTail, command))
 	}
 	return &failure{e}

@@ -98,6 +98,9 @@ func (m *module) declareOutput(h *hcl.Block) hcl.Diagnostics {
 // declareStage reads a block whose type is not one of flow's own.
 func (m *module) declareStage(h *hcl.Block) hcl.Diagnostics {
 	st := m.p.types[h.Type]
+	if st == nil && m.p.lacking {
+		return nil // what it may be cannot be known; that the plugin is lacking has been said
+	}
 	if st == nil {
 		return hcl.Diagnostics{m.unknownType(h)}
 	}
@@ -180,7 +183,12 @@ func (m *module) unknownType(h *hcl.Block) *hcl.Diagnostic {
 	case "var", "vars", "variables":
 		return errorAt(rng, summary, `A variable is declared by a block of its own: variable "NAME" { default = VALUE }.`)
 	}
-	own := append(types, "pipeline", "variable", "locals", "output", "module", "check", "moved", "removed")
+	if m.p.finder != nil {
+		if name := m.p.finder.Offering(h.Type); name != "" {
+			return errorAt(rng, summary, fmt.Sprintf("It is a stage type of the plugin %s, which is installed but not declared. Declare it:\n\n  pipeline {\n    plugin %q {}\n  }", name, name))
+		}
+	}
+	own := append(types, ownBlocks[:]...)
 	detail := "flow has no such block."
 	if s := closest(h.Type, own); s != "" {
 		detail += fmt.Sprintf(" Did you mean %q?", s)

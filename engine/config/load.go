@@ -56,6 +56,7 @@ func Read(opts Options) (*Pipeline, hcl.Diagnostics) {
 		version: opts.Version,
 		dir:     opts.Dir,
 		remote:  opts.Remote,
+		finder:  opts.Plugins,
 		files:   map[string]*hcl.File{},
 		types:   map[string]*stageType{},
 		modules: map[addr.Module]*module{},

@@ -40,6 +40,8 @@ type Options struct {
 	// its own sources may not lead out of, both relative to Dir. Nil: there
 	// are none. An error that is a *SourceError is shown as it is.
 	Remote func(at addr.Module, source string) (folder, limit string, err error)
+	// Plugins finds those that the pipeline declares; nil: there are none.
+	Plugins Plugins
 }
 
 // SourceError says why a module is not to be had.
@@ -105,6 +107,9 @@ type text struct {
 	parsed   map[string][]*hclsyntax.Body // by directory
 	decoded  map[string][]decodedText     // of JSON files
 	types    map[string]*stageType
+	finder   Plugins // nil: there are none
+	plugins  []*Plugin
+	lacking  bool                    // a declared plugin is not to be had, nor are its types
 	modules  map[addr.Module]*module // by path without keys
 	tree     []*module               // a module before those in it
 	order    []*block                // dependencies first

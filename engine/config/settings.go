@@ -10,6 +10,9 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
+// blockLabels are the labels of those nested blocks of flow's own that have some.
+var blockLabels = map[string][]string{"plugin": {"name"}}
+
 // content reads a block of flow's own, such as variable, and names what is in
 // it but should not be.
 func content(h *hcl.Block, attrs []string, blocks []string) (*hcl.BodyContent, hcl.Diagnostics) {
@@ -18,7 +21,7 @@ func content(h *hcl.Block, attrs []string, blocks []string) (*hcl.BodyContent, h
 		s.Attributes = append(s.Attributes, hcl.AttributeSchema{Name: a})
 	}
 	for _, b := range blocks {
-		s.Blocks = append(s.Blocks, hcl.BlockHeaderSchema{Type: b})
+		s.Blocks = append(s.Blocks, hcl.BlockHeaderSchema{Type: b, LabelNames: blockLabels[b]})
 	}
 	c, diags := unknownNames(h.Body, h.Type, attrs, blocks)
 	got, _, more := h.Body.PartialContent(s)
@@ -67,7 +70,7 @@ func (m *module) declareSettings(h *hcl.Block) hcl.Diagnostics {
 	if len(h.Labels) == 1 {
 		m.p.settings.Name = h.Labels[0]
 	}
-	c, diags := content(h, []string{"required_version", "output_dir", "cache", "description", "env"}, nil)
+	c, diags := content(h, []string{"required_version", "output_dir", "cache", "description", "env"}, []string{"plugin"})
 	var description string
 	diags = append(diags, m.constantString(c, "required_version", &m.p.settings.RequiredVersion)...)
 	diags = append(diags, m.constantString(c, "output_dir", &m.p.settings.OutputDir)...)
@@ -92,6 +95,9 @@ func (m *module) declareSettings(h *hcl.Block) hcl.Diagnostics {
 	}
 	if a, ok := c.Attributes["required_version"]; ok {
 		diags = append(diags, checkVersion(a.Expr.Range(), m.p.settings.RequiredVersion, m.p.version)...)
+	}
+	for _, b := range c.Blocks {
+		diags = append(diags, m.p.declarePlugin(b)...)
 	}
 	return diags
 }

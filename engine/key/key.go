@@ -81,6 +81,7 @@ type Kind int
 // The kinds of facts.
 const (
 	TypeFact      Kind = iota // the stage type; the value is its version
+	PluginFact                // the plugin that the type comes from, and the engines in it
 	Command                   // the program and its arguments, as JSON
 	Argument                  // an argument, or a part of one, as JSON
 	Input                     // something that is read; see FormatInput
@@ -90,7 +91,7 @@ const (
 	IsolationFact             // where a command runs
 )
 
-var kindNames = [...]string{"type", "command", "argument", "input", "environment", "output", "metrics", "isolation"}
+var kindNames = [...]string{"type", "plugin", "command", "argument", "input", "environment", "output", "metrics", "isolation"}
 
 func (k Kind) String() string { return kindNames[k] }
 

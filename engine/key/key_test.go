@@ -21,7 +21,7 @@ func node(text string) digest.Node {
 
 func subject() key.Subject {
 	return key.Subject{
-		Schema: &stage.Schema{Name: "exec", Version: 1},
+		Schema: &stage.Schema{Name: "exec", Version: 1, Plugin: &stage.Plugin{Name: "p", Version: "1.0", Digest: "blake3:00"}},
 		Args:   json.RawMessage(`{"command":["a"],"env":{"A":"1"}}`),
 		Job: &stage.Job{
 			Command:      []string{"awk", "-f", "x.awk"},
@@ -43,7 +43,7 @@ func keyOf(t testing.TB, s key.Subject) key.Key {
 	return m.Key()
 }
 
-// A field that is added to a job, an input or an output must be sorted into one
+// A field that is added to a job, an input, an output or a plugin must be sorted into one
 // of these lists, or this test fails: a field that is forgotten in the key
 // makes flow keep results that are wrong.
 func TestEveryFieldOfAJobIsHashedOrKnownNotToBe(t *testing.T) {
@@ -58,6 +58,10 @@ func TestEveryFieldOfAJobIsHashedOrKnownNotToBe(t *testing.T) {
 		"Output.Dir":       func(s *key.Subject) { s.Job.Outputs[0].Dir = true },
 		"Output.Ignore":    func(s *key.Subject) { s.Job.Outputs[0].Ignore = []string{"*.tmp"} },
 		"Output.Include":   func(s *key.Subject) { s.Job.Outputs[0].Include = []string{"*.csv"} },
+		"Plugin.Name":      func(s *key.Subject) { s.Schema.Plugin.Name = "q" },
+		"Plugin.Version":   func(s *key.Subject) { s.Schema.Plugin.Version = "2.0" },
+		"Plugin.Digest":    func(s *key.Subject) { s.Schema.Plugin.Digest = "blake3:01" },
+		"Plugin.Versions":  func(s *key.Subject) { s.Schema.Plugin.Versions = map[string]string{"engine": "3"} },
 	}
 	notHashed := map[string]string{
 		"Job.Inputs":     "by content, as Subject.Inputs",
@@ -67,8 +71,11 @@ func TestEveryFieldOfAJobIsHashedOrKnownNotToBe(t *testing.T) {
 		"Input.Path":     "by Content.Path",
 		"Input.From":     "what counts is the content, not who made it",
 		"Output.NoStore": "where bytes are kept does not change them",
+		"Plugin.Program": "where the plugin lies; what it is counts by Digest",
+		"Plugin.Reads":   "where its own files lie",
+		"Plugin.Own":     "says whether flow.lock pins it",
 	}
-	for _, typ := range []reflect.Type{reflect.TypeFor[stage.Job](), reflect.TypeFor[stage.Input](), reflect.TypeFor[stage.Output]()} {
+	for _, typ := range []reflect.Type{reflect.TypeFor[stage.Job](), reflect.TypeFor[stage.Input](), reflect.TypeFor[stage.Output](), reflect.TypeFor[stage.Plugin]()} {
 		for i := range typ.NumField() {
 			name := typ.Name() + "." + typ.Field(i).Name
 			change, isHashed := hashed[name]

@@ -50,6 +50,7 @@ func (s Subject) Program() bool {
 // ManifestOf lists the facts that the result of s depends on.
 func ManifestOf(s Subject) (Manifest, error) {
 	m := Manifest{{Kind: TypeFact, Name: s.Schema.Name, Value: strconv.Itoa(s.Schema.Version)}}
+	m.addPlugin(s.Schema.Plugin)
 	// A program sees the paths in its arguments; a job that flow runs itself
 	// sees at most a file's extension, which tells the format.
 	seen := func(p string) string { return p }
@@ -80,6 +81,17 @@ func ManifestOf(s Subject) (Manifest, error) {
 	}
 	m.sort()
 	return m, nil
+}
+
+// addPlugin lists the plugin, and behind a dot each engine that it computes with.
+func (m *Manifest) addPlugin(p *stage.Plugin) {
+	if p == nil {
+		return
+	}
+	*m = append(*m, Fact{Kind: PluginFact, Name: p.Name, Value: p.Text()})
+	for engine, version := range p.Versions {
+		*m = append(*m, Fact{Kind: PluginFact, Name: p.Name + "." + engine, Value: version})
+	}
 }
 
 func (m *Manifest) addArguments(s Subject, hidden paths) error {

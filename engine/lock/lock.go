@@ -14,6 +14,10 @@
 //	commit 8f3e…
 //	content blake3:02d1…
 //
+//	plugin duckdb
+//	version 1.0.0
+//	content linux/amd64 blake3:77c9…
+//
 //	stage train.mlp["small"]
 //	key k1:5a0e…
 //	check 9f31c2a08be1d7e4
@@ -25,7 +29,9 @@
 //	metric validation.f1 0.971
 //
 // Modules from git come first: the commit that a revision was, and the digest
-// of its files. In a stage, the lines from type to isolation are the stage's manifest (engine/key). A
+// of its files. Then the plugins that are no files of the project: their version,
+// and for each platform on which flow get was run the digest of what they are
+// made of. In a stage, the lines from type to isolation are the stage's manifest (engine/key). A
 // result is an output as it came out; `given` marks the user's own files, which
 // flow restores but never cleans up. Sensitive values are written as
 // (sensitive).
@@ -95,6 +101,7 @@ func (s *Stage) Result(name string) (Result, bool) {
 type Lock struct {
 	stages   map[addr.Address]*Stage
 	modules  map[string]*Module // by source
+	plugins  map[string]*Plugin // by name
 	doubtful []Doubt
 	read     digest.Digest
 }
@@ -170,7 +177,7 @@ func (l *Lock) Stages() []*Stage {
 
 // Clone returns a copy that can be changed without changing l.
 func (l *Lock) Clone() *Lock {
-	c := &Lock{stages: make(map[addr.Address]*Stage, len(l.stages)), modules: maps.Clone(l.modules)}
+	c := &Lock{stages: make(map[addr.Address]*Stage, len(l.stages)), modules: maps.Clone(l.modules), plugins: maps.Clone(l.plugins)}
 	for a, s := range l.stages {
 		c.stages[a] = s
 	}
@@ -244,6 +251,12 @@ func (l *Lock) Format() ([]byte, error) {
 	b.WriteString(header)
 	for _, m := range l.Modules() {
 		fmt.Fprintf(&b, "\nmodule %s\ncommit %s\ncontent %s\n", m.Source, m.Commit, m.Content)
+	}
+	for _, p := range l.Plugins() {
+		fmt.Fprintf(&b, "\nplugin %s\nversion %s\n", p.Name, p.Version)
+		for _, platform := range slices.Sorted(maps.Keys(p.Content)) {
+			fmt.Fprintf(&b, "content %s %s\n", platform, p.Content[platform])
+		}
 	}
 	for _, s := range l.Stages() {
 		if err := s.format(&b); err != nil {

@@ -210,3 +210,29 @@ func TestPinsOfModulesAreKept(t *testing.T) {
 		}
 	}
 }
+
+func TestPluginsArePinnedBeforeTheStages(t *testing.T) {
+	l := sample()
+	d := digest.OfBytes([]byte("program"))
+	l.SetPlugins([]lock.Plugin{{Name: "duckdb", Version: "1.0.0", Content: map[string]digest.Digest{"linux/amd64": d, "darwin/arm64": d}}})
+	b, err := l.Clone().Format()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "\nplugin duckdb\nversion 1.0.0\ncontent darwin/arm64 " + d.String() + "\ncontent linux/amd64 " + d.String() + "\n\nstage dataset.scans\n"
+	if !strings.Contains(string(b), want) {
+		t.Errorf("got:\n%s\nwant in it:\n%s", b, want)
+	}
+	again, err := lock.Parse(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := again.Plugin("duckdb"); got == nil || got.Version != "1.0.0" || got.Content["linux/amd64"] != d || again.Len() != l.Len() {
+		t.Errorf("read again: %+v and %d stages", got, again.Len())
+	}
+	for _, wrong := range []string{"plugin x y\n", "plugin x\nversion 1\n", "plugin x\ncontent a b\n", "plugin x\ncommit 1\n"} {
+		if _, err := lock.Parse([]byte("version 1\n" + wrong)); err == nil {
+			t.Errorf("%q is read without complaint", wrong)
+		}
+	}
+}

@@ -51,6 +51,7 @@ type parser struct {
 	at        *Stage
 	seen      map[addr.Address]bool
 	module    *Module
+	plugin    *Plugin
 	metrics   []key.Leaf
 	lines     []string // of the stage, without key and check
 	check     string
@@ -76,8 +77,12 @@ func (p *parser) line(line string) *ParseError {
 		return p.stage(rest)
 	case verb == "module":
 		return p.beginModule(rest)
+	case verb == "plugin" && p.at == nil: // in a stage it is a fact
+		return p.beginPlugin(rest)
 	case p.module != nil:
 		return p.pin(verb, rest)
+	case p.plugin != nil:
+		return p.pinPlugin(verb, rest)
 	case p.at == nil:
 		return bad("%q before the first stage", verb)
 	}
@@ -162,7 +167,7 @@ func (p *parser) pin(verb, rest string) *ParseError {
 	return nil
 }
 
-// end completes the stage or module that was being read.
+// end completes the stage, module or plugin that was being read.
 func (p *parser) end() *ParseError {
 	if m := p.module; m != nil {
 		if m.Commit == "" || m.Content.IsZero() {
@@ -172,6 +177,9 @@ func (p *parser) end() *ParseError {
 			p.lock.modules = map[string]*Module{}
 		}
 		p.lock.modules[m.Source], p.module = m, nil
+	}
+	if p.plugin != nil {
+		return p.endPlugin()
 	}
 	if p.at == nil {
 		return nil

@@ -22,7 +22,7 @@ func changes(before, after key.Manifest, skip func(key.Fact) bool) []Reason {
 			continue
 		}
 		r := Reason{Kind: Changed, Text: changeText(c), Change: &c}
-		if c.Kind == key.TypeFact {
+		if c.Kind == key.TypeFact || c.Kind == key.PluginFact {
 			r.Kind = TypeVersion
 		}
 		rs = append(rs, r)
@@ -52,6 +52,8 @@ func changeText(c key.Change) string {
 	switch c.Kind {
 	case key.TypeFact:
 		return fmt.Sprintf("stage type %s computes differently now (version %s → %s)", c.Name, orNone(c.Old), orNone(c.New))
+	case key.PluginFact:
+		return pluginText(c)
 	case key.Input:
 		return inputText(c)
 	case key.IsolationFact:
@@ -70,6 +72,21 @@ func changeText(c key.Change) string {
 		return fmt.Sprintf("%s was removed", what)
 	}
 	return fmt.Sprintf("%s: %s → %s", what, Shorten(c.Old), Shorten(c.New))
+}
+
+// pluginText tells another version of a plugin from other code under the same
+// version, which its author writes many times a day.
+func pluginText(c key.Change) string {
+	before, _, _ := strings.Cut(c.Old, " ")
+	after, _, _ := strings.Cut(c.New, " ")
+	switch name, engine, of := strings.Cut(c.Name, "."); {
+	case of:
+		return fmt.Sprintf("%s of plugin %s: %s → %s", engine, name, orNone(before), orNone(after))
+	case before == after:
+		return fmt.Sprintf("plugin %s %s is not the same program as before", name, after)
+	default:
+		return fmt.Sprintf("plugin %s %s → %s", name, orNone(before), orNone(after))
+	}
 }
 
 func inputText(c key.Change) string {

@@ -25,6 +25,8 @@ type Spec struct {
 	CPUs    int               `json:"cpus"`
 	// Checkpoint is Job.Checkpoint.
 	Checkpoint string `json:"checkpoint,omitempty"`
+	// Plugin is the program that does the job, nil if it is flow itself.
+	Plugin *Plugin `json:"plugin,omitempty"`
 }
 
 // The names of the files beside a Spec, and the variable that tells any

@@ -28,6 +28,8 @@ type Schema struct {
 	Outputs []OutputDoc
 	// Metrics documents the metrics in a sentence or two.
 	Metrics string
+	// Plugin is where the type comes from; nil for flow's own.
+	Plugin *Plugin
 }
 
 // OutputDoc documents an output.

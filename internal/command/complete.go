@@ -106,7 +106,7 @@ func (sh *Shell) completeTypes(_ *cobra.Command, args []string, begin string) ([
 	}
 	words := strings.Split(begin, ".")
 	var out []string
-	for _, t := range sh.Types() {
+	for _, t := range sh.types() {
 		s := t.Schema()
 		if len(words) == 1 {
 			if strings.HasPrefix(s.Name, begin) {

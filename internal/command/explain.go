@@ -42,7 +42,7 @@ func newExplain(sh *Shell, run func(*ExplainOptions) error) *cobra.Command {
 func runExplain(o *ExplainOptions) error {
 	sh := o.Shell
 	var schemas []*stage.Schema
-	for _, t := range sh.Types() {
+	for _, t := range sh.types() {
 		schemas = append(schemas, t.Schema())
 	}
 	if o.Path == "" {

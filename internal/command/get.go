@@ -20,10 +20,14 @@ func newGet(sh *Shell, run func(context.Context, *GetOptions) error) *cobra.Comm
 	o := &GetOptions{Shell: sh}
 	cmd := &cobra.Command{
 		Use:   "get",
-		Short: "Fetch the modules that come from git",
+		Short: "Fetch the modules that come from git, and pin plugins",
 		Long: `Fetch the modules whose source is in git into .flow/modules, and pin them in
 flow.lock: the commit and the content. What flow.lock pins already is fetched as
-it was. No other command touches the network for a module.`,
+it was. No other command touches the network for a module.
+
+Plugins are installed by other means. Those that the pipeline declares are pinned
+too, unless they are files of the project: a plugin that is not the one of
+flow.lock is not used.`,
 		Example: `  flow get               # after a clone, or after writing a module block
   flow get --upgrade     # take what branches and tags are now`,
 		Args: atMost(0),
@@ -49,11 +53,27 @@ func (sh *Shell) get(ctx context.Context, dir string, upgrade, quiet bool) error
 		Upgrade: upgrade,
 		Busy:    func(text string) { sh.err().Printf("%s\n", text) },
 	})
-	if err != nil || quiet && len(got) == 0 {
+	if err != nil {
 		return err
 	}
-	sh.showModules(got)
+	sh.showPlugins(got.Plugins)
+	if len(got.Modules) > 0 || !quiet && len(got.Plugins) == 0 {
+		sh.showModules(got.Modules)
+	}
 	return nil
+}
+
+func (sh *Shell) showPlugins(got []engine.GotPlugin) {
+	for _, p := range got {
+		status := "kept"
+		switch {
+		case p.Own:
+			status = "own"
+		case p.Pinned:
+			status = "pinned"
+		}
+		sh.out().Printf("%-8s plugin %s %s, %s\n", status, p.Name, p.Version, p.Program)
+	}
 }
 
 func (sh *Shell) showModules(got []modules.Got) {
@@ -62,7 +82,7 @@ func (sh *Shell) showModules(got []modules.Got) {
 		out.Printf("%-8s %s at %.12s, from %s\n", g.Status, g.At, g.Commit, g.Source)
 	}
 	if len(got) == 0 {
-		out.Printf("No module of this pipeline comes from git.\n")
+		out.Printf("No module of this pipeline comes from git, and it uses no plugin.\n")
 		return
 	}
 	out.Printf("%s from git in place, as flow.lock says.\n", view.Plural(len(got), "module"))

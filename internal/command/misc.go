@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/flow-pipelines/flow/engine"
+	"github.com/flow-pipelines/flow/plugins/host"
 )
 
 func newVersion(sh *Shell) *cobra.Command {
@@ -36,7 +37,7 @@ func newStageRun(sh *Shell) *cobra.Command {
 	return &cobra.Command{
 		Use: "stage-run SPEC", Hidden: true, Args: exactly(1, "a SPEC"), DisableFlagParsing: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if status := engine.StageRun(cmd.Context(), sh.Types(), sh.path(args[0]), sh.Streams.Err); status != 0 {
+			if status := engine.StageRun(cmd.Context(), sh.Types(), host.Run, sh.path(args[0]), sh.Streams.Err); status != 0 {
 				return exit(status)
 			}
 			return nil

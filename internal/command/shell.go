@@ -27,6 +27,7 @@ import (
 	"github.com/flow-pipelines/flow/engine/pinned"
 	"github.com/flow-pipelines/flow/engine/stage"
 	"github.com/flow-pipelines/flow/internal/view"
+	"github.com/flow-pipelines/flow/plugins/host"
 )
 
 // Shell is what a command gets from its surroundings.
@@ -186,6 +187,39 @@ func (sh *Shell) openWith(v Variables, change func(*engine.Options)) (*engine.Pr
 	return p, nil
 }
 
+// plugins finds those that the project of this directory can use.
+func (sh *Shell) plugins() *host.Host {
+	dir := sh.dir()
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = real // a confined program is judged by real paths
+	}
+	return &host.Host{Project: dir, Environ: sh.Environ}
+}
+
+// types are the stage types of flow's own, and those of all installed plugins,
+// which the pipeline may not have declared.
+func (sh *Shell) types() []stage.Type {
+	all := sh.Types()
+	taken := map[string]bool{}
+	for _, t := range all {
+		taken[t.Schema().Name] = true
+	}
+	h := sh.plugins()
+	for _, in := range h.Installed() {
+		l, err := h.Load(in)
+		if err != nil {
+			continue // flow plugin list tells
+		}
+		for _, t := range l.Types {
+			if name := t.Schema().Name; !taken[name] {
+				taken[name] = true
+				all = append(all, t)
+			}
+		}
+	}
+	return all
+}
+
 // options are what the project is opened with.
 func (sh *Shell) options(v Variables) (engine.Options, error) {
 	vars := make(map[string]string, len(v.Vars))
@@ -197,7 +231,7 @@ func (sh *Shell) options(v Variables) (engine.Options, error) {
 		vars[name] = value
 	}
 	return engine.Options{
-		Dir: sh.dir(), Types: sh.Types(), Vars: vars, VarFiles: v.VarFiles, Environ: sh.Environ,
+		Dir: sh.dir(), Types: sh.Types(), Plugins: sh.plugins(), Vars: vars, VarFiles: v.VarFiles, Environ: sh.Environ,
 		Self: sh.Self, Version: sh.Version.Version, Clock: sh.Clock,
 		Warn: func(text string) { sh.err().Warning(text) },
 	}, nil

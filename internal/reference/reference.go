@@ -2,8 +2,8 @@
 // from their schemas: the same that checks pipelines and that `flow explain`
 // prints, so that the document cannot say anything else than the program.
 //
-// It makes Markdown and knows no stage type by name. Its tests are its callers:
-// they hold docs/stages.md to the schemas (UPDATE=1 writes it), load every
+// It makes Markdown and knows no stage type by name. Besides `flow plugin docs`,
+// its tests are its callers: they hold docs/stages.md to the schemas (UPDATE=1 writes it), load every
 // schema's example, and hold the HCL and the list of functions in docs and
 // README.md to the language as it is.
 package reference
@@ -36,6 +36,15 @@ evaluated for each row of a table ([language.md](language.md#row-expressions)).
 
 // Markdown returns the reference of the stage types, in their order.
 func Markdown(schemas []*stage.Schema) string {
+	return document(preface, schemas)
+}
+
+// Plugin returns the reference of a plugin's stage types.
+func Plugin(name string, schemas []*stage.Schema) string {
+	return document(fmt.Sprintf("# Stage types of the plugin %s\n\n", name), schemas)
+}
+
+func document(preface string, schemas []*stage.Schema) string {
 	var b strings.Builder
 	b.WriteString(preface)
 	b.WriteString("| type | |\n|---|---|\n")

@@ -16,6 +16,7 @@ import (
 
 	"github.com/flow-pipelines/flow/engine/addr"
 	"github.com/flow-pipelines/flow/engine/config"
+	"github.com/flow-pipelines/flow/engine/stage"
 	"github.com/flow-pipelines/flow/stages/builtin"
 )
 
@@ -98,6 +99,7 @@ func load(t *testing.T, text string) {
 		Dir: dir, Types: builtin.Types(), Version: "0.1.0", Vars: values(body),
 		Environ: []string{"DATA_REGION=eu"},
 		Remote:  func(_ addr.Module, source string) (string, string, error) { return source, source, nil },
+		Plugins: anyPlugin{},
 	})
 	if !diags.HasErrors() {
 		_, diags = p.Stages(config.NoResults{})
@@ -108,6 +110,15 @@ func load(t *testing.T, text string) {
 		t.Errorf("%s\nwith\n%s", b.String(), beside)
 	}
 }
+
+// anyPlugin has every plugin, and no stage types.
+type anyPlugin struct{}
+
+func (anyPlugin) Find(name string) (*stage.Plugin, []stage.Type, error) {
+	return &stage.Plugin{Name: name, Version: "1.0.0"}, nil, nil
+}
+
+func (anyPlugin) Offering(string) string { return "" }
 
 // moduleOf writes a module that has the variables that the block sets, and the
 // outputs that the text uses.

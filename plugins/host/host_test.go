@@ -1,0 +1,219 @@
+package host_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/flow-pipelines/flow/engine/stage"
+	"github.com/flow-pipelines/flow/plugins/host"
+)
+
+// environ is one in which the plugins of testdata are in PATH and nothing is
+// remembered of them.
+func environ(t *testing.T) []string {
+	t.Helper()
+	bin, err := filepath.Abs("testdata/bin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []string{"PATH=" + bin + ":" + os.Getenv("PATH"), "HOME=" + t.TempDir()}
+}
+
+// Whatever a plugin does when it is asked what it is, there is one error, which
+// names it and says what it did.
+func TestAPluginThatDoesNotDescribeItself(t *testing.T) {
+	for name, want := range map[string]string{
+		"hanging":       "took longer than 300ms and was ended",
+		"flooding":      "says too much",
+		"crashing":      `failed with exit status 3; it said "Traceback: no module named nowhere"`,
+		"killed":        "failed with signal: segmentation fault",
+		"garbled":       `does not describe itself as a plugin: not JSON of the expected form`,
+		"silent":        "does not describe itself as a plugin: nothing; it answered nothing",
+		"future":        "speaks another version of the protocol: it speaks 7, this flow 1",
+		"impostor":      `says that it is called "somebody-else", not "impostor"`,
+		"typeless":      "no stage type",
+		"unversioned":   `version "latest": want a number`,
+		"mistyped":      `stage type x: argument a: unknown type "float"`,
+		"escaping":      `output o: path "../../secret"`,
+		"uninterpreted": "cannot be started: what stands behind its #! is not there",
+		"nowhere":       "A program called flow-plugin-nowhere is needed",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := &host.Host{Environ: environ(t)}
+			if name == "hanging" {
+				h.Patience = 300 * time.Millisecond
+			}
+			_, _, err := h.Find(name)
+			var p *stage.Problem
+			if !errors.As(err, &p) {
+				t.Fatalf("got %v, want a problem", err)
+			}
+			if !strings.Contains(p.Error(), want) || !strings.Contains(p.Error(), name) {
+				t.Errorf("got %q, want %q in it, and the name", p.Error(), want)
+			}
+		})
+	}
+}
+
+// run lets the plugin nasty do a job.
+func run(t *testing.T, ctx context.Context, how string) (stage.Metrics, string, error) {
+	t.Helper()
+	h := &host.Host{Environ: environ(t)}
+	p, _, err := h.Find("nasty")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log, events bytes.Buffer
+	r := &stage.Run{Log: &log, Events: &events}
+	args, _ := json.Marshal(map[string]string{"how": how})
+	r.Spec = stage.Spec{Type: "nasty", Args: args, Outputs: map[string]string{"out": "out.txt"}, CPUs: 1, Plugin: p}
+	m, err := host.RunIn(ctx, t.TempDir(), r)
+	return m, log.String() + events.String(), err
+}
+
+func TestARunIsListenedTo(t *testing.T) {
+	t.Parallel()
+	m, said, err := run(t, t.Context(), "right")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, _ := m["n"].(json.Number); n != "1" {
+		t.Errorf("metrics: got %v", m)
+	}
+	if want := "to the log\n" + `{"step":1,"metrics":{"loss":0.5}}` + "\n"; said != want {
+		t.Errorf("log and events: got %q, want %q", said, want)
+	}
+}
+
+// A fault of the plugin is one problem of the block, a mistake of the user's
+// that the plugin found is one of the argument, and a failure is an error.
+func TestARunThatGoesWrong(t *testing.T) {
+	for how, want := range map[string]struct{ text, path string }{
+		"garbage":       {`Line 2 on its standard output is no event`, ""},
+		"unknown-event": {`an event of the unknown type "song"`, ""},
+		"long-line":     {"longer than 1 MiB", ""},
+		"flood":         {"It wrote more than 64 MiB of events", ""},
+		"lie":           {`its output "out", out.txt, is not there`, ""},
+		"mute-problem":  {"exit status 2, that something is wrong with the stage, and not what", ""},
+		"contradiction": {`It reports "Bad", and by exit status 0 that all is well`, ""},
+		"infinite":      {"is no event: not JSON", ""},
+		"problem":       {"No such way", "how"},
+	} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			_, _, err := run(t, t.Context(), how)
+			ps := stage.ProblemsIn(err)
+			if len(ps) != 1 {
+				t.Fatalf("got %v, want one problem", err)
+			}
+			if !strings.Contains(ps[0].Error(), want.text) || ps[0].Path != want.path {
+				t.Errorf("got %q at %q, want %q in it at %q", ps[0].Error(), ps[0].Path, want.text, want.path)
+			}
+		})
+	}
+	for how, want := range map[string]string{
+		"crash": "plugin nasty 1.0.0 failed: signal: segmentation fault",
+		"fail":  "plugin nasty 1.0.0 failed: exit status 1",
+	} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			_, _, err := run(t, t.Context(), how)
+			if err == nil || !strings.HasPrefix(err.Error(), want) || len(stage.ProblemsIn(err)) > 0 {
+				t.Errorf("got %v, want %q and no problem of the user's", err, want)
+			}
+		})
+	}
+}
+
+// A child that holds the pipe open keeps nobody waiting.
+func TestARunEndsWithItsPlugin(t *testing.T) {
+	t.Parallel()
+	if _, _, err := run(t, t.Context(), "linger"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestARunThatHangsEndsWhenItIsAsked(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if _, _, err := run(t, ctx, "hang"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v, want the deadline", err)
+	}
+}
+
+// A plugin of its own, for tests that change it.
+func own(t *testing.T, project, version string) {
+	t.Helper()
+	text := `#!/bin/sh
+echo x >>"$FLOW_TEST_STARTS"
+cat "$(dirname "$0")/description.json"
+`
+	desc := `{"protocol":1,"name":"own","version":"` + version + `","summary":"s","files":["description.json"],"types":[{"name":"own","version":1,"summary":"s","body":{},"outputs":[]}]}`
+	for name, content := range map[string]string{"flow-plugin-own": text, "description.json": desc} {
+		if err := os.MkdirAll(filepath.Join(project, "plugins"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(project, "plugins", name), []byte(content), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Files that are older than a tick prove by their looks what they hold.
+	past := time.Now().Add(-time.Hour)
+	for _, name := range []string{"flow-plugin-own", "description.json"} {
+		if err := os.Chtimes(filepath.Join(project, "plugins", name), past, past); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestAPluginIsStartedOnceForAllPlans(t *testing.T) {
+	project := t.TempDir()
+	starts := filepath.Join(t.TempDir(), "starts")
+	h := &host.Host{Project: project, Environ: append(environ(t), "FLOW_TEST_STARTS="+starts)}
+	count := func() int {
+		b, _ := os.ReadFile(starts)
+		return len(b) / 2
+	}
+	own(t, project, "1.0.0")
+	first, _, err := h.Find("own")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Written this very moment, it is looked at again, and not started.
+	for range 3 {
+		again, _, err := h.Find("own")
+		if err != nil || again.Digest != first.Digest {
+			t.Fatalf("got %v, %v; want %v", again, err, first)
+		}
+	}
+	before := count()
+	if before > 2 {
+		t.Errorf("started %d times", before)
+	}
+	// One of its files changes: another plugin, and another digest.
+	own(t, project, "1.1.0")
+	second, _, err := h.Find("own")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if second.Version != "1.1.0" || second.Digest == first.Digest || count() != before+1 {
+		t.Errorf("got version %s, digest %s (was %s), %d starts", second.Version, second.Digest, first.Digest, count())
+	}
+	// Back to what it was: the digest, too, wherever the project lies.
+	elsewhere := t.TempDir()
+	own(t, elsewhere, "1.0.0")
+	h.Project = elsewhere
+	third, _, err := h.Find("own")
+	if err != nil || third.Digest != first.Digest {
+		t.Errorf("got %v, %v; want digest %s", third, err, first.Digest)
+	}
+}

@@ -1,0 +1,138 @@
+package host
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+	"unicode/utf8"
+)
+
+// answer runs a plugin for one short answer. The process and its children are
+// killed when it has said too much or the context ends.
+func answer(ctx context.Context, program, word string, env []string, question []byte, most int, patience time.Duration) ([]byte, error) {
+	out := &bounded{most: most}
+	errs := &tail{most: 4 << 10}
+	var c *exec.Cmd
+	kill := func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) }
+	out.full = func() { _ = kill() }
+	err := start(func() *exec.Cmd {
+		c = exec.CommandContext(ctx, program, word)
+		c.Env, c.Dir = env, filepath.Dir(program)
+		c.Stdin, c.Stdout, c.Stderr = bytes.NewReader(question), out, errs
+		// A group of its own, so that its children end with it.
+		c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		c.Cancel = kill
+		c.WaitDelay = time.Second
+		return c
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s cannot be started: %w", program, cause(err))
+	}
+	err = c.Wait()
+	_ = kill() // what it left behind
+	var exit *exec.ExitError
+	switch {
+	case out.overflowed:
+		return nil, fmt.Errorf("%s %s says too much: more than %d MiB, where a few kB are usual", program, word, most>>20)
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("%s %s took longer than %s and was ended%s", program, word, patience, errs.said())
+	case errors.As(err, &exit):
+		return nil, fmt.Errorf("%s %s failed with %s%s", program, word, exit.ProcessState, errs.said())
+	case err != nil && !errors.Is(err, exec.ErrWaitDelay) && !errors.Is(err, syscall.EPIPE):
+		return nil, fmt.Errorf("%s %s: %w", program, word, err)
+	}
+	return out.b.Bytes(), nil
+}
+
+// start starts a command. A program that was written a moment ago may still be
+// open for writing in a process that is just being forked; that passes.
+func start(make func() *exec.Cmd) error {
+	for wait := time.Millisecond; ; wait *= 2 {
+		err := make().Start()
+		if !errors.Is(err, syscall.ETXTBSY) || wait > 200*time.Millisecond {
+			return err
+		}
+		time.Sleep(wait)
+	}
+}
+
+// cause explains why a program does not start.
+func cause(err error) error {
+	switch {
+	case errors.Is(err, syscall.ENOEXEC):
+		return errors.New("it is neither a program for this machine nor a script with #! at its beginning")
+	case errors.Is(err, syscall.ENOENT):
+		return errors.New("what stands behind its #! is not there")
+	}
+	return err
+}
+
+// bounded keeps what is written to it, up to a limit. Past that it calls full.
+type bounded struct {
+	b          bytes.Buffer
+	most       int
+	overflowed bool
+	full       func()
+}
+
+func (w *bounded) Write(p []byte) (int, error) {
+	if w.b.Len()+len(p) > w.most {
+		if !w.overflowed {
+			w.overflowed = true
+			w.full()
+		}
+		return 0, io.ErrShortWrite
+	}
+	return w.b.Write(p)
+}
+
+// tail keeps the end of what is written to it.
+type tail struct {
+	b    []byte
+	most int
+}
+
+func (w *tail) Write(p []byte) (int, error) {
+	w.b = append(w.b, p...)
+	if over := len(w.b) - w.most; over > 0 {
+		w.b = append(w.b[:0], w.b[over:]...)
+	}
+	return len(p), nil
+}
+
+// said is the last line that was written, as the end of a sentence.
+func (w *tail) said() string {
+	text := strings.TrimSpace(string(w.b))
+	if i := strings.LastIndexByte(text, '\n'); i >= 0 {
+		text = text[i+1:]
+	}
+	if text == "" {
+		return ""
+	}
+	return "; it said " + excerpt([]byte(text))
+}
+
+// excerpt quotes the beginning of what a program printed.
+func excerpt(b []byte) string {
+	const most = 120
+	b = bytes.TrimSpace(b)
+	if len(b) == 0 {
+		return "nothing"
+	}
+	if len(b) > most {
+		cut := most
+		for cut > 0 && !utf8.RuneStart(b[cut]) {
+			cut--
+		}
+		return strconv.Quote(string(b[:cut])) + "…"
+	}
+	return strconv.Quote(string(b))
+}

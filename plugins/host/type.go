@@ -1,0 +1,76 @@
+package host
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/flow-pipelines/flow/engine/stage"
+	"github.com/flow-pipelines/flow/plugins/protocol"
+)
+
+// newType makes a stage type of a plugin's.
+func newType(h *Host, p *stage.Plugin, t *protocol.Type, check bool) (stage.Type, error) {
+	s, err := t.Schema()
+	if err != nil {
+		return nil, err
+	}
+	s.Plugin = p
+	plain := &pluginType{host: h, plugin: p, typ: t, schema: s}
+	if check {
+		return checkedType{plain}, nil
+	}
+	return plain, nil
+}
+
+// pluginType is a stage type whose schema and outputs follow from a description.
+type pluginType struct {
+	host   *Host
+	plugin *stage.Plugin
+	typ    *protocol.Type
+	schema *stage.Schema
+}
+
+var _ stage.Type = (*pluginType)(nil)
+
+// Schema implements stage.Type.
+func (t *pluginType) Schema() *stage.Schema { return t.schema }
+
+// Job implements stage.Type.
+func (t *pluginType) Job(req *stage.Request) (*stage.Job, error) {
+	outs, err := t.typ.OutputsOf(req.Args, req.IsUnknown)
+	if err != nil {
+		return nil, err
+	}
+	return req.Job(outs...), nil
+}
+
+// checkedType is one whose plugin judges arguments before anything runs.
+type checkedType struct{ *pluginType }
+
+var _ stage.Inspector = checkedType{}
+
+// Inspect implements stage.Inspector. It starts the plugin, unlike those of
+// flow's own types; it is called for stages that are not kept.
+func (t checkedType) Inspect(in *stage.Inspection) (stage.Heads, error) {
+	q := protocol.Check{Protocol: protocol.Version, Type: t.schema.Name, Args: in.Args, Inputs: map[string]protocol.CheckInput{}}
+	for role, i := range in.Inputs {
+		q.Inputs[role] = protocol.CheckInput{Path: i.Path, File: i.Head.File, Columns: i.Head.Columns}
+	}
+	question, err := json.Marshal(q)
+	if err != nil {
+		return nil, err
+	}
+	out, err := t.host.ask(t.plugin.Program, protocol.CheckJob, question, protocol.MostVerdict)
+	if err != nil {
+		return nil, stage.Problemf("", fmt.Sprintf("Plugin %s cannot check this stage", t.plugin.Name), "%s.", capital(err.Error()))
+	}
+	v, err := protocol.ParseVerdict(out)
+	if err != nil {
+		return nil, stage.Problemf("", fmt.Sprintf("Plugin %s cannot check this stage", t.plugin.Name), "%s check answered %s: %v.", t.plugin.Program, excerpt(out), err)
+	}
+	var ps stage.Problems
+	for _, p := range v.Problems {
+		ps = append(ps, &stage.Problem{Path: p.Path, Summary: p.Summary, Detail: p.Detail})
+	}
+	return v.Columns, ps.Err()
+}

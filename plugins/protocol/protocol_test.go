@@ -1,0 +1,208 @@
+package protocol_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/flow-pipelines/flow/engine/stage"
+	"github.com/flow-pipelines/flow/plugins/protocol"
+)
+
+func golden(t *testing.T, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// same fails if a message, read and written again, has lost something.
+func same(t *testing.T, before []byte, v any) {
+	t.Helper()
+	after, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var a, b any
+	if err := errors.Join(json.Unmarshal(before, &a), json.Unmarshal(after, &b)); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(a, b); d != "" {
+		t.Errorf("-golden +written again\n%s", d)
+	}
+}
+
+// The golden examples of version 1: what they say must be understood for ever.
+func TestMessagesOfVersion1(t *testing.T) {
+	b := golden(t, "v1-description.json")
+	d, err := protocol.ParseDescription(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, b, d)
+
+	b = golden(t, "v1-spec.json")
+	var spec protocol.Spec
+	if err := json.Unmarshal(b, &spec); err != nil {
+		t.Fatal(err)
+	}
+	same(t, b, spec)
+
+	for line := range bytes.Lines(golden(t, "v1-events.jsonl")) {
+		e, err := protocol.ParseEvent(line)
+		if err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		same(t, line, e)
+	}
+
+	b = golden(t, "v1-check.json")
+	var check protocol.Check
+	if err := json.Unmarshal(b, &check); err != nil {
+		t.Fatal(err)
+	}
+	same(t, b, check)
+
+	b = golden(t, "v1-verdict.json")
+	v, err := protocol.ParseVerdict(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, b, v)
+}
+
+// A schema goes to the protocol and back without a loss.
+func TestSchemasOfFlowsOwnFormFit(t *testing.T) {
+	d, err := protocol.ParseDescription(golden(t, "v1-description.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, typ := range d.Types {
+		s, err := typ.Schema()
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := protocol.BodyOf(s.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(typ.Body, again, cmp.Transformer("json", func(r json.RawMessage) string { return string(r) })); d != "" {
+			t.Errorf("%s: -golden +schema\n%s", typ.Name, d)
+		}
+	}
+}
+
+func known(string) bool { return false }
+
+func TestOutputsFollowFromTheArguments(t *testing.T) {
+	typ := protocol.Type{
+		Name: "sql",
+		Body: protocol.Body{
+			Arguments: []protocol.Argument{{Name: "format", Type: "string"}, {Name: "tables", Type: "map(string)"}, {Name: "report", Type: "bool"}},
+			Blocks:    []protocol.Block{{Name: "query", Kind: "repeated", Label: "name"}},
+		},
+		Outputs: []protocol.Output{
+			{Name: "data", Path: "data.{format}"},
+			{Name: "tables", Path: "t/{key}", Each: "tables", Dir: true},
+			{Name: "queries", Path: "{key}.{format}", Each: "query"},
+			{Name: "report", Path: "report.html", If: "report"},
+		},
+	}
+	for name, c := range map[string]struct {
+		args string
+		want []stage.Output
+	}{
+		"plain":    {`{"format":"csv"}`, []stage.Output{{Name: "data", Path: "data.csv"}}},
+		"a map":    {`{"format":"csv","tables":{"b":"1","a":"2"}}`, []stage.Output{{Name: "data", Path: "data.csv"}, {Name: "a", Path: "t/a", Dir: true}, {Name: "b", Path: "t/b", Dir: true}}},
+		"a flag":   {`{"format":"csv","report":true}`, []stage.Output{{Name: "data", Path: "data.csv"}, {Name: "report", Path: "report.html"}}},
+		"no flag":  {`{"format":"csv","report":false}`, []stage.Output{{Name: "data", Path: "data.csv"}}},
+		"blocks":   {`{"format":"csv","query":[{"name":"y","format":"parquet"},{"name":"x"}]}`, []stage.Output{{Name: "data", Path: "data.csv"}, {Name: "y", Path: "y.parquet"}, {Name: "x", Path: "x.csv"}}},
+		"no block": {`{"format":"csv","query":[]}`, []stage.Output{{Name: "data", Path: "data.csv"}}},
+	} {
+		got, err := typ.OutputsOf(json.RawMessage(c.args), known)
+		if d := cmp.Diff(c.want, got); err != nil || d != "" {
+			t.Errorf("%s: %v\n%s", name, err, d)
+		}
+	}
+	for args, want := range map[string]string{
+		`{"format":"../x"}`:                     "format",
+		`{"format":".hidden"}`:                  "format",
+		`{}`:                                    "format",
+		`{"format":"csv","tables":{"a/b":"1"}}`: "tables[0]",
+		`{"format":"csv","query":[{"name":"x"},{"name":"x"}]}`:    "query[1]",
+		`{"format":"csv","query":[{"name":"x","format":"a b"}]}`:  "format",
+		`{"format":"csv","query":[{"name":"../../etc/passwd"}]}`:  "query[0]",
+		`{"format":"csv","query":[{"name":"ok"},{"name":"a b"}]}`: "query[1]",
+	} {
+		_, err := typ.OutputsOf(json.RawMessage(args), known)
+		if ps := stage.ProblemsIn(err); len(ps) != 1 || ps[0].Path != want {
+			t.Errorf("%s: got %v, want a problem at %s", args, err, want)
+		}
+	}
+	_, err := typ.OutputsOf(json.RawMessage(`{"format":"csv"}`), func(name string) bool { return name == "query" })
+	if ps := stage.ProblemsIn(err); len(ps) != 1 || !strings.Contains(ps[0].Summary, "not known yet") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestWhatIsNoMessageIsRefused(t *testing.T) {
+	for _, line := range []string{"", "hello", "3", `{"type":"progress"} {}`, `{"type":"problem"}`, `{"type":"progress","step":"one"}`, `{"type":"metrics","values":3}`} {
+		if e, err := protocol.ParseEvent([]byte(line)); err == nil {
+			t.Errorf("%q: got %+v, want an error", line, e)
+		}
+	}
+	// What a later version adds is passed over.
+	if _, err := protocol.ParseEvent([]byte(`{"type":"progress","step":1,"eta":3.5}`)); err != nil {
+		t.Error(err)
+	}
+	if _, err := protocol.ParseDescription([]byte(`{"protocol":2}`)); !errors.Is(err, protocol.ErrVersion) {
+		t.Errorf("got %v, want %v", err, protocol.ErrVersion)
+	}
+}
+
+// The JSON Schema, which is for plugins in other languages, takes the golden
+// examples, and refuses what the parser refuses.
+func TestTheJSONSchemaDescribesTheMessages(t *testing.T) {
+	compiler := jsonschema.NewCompiler()
+	validate := func(def string, doc []byte) error {
+		s, err := compiler.Compile("protocol.schema.json#/$defs/" + def)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := jsonschema.UnmarshalJSON(bytes.NewReader(doc))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.Validate(v)
+	}
+	for def, doc := range map[string][]byte{
+		"description": golden(t, "v1-description.json"), "spec": golden(t, "v1-spec.json"),
+		"check": golden(t, "v1-check.json"), "verdict": golden(t, "v1-verdict.json"),
+	} {
+		if err := validate(def, doc); err != nil {
+			t.Errorf("%s: %v", def, err)
+		}
+		if err := validate(def, []byte(`[]`)); err == nil {
+			t.Errorf("%s: a list is accepted", def)
+		}
+	}
+	for line := range bytes.Lines(golden(t, "v1-events.jsonl")) {
+		if err := validate("event", line); err != nil {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
+	for _, line := range []string{`{"type":"song"}`, `{"type":"problem"}`, `{"type":"progress","step":"one"}`} {
+		if err := validate("event", []byte(line)); err == nil {
+			t.Errorf("%s is accepted", line)
+		}
+	}
+}
