@@ -110,7 +110,7 @@ func (j *job) execute(ctx context.Context, spec []byte) (*os.ProcessState, error
 	}
 	heard, logged := make(chan error, 1), make(chan struct{})
 	go func() {
-		_, _ = io.Copy(j.log, log)
+		j.passOn(log)
 		close(logged)
 	}()
 	go func() {
@@ -132,6 +132,19 @@ func (j *job) execute(ctx context.Context, spec []byte) (*os.ProcessState, error
 		return nil, fmt.Errorf("plugin %s: %w", j.plugin.Name, err)
 	}
 	return c.ProcessState, nil
+}
+
+// passOn copies what the plugin writes for people to the log, whole lines at a
+// time, so that log events do not come between.
+func (j *job) passOn(r io.Reader) {
+	in := bufio.NewReaderSize(r, 64<<10)
+	for {
+		part, err := in.ReadSlice('\n')
+		_, _ = j.log.Write(part)
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+			return
+		}
+	}
 }
 
 // listen reads events until the plugin has no more to say.
