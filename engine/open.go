@@ -154,7 +154,7 @@ func (p *Project) doubt() {
 // config is what config.Load takes.
 func (o Options) config(root string, remote func(at addr.Module, source string) (string, string, error)) config.Options {
 	return config.Options{
-		Dir: root, Types: o.Types, Version: o.Version, Vars: o.Vars, VarFiles: o.VarFiles, Environ: o.Environ, Remote: remote,
+		Dir: root, Types: o.Types, Plugins: o.Plugins, Version: o.Version, Vars: o.Vars, VarFiles: o.VarFiles, Environ: o.Environ, Remote: remote,
 		Values: o.Values, Unset: o.Unset,
 	}
 }

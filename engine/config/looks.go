@@ -2,6 +2,7 @@ package config
 
 import (
 	"cmp"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/flow-pipelines/flow/engine/digest"
+	"github.com/flow-pipelines/flow/engine/stage"
 )
 
 // Look is a question about the world that was asked while a pipeline was loaded
@@ -36,6 +38,7 @@ const (
 	lookExists    LookKind = "exists"    // whether there is a file
 	lookSet       LookKind = "set"       // the files that match a pattern below a directory
 	lookEnv       LookKind = "env"       // a variable of the environment
+	lookPlugin    LookKind = "plugin"    // what a plugin is
 )
 
 // looks collects questions and their answers. It is safe for concurrent use.
@@ -102,6 +105,14 @@ func listed(names []string, err error) digest.Digest {
 	return answered([]byte(strings.Join(names, "\x00")), err)
 }
 
+// pluginAnswer makes an answer of a plugin that was found.
+func pluginAnswer(found *stage.Plugin, err error) digest.Digest {
+	if err != nil {
+		return answered(nil, err)
+	}
+	return answered(json.Marshal(found))
+}
+
 // Looks returns what has been looked at so far, which after Stages, Outputs and
 // Checks is all; sorted. False: something changed while that went on, so that
 // what was evaluated may be true of no moment.
@@ -124,11 +135,11 @@ func (p *Pipeline) Looks() ([]Look, bool) {
 func SameLooks(opts Options, before []Look) bool {
 	env := newEnvironment(opts.Environ, newLooks())
 	files := newProjectFiles(opts.Dir, newLooks())
-	return !slices.ContainsFunc(before, func(q Look) bool { return ask(q, env, files) != q.Answer })
+	return !slices.ContainsFunc(before, func(q Look) bool { return ask(q, env, files, opts.Plugins) != q.Answer })
 }
 
 // ask asks again.
-func ask(q Look, env *environment, files *projectFiles) digest.Digest {
+func ask(q Look, env *environment, files *projectFiles, plugins Plugins) digest.Digest {
 	switch q.Kind {
 	case lookText:
 		return answered(os.ReadFile(q.Name))
@@ -147,6 +158,11 @@ func ask(q Look, env *environment, files *projectFiles) digest.Digest {
 		return listed(files.glob(q.Name, q.Pattern))
 	case lookEnv:
 		return env.answer(q.Name)
+	case lookPlugin:
+		if plugins != nil {
+			found, _, err := plugins.Find(q.Name)
+			return pluginAnswer(found, err)
+		}
 	}
 	return digest.Digest{} // of a later flow
 }

@@ -44,6 +44,7 @@ func (p *Pipeline) declarePlugin(h *hcl.Block) hcl.Diagnostics {
 		return hcl.Diagnostics{errorAt(h.DefRange, "Plugins are not to be had here", "This program has no plugins.")}
 	}
 	found, types, err := p.finder.Find(name)
+	p.looks.note(lookPlugin, name, "", pluginAnswer(found, err))
 	p.lacking = p.lacking || err != nil
 	var wrong *stage.Problem
 	switch {
