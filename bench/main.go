@@ -1,6 +1,6 @@
 // Bench times flow side by side with peers and floors and prints a table: the
-// median wall and CPU time of each command, and the ratio to the floor of its
-// group. The commands of a group take turns within one run, so that a noisy
+// median wall and CPU time and peak memory of each command, and the ratio of its
+// wall time to the floor's of its group. The commands of a group take turns within one run, so that a noisy
 // machine disturbs all alike: trust the ratios.
 //
 //	go run ./bench [-runs 7] [-group NAME] bin/flow
@@ -10,6 +10,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"flag"
 	"fmt"
 	"io"
@@ -25,19 +26,23 @@ import (
 func main() {
 	runs := flag.Int("runs", 7, "how often each command is timed")
 	only := flag.String("group", "", "run the groups whose names contain this")
-	large := flag.Bool("large", false, "run the groups with 10,000 stages too, which take minutes")
+	large := flag.Bool("large", false, "run the largest groups too, which take minutes")
+	parse := flag.String("parse", "", "for the bench itself: parse the *.hcl files of this directory")
+	lay := flag.String("lay", "", "for the bench itself: make the project in this directory up to date")
 	flag.Parse()
 	if flag.NArg() != 1 {
 		fmt.Fprintln(os.Stderr, "usage: bench [flags] FLOW")
 		os.Exit(2)
 	}
-	sizes := []int{100, 1000}
-	if *large {
-		sizes = append(sizes, 10_000)
-	}
 	flow, err := filepath.Abs(flag.Arg(0))
-	if err == nil {
-		err = bench(os.Stdout, flow, *runs, *only, sizes)
+	switch {
+	case err != nil:
+	case *parse != "":
+		err = parseAlone(*parse)
+	case *lay != "":
+		err = layResults(*lay, flow)
+	default:
+		err = bench(os.Stdout, flow, *runs, *only, *large)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
@@ -58,41 +63,66 @@ type command struct {
 	args []string
 	// reset makes the directory of the next timed run; nil is to use dir again.
 	reset func() (dir string, err error)
-	wall  []time.Duration
-	cpu   []time.Duration
+	// says is a text that its output holds, lest something else be timed.
+	says string
+	wall []time.Duration
+	cpu  []time.Duration
+	peak []int64 // bytes of memory
 }
 
-func bench(out io.Writer, flow string, runs int, only string, sizes []int) error {
+// opening makes the commands of a group.
+type opening struct {
+	name string
+	open func() ([]command, error)
+}
+
+func bench(out io.Writer, flow string, runs int, only string, large bool) error {
 	tmp, err := os.MkdirTemp("", "flow-bench-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(tmp)
-	var groups []func() (*group, error)
-	groups = append(groups,
-		func() (*group, error) { return startup(tmp, flow) },
-		func() (*group, error) { return example(tmp, flow) },
-	)
-	for _, n := range sizes {
+	groups := []opening{
+		{"start-up", func() ([]command, error) { return startup(tmp, flow) }},
+		{"no-op, 9 stages", func() ([]command, error) { return example(tmp, flow) }},
+	}
+	many, copied := []int{10_000}, []int{100, 1000}
+	if large {
+		many, copied = append(many, 100_000), append(copied, 10_000)
+	}
+	for _, n := range copied {
 		groups = append(groups,
-			func() (*group, error) { return stages(tmp, flow, n, false) },
-			func() (*group, error) { return stages(tmp, flow, n, true) },
+			opening{fmt.Sprintf("%d × cp", n), func() ([]command, error) { return stages(tmp, flow, n, false) }},
+			opening{fmt.Sprintf("no-op, %d × cp", n), func() ([]command, error) { return stages(tmp, flow, n, true) }},
 		)
 	}
+	for _, n := range []int{1000, 10_000} {
+		groups = append(groups, opening{fmt.Sprintf("no-op, %d blocks", n), func() ([]command, error) { return idle(tmp, flow, n, blocks(n)) }})
+	}
+	for _, n := range many {
+		groups = append(groups, opening{fmt.Sprintf("no-op, %d instances", n), func() ([]command, error) { return idle(tmp, flow, n, instances(n)) }})
+	}
+	// Of a process that needs less memory than this one, no more than that is
+	// known: it counts what it was started from.
+	null := command{dir: tmp, args: []string{"true"}}
+	if err := null.run(true); err != nil {
+		return err
+	}
+	least := null.peak[0] * 11 / 10
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "group\tcommand\twall ms\tCPU ms\t× floor\t")
-	for _, open := range groups {
-		g, err := open()
-		if err != nil {
-			return err
-		}
-		if only != "" && !strings.Contains(g.name, only) {
+	fmt.Fprintln(w, "group\tcommand\twall ms\tCPU ms\tpeak MB\t× floor\t")
+	for _, o := range groups {
+		if only != "" && !strings.Contains(o.name, only) {
 			continue
+		}
+		g := &group{name: o.name}
+		if g.commands, err = o.open(); err != nil {
+			return fmt.Errorf("%s: %w", g.name, err)
 		}
 		if err := g.time(runs); err != nil {
 			return fmt.Errorf("%s: %w", g.name, err)
 		}
-		g.print(w)
+		g.print(w, least)
 		if err := w.Flush(); err != nil {
 			return err
 		}
@@ -110,38 +140,48 @@ func (g *group) time(runs int) error {
 					return err
 				}
 			}
-			wall, cpu, err := c.run()
-			if err != nil {
+			if err := c.run(i > 0); err != nil {
 				return err
-			}
-			if i > 0 {
-				c.wall, c.cpu = append(c.wall, wall), append(c.cpu, cpu)
 			}
 		}
 	}
 	return nil
 }
 
-func (c *command) run() (wall, cpu time.Duration, err error) {
+// run runs the command once, and keeps what it cost if that counts.
+func (c *command) run(counts bool) error {
 	x := exec.Command(c.args[0], c.args[1:]...)
 	x.Dir = c.dir
 	var out bytes.Buffer
 	x.Stdout, x.Stderr = &out, &out
 	start := time.Now()
 	if err := x.Run(); err != nil {
-		return 0, 0, fmt.Errorf("%v: %w\n%s", c.args, err, out.String())
+		return fmt.Errorf("%v: %w\n%s", c.args, err, out.String())
 	}
-	return time.Since(start), x.ProcessState.UserTime() + x.ProcessState.SystemTime(), nil
+	wall := time.Since(start)
+	if !strings.Contains(out.String(), c.says) {
+		return fmt.Errorf("%v does not say %q:\n%s", c.args, c.says, out.String())
+	}
+	if counts {
+		c.wall = append(c.wall, wall)
+		c.cpu = append(c.cpu, x.ProcessState.UserTime()+x.ProcessState.SystemTime())
+		c.peak = append(c.peak, peakOf(x.ProcessState))
+	}
+	return nil
 }
 
-func (g *group) print(w io.Writer) {
+func (g *group) print(w io.Writer, least int64) {
 	floor := median(g.commands[len(g.commands)-1].wall)
 	for _, c := range g.commands {
-		fmt.Fprintf(w, "%s\t%s\t%.1f\t%.1f\t%.2f\t\n", g.name, c.name, ms(median(c.wall)), ms(median(c.cpu)), float64(median(c.wall))/float64(floor))
+		peak := fmt.Sprintf("%.0f", float64(median(c.peak))/1e6)
+		if median(c.peak) <= least {
+			peak = fmt.Sprintf("< %.0f", float64(least)/1e6)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%.1f\t%.1f\t%s\t%.2f\t\n", g.name, c.name, ms(median(c.wall)), ms(median(c.cpu)), peak, float64(median(c.wall))/float64(floor))
 	}
 }
 
-func median(ds []time.Duration) time.Duration {
+func median[T cmp.Ordered](ds []T) T {
 	s := slices.Sorted(slices.Values(ds))
 	return s[len(s)/2]
 }
@@ -149,17 +189,16 @@ func median(ds []time.Duration) time.Duration {
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // startup is what each command pays before it does anything.
-func startup(tmp, flow string) (*group, error) {
-	g := &group{name: "start-up"}
-	g.commands = append(g.commands, command{name: "flow version", dir: tmp, args: []string{flow, "version"}})
+func startup(tmp, flow string) ([]command, error) {
+	commands := []command{{name: "flow version", dir: tmp, args: []string{flow, "version"}}}
 	if git, err := exec.LookPath("git"); err == nil {
-		g.commands = append(g.commands, command{name: "git version", dir: tmp, args: []string{git, "version"}})
+		commands = append(commands, command{name: "git version", dir: tmp, args: []string{git, "version"}})
 	}
-	return g, nil
+	return commands, nil
 }
 
 // example is a plan with nothing to do, of a real pipeline.
-func example(tmp, flow string) (*group, error) {
+func example(tmp, flow string) ([]command, error) {
 	dir := filepath.Join(tmp, "example")
 	if err := os.CopyFS(dir, os.DirFS("examples/breast-cancer")); err != nil {
 		return nil, err
@@ -167,11 +206,11 @@ func example(tmp, flow string) (*group, error) {
 	if out, err := output(dir, flow, "apply", "--yes"); err != nil {
 		return nil, fmt.Errorf("apply the example: %w\n%s", err, out)
 	}
-	return &group{name: "no-op, 9 stages", commands: []command{
+	return []command{
 		{name: "flow plan", dir: dir, args: []string{flow, "plan"}},
 		{name: "flow apply", dir: dir, args: []string{flow, "apply", "--yes"}},
 		{name: "flow version", dir: dir, args: []string{flow, "version"}},
-	}}, nil
+	}, nil
 }
 
 func output(dir string, args ...string) ([]byte, error) {
@@ -182,12 +221,8 @@ func output(dir string, args ...string) ([]byte, error) {
 
 // stages copies one small file n times, by n separate stages: with nothing to
 // do, or from nothing.
-func stages(tmp, flow string, n int, noop bool) (*group, error) {
-	name := fmt.Sprintf("%d × cp", n)
-	if noop {
-		name = fmt.Sprintf("no-op, %d × cp", n)
-	}
-	g := &group{name: name}
+func stages(tmp, flow string, n int, noop bool) ([]command, error) {
+	var commands []command
 	tools := []struct{ tool, file, text string }{
 		{"flow", "pipeline.hcl", flowStages(n)},
 		{"ninja", "build.ninja", ninjaStages(n)},
@@ -233,9 +268,9 @@ func stages(tmp, flow string, n int, noop bool) (*group, error) {
 			}
 			c.reset = nil
 		}
-		g.commands = append(g.commands, c)
+		commands = append(commands, c)
 	}
-	return g, nil
+	return commands, nil
 }
 
 func flowStages(n int) string {

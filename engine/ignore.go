@@ -105,9 +105,9 @@ func (p *Project) ignoredPaths() []string {
 
 // escapeIgnore keeps the characters that mean something in a .gitignore from
 // doing so.
-func escapeIgnore(path string) string {
-	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`, " ", `\ `).Replace(path)
-}
+func escapeIgnore(path string) string { return ignoreEscapes.Replace(path) }
+
+var ignoreEscapes = strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`, " ", `\ `)
 
 func splitIgnore(text string) (before string, managed []string, after string) {
 	before, rest, ok := strings.Cut(text, ignoreBegin+"\n")

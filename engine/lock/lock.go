@@ -280,11 +280,18 @@ func (s *Stage) format(b *bytes.Buffer) error {
 // checkOf hashes the lines of a stage. Eight bytes are plenty against accidents,
 // which is what it is there for.
 func checkOf(a addr.Address, k key.Key, lines []string) string {
-	h := digest.NewHasher()
-	for _, s := range append([]string{a.String(), k.String()}, lines...) {
-		_, _ = fmt.Fprintf(h, "%d %s\n", len(s), s)
+	// A hasher of its own for each stage would be 8 KB each.
+	b := make([]byte, 0, 1024)
+	add := func(s string) {
+		b = strconv.AppendInt(b, int64(len(s)), 10)
+		b = append(append(append(b, ' '), s...), '\n')
 	}
-	return h.Sum().Hex()[:16]
+	add(a.String())
+	add(k.String())
+	for _, s := range lines {
+		add(s)
+	}
+	return digest.OfBytes(b).Hex()[:16]
 }
 
 func (s *Stage) formatFacts(b *bytes.Buffer) error {
