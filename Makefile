@@ -18,8 +18,19 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: ## build bin/flow
+build: ## build bin/flow and bin/flow-plugin-*
 	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/flow ./cmd/flow
+	@$(MAKE) --no-print-directory plugins
+
+# DuckDB is C++: with a module and a binary of its own it is not in the way of
+# who has no C compiler.
+CC ?= cc
+
+.PHONY: plugins
+plugins: ## build the plugins that come with flow (DuckDB needs a C compiler)
+	@if command -v $(CC) >/dev/null; then \
+		CGO_ENABLED=1 $(GO) build -C plugins/duckdb -trimpath -ldflags '-s -w' -o ../../bin/flow-plugin-duckdb . ; \
+	else echo "bin/flow-plugin-duckdb is not built: there is no C compiler ($(CC)). All else works without it."; fi
 
 .PHONY: install
 install: ## install flow into GOBIN
@@ -32,6 +43,8 @@ quickstart: build ## plan and apply a real pipeline, twice
 .PHONY: test
 test: ## run the tests
 	$(GO) test ./...
+	@if command -v $(CC) >/dev/null; then CGO_ENABLED=1 $(GO) test -C plugins/duckdb ./... ; \
+	else echo "plugins/duckdb is not tested: there is no C compiler ($(CC))."; fi
 
 .PHONY: race
 race: export CGO_ENABLED = 1
@@ -42,6 +55,7 @@ race: ## run the tests under the race detector (needs a C compiler)
 .PHONY: lint
 lint: ## check style, layers and formatting
 	$(GO) vet ./...
+	@if command -v $(CC) >/dev/null; then CGO_ENABLED=1 $(GO) vet -C plugins/duckdb ./... ; fi
 	$(GO) run $(GOLANGCI) run ./...
 	@test -z "$$($(GO) run $(GOFUMPT) -l engine stages plugins internal cmd bench)" || { echo "run make fmt"; exit 1; }
 	@dead=$$($(GO) run $(DEADCODE) -test ./...); test -z "$$dead" || { echo "dead code:"; echo "$$dead"; exit 1; }

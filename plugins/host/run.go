@@ -36,7 +36,7 @@ func Run(ctx context.Context, run *stage.Run) (stage.Metrics, error) {
 func RunIn(ctx context.Context, dir string, run *stage.Run) (stage.Metrics, error) {
 	j := &job{dir: dir, run: run, log: &shared{w: run.Log}, plugin: run.Plugin, metrics: stage.Metrics{}}
 	spec, err := json.Marshal(protocol.Spec{
-		Protocol: protocol.Version, Type: run.Type, Address: run.Address, Args: run.Args, Outputs: run.Outputs, CPUs: run.CPUs,
+		Protocol: protocol.Version, Type: run.Type, Address: run.Address, Args: run.Args, Outputs: run.Outputs, CPUs: run.CPUs, Checkpoint: run.Checkpoint,
 	})
 	if err != nil {
 		return nil, err

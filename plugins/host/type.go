@@ -35,13 +35,20 @@ var _ stage.Type = (*pluginType)(nil)
 // Schema implements stage.Type.
 func (t *pluginType) Schema() *stage.Schema { return t.schema }
 
+// checkpoint is where a job finds what an earlier attempt saved.
+const checkpoint = ".checkpoint"
+
 // Job implements stage.Type.
 func (t *pluginType) Job(req *stage.Request) (*stage.Job, error) {
 	outs, err := t.typ.OutputsOf(req.Args, req.IsUnknown)
 	if err != nil {
 		return nil, err
 	}
-	return req.Job(outs...), nil
+	job := req.Job(outs...)
+	if t.typ.Checkpoint {
+		job.Checkpoint = checkpoint
+	}
+	return job, nil
 }
 
 // checkedType is one whose plugin judges arguments before anything runs.

@@ -98,9 +98,12 @@ type Type struct {
 	Metrics string `json:"metrics,omitempty"`
 	// Effect says that a run changes something outside of its outputs: flow asks
 	// first, and never takes the result from the cache.
-	Effect  bool     `json:"effect,omitempty"`
-	Body    Body     `json:"body"`
-	Outputs []Output `json:"outputs"`
+	Effect bool `json:"effect,omitempty"`
+	// Checkpoint asks for a directory in which a run that is ended leaves what the
+	// next one goes on from.
+	Checkpoint bool     `json:"checkpoint,omitempty"`
+	Body       Body     `json:"body"`
+	Outputs    []Output `json:"outputs"`
 	// Trials are runs that show that the type does what it should:
 	// flow plugin test does them.
 	Trials []Trial `json:"trials,omitempty"`
@@ -184,6 +187,10 @@ type Spec struct {
 	// Outputs are paths by name, relative to the directory.
 	Outputs map[string]string `json:"outputs"`
 	CPUs    int               `json:"cpus"`
+	// Checkpoint is the directory for what is saved on the way, "" if the type
+	// asked for none. What an earlier run left is in it. A file gets its name when
+	// it is complete.
+	Checkpoint string `json:"checkpoint,omitempty"`
 }
 
 // The types of events.

@@ -197,7 +197,7 @@ class Run:
         self.args = _args(spec["args"])
         self.outputs = spec["outputs"]
         self.cpus = spec.get("cpus", 1)
-        self.gpus = spec.get("gpus", 0)
+        self.checkpoint = spec.get("checkpoint")  # a directory, if the type asked for one
         self._say = say
 
     def progress(self, step=None, total=None, unit=None, message=None, **metrics):
@@ -268,14 +268,14 @@ class Plugin:
         self._module = os.path.realpath(sys._getframe(1).f_code.co_filename)
 
     def stage_type(self, name=None, *, summary, arguments=None, blocks=None, outputs=None, version=1, doc="",
-                   example="", metrics="", effect=False, trials=()):
+                   example="", metrics="", effect=False, checkpoint=False, trials=()):
         def register(function):
             called = name or function.__name__
             description = {
                 "name": called, "version": version, "summary": summary, "body": _body(arguments, blocks),
                 "outputs": [o._json(n) for n, o in (outputs or {}).items()],
             }
-            for key, value in (("doc", doc), ("example", example), ("metrics", metrics), ("effect", effect), ("trials", list(trials))):
+            for key, value in (("doc", doc), ("example", example), ("metrics", metrics), ("effect", effect), ("checkpoint", checkpoint), ("trials", list(trials))):
                 if value:
                     description[key] = value
             self.types[called] = StageType(called, function, description)

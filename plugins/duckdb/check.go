@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"regexp"
+	"strings"
+
+	"github.com/duckdb/duckdb-go/v2"
+
+	"github.com/flow-pipelines/flow/plugins/sdk"
+)
+
+// missing matches complaints that do not depend on types of columns.
+var missing = regexp.MustCompile(`^(Parser Error|Catalog Error: Table|Binder Error: (Referenced|Table|Values list|Could not find|Column))`)
+
+// check binds the queries to the columns of the inputs, as far as they are known.
+func (c *Config) check(inputs map[string]sdk.Input) (map[string][]string, error) {
+	ctx := context.Background()
+	guessed, unknown := false, false
+	e, err := c.prepare(ctx, func(e *engine, as, path string) error {
+		in := inputs["inputs."+as]
+		switch {
+		case in.File != "":
+			return e.view(ctx, as, in.File, "inputs."+as)
+		case in.Columns != nil:
+			// Names are known and types are not.
+			guessed = true
+			columns := make([]string, len(in.Columns))
+			for i, n := range in.Columns {
+				columns[i] = name(n) + " varchar"
+			}
+			return e.do(ctx, "create table "+name(as)+" ("+strings.Join(columns, ", ")+")")
+		}
+		unknown = true
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer e.close()
+	// A query's file may not be there yet.
+	if c.unwritten(inputs) || unknown {
+		return nil, nil
+	}
+	qs, err := c.located(inputs).queries()
+	if err != nil {
+		return nil, err
+	}
+	known := map[string][]string{}
+	var ps sdk.Problems
+	for _, q := range qs {
+		names, err := c.bind(ctx, e, q, guessed)
+		if names != nil {
+			known[q.output] = names
+		}
+		if err != nil {
+			var p *sdk.Problem
+			if !errors.As(problem(err, q), &p) {
+				return nil, err
+			}
+			ps = append(ps, p)
+		}
+	}
+	if len(ps) > 0 {
+		return known, ps
+	}
+	return known, nil
+}
+
+// bind returns the columns of a query, as far as they are known. Where the types of
+// the inputs are guessed, only complaints count that do not depend on them.
+func (c *Config) bind(ctx context.Context, e *engine, q query, guessed bool) ([]string, error) {
+	tree, err := e.parse(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	names, err := e.columns(ctx, q.text)
+	var de *duckdb.Error
+	switch {
+	case guessed && errors.As(err, &de) && !missing.MatchString(de.Msg):
+		return nil, nil
+	case err != nil || guessed:
+		return names, err
+	}
+	_, _, err = c.settle(ctx, e, q, tree, len(names))
+	return names, err
+}
+
+// unwritten reports whether a file with a query does not exist yet.
+func (c *Config) unwritten(inputs map[string]sdk.Input) bool {
+	for path, in := range inputs {
+		if strings.HasSuffix(path, "file") && !strings.HasPrefix(path, "inputs.") && in.File == "" {
+			return true
+		}
+	}
+	return false
+}
+
+// located is c with the files of queries where they lie while planning.
+func (c *Config) located(inputs map[string]sdk.Input) *Config {
+	l := *c
+	l.Results = append([]Result{}, c.Results...)
+	files := map[string]string{}
+	for _, in := range inputs {
+		files[in.Path] = in.File
+	}
+	at := func(a sdk.Artifact) sdk.Artifact {
+		if f := files[string(a)]; f != "" {
+			return sdk.Artifact(f)
+		}
+		return a
+	}
+	l.File = at(c.File)
+	for i := range l.Results {
+		l.Results[i].File = at(l.Results[i].File)
+	}
+	return &l
+}

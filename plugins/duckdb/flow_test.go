@@ -1,0 +1,92 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const pipeline = `pipeline "shop" {
+  plugin "duckdb" {
+    version = "~> 1.0"
+  }
+}
+
+dataset "sales" {
+  path = "sales.csv"
+}
+
+sql "daily" {
+  inputs = { sales = dataset.sales }
+  query  = "select shop, sum(amount) as total from sales group by shop"
+  format = "csv"
+}
+
+sql "best" {
+  inputs = { daily = sql.daily }
+  query  = "from daily order by total desc limit 1"
+  format = "jsonl"
+}
+
+output "shops" {
+  value = sql.daily.metrics.rows
+}
+`
+
+// The plugin in a pipeline: pinned, planned, applied, kept; and a column that there
+// is not is found while planning, also of a table that is not written yet.
+func TestPipelinesUseIt(t *testing.T) {
+	dir := t.TempDir()
+	flow := filepath.Join(dir, "bin", "flow")
+	build := exec.Command("go", "build", "-C", "../..", "-o", flow, "./cmd/flow")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(self, filepath.Join(dir, "bin", "flow-plugin-duckdb")); err != nil {
+		t.Fatal(err)
+	}
+	project := filepath.Join(dir, "project")
+	write := func(text string) {
+		t.Helper()
+		if err := os.MkdirAll(project, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for name, text := range map[string]string{"pipeline.hcl": text, "sales.csv": "shop,amount\na,1.5\nb,2\na,3\n"} {
+			if err := os.WriteFile(filepath.Join(project, name), []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	run := func(fails bool, want string, args ...string) {
+		t.Helper()
+		c := exec.Command(flow, args...)
+		c.Dir = project
+		c.Env = append(os.Environ(), "PATH="+filepath.Dir(flow)+":"+os.Getenv("PATH"), "XDG_CACHE_HOME="+filepath.Join(dir, "cache"))
+		out, err := c.CombinedOutput()
+		if (err != nil) != fails || !strings.Contains(string(out), want) {
+			t.Errorf("flow %v: %v, want %q in\n%s", args, err, want, out)
+		}
+	}
+	write(strings.Replace(pipeline, "order by total", "order by totl", 1))
+	run(false, "pinned   plugin duckdb 1.0.0", "get")
+	run(true, `Referenced column "totl" not found`, "plan")
+	run(true, "pipeline.hcl:19", "plan")
+	write(pipeline)
+	run(false, "3 to run", "plan")
+	run(false, "2 ran", "apply", "--yes")
+	run(false, "2\n", "output", "shops")
+	run(false, "Nothing to do", "plan", "--detailed-exitcode")
+	b, err := os.ReadFile(filepath.Join(project, "out/sql/best/data.jsonl"))
+	if want := `{"shop":"a","total":4.5}` + "\n"; err != nil || string(b) != want {
+		t.Errorf("got %q, %v; want %q", b, err, want)
+	}
+	write(strings.Replace(pipeline, "select shop, sum(amount) as total", "select shop, sum(amunt) as total", 1))
+	run(true, "pipeline.hcl:13", "apply", "--yes")
+}
