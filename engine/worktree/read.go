@@ -3,6 +3,7 @@ package worktree
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"time"
 
@@ -38,23 +39,9 @@ func (w *Worktree) hashFile(ctx context.Context, dirfd int, name string, follow 
 	if err != nil {
 		return d, at, false, err
 	}
-	r := w.readers.Get().(*reader)
-	defer w.readers.Put(r)
-	r.h.Reset()
-	var size int64
-	for {
-		if err := ctx.Err(); err != nil {
-			return d, at, false, err
-		}
-		n, err := retry(func() (int, error) { return unix.Read(fd, r.buf) })
-		if err != nil {
-			return d, at, false, &fs.PathError{Op: "read", Path: name, Err: err}
-		}
-		if n == 0 {
-			break
-		}
-		size += int64(n)
-		_, _ = r.h.Write(r.buf[:n])
+	d, size, err := w.hashFD(ctx, fd, before.size)
+	if err != nil {
+		return d, at, false, &fs.PathError{Op: "read", Path: name, Err: err}
 	}
 	after, err := fstat(fd, name)
 	if err != nil {
@@ -63,7 +50,52 @@ func (w *Worktree) hashFile(ctx context.Context, dirfd int, name string, follow 
 	sure = before.unwritten(after) && before.ctime == after.ctime && size == after.size &&
 		time.Unix(0, after.mtime).Add(racyMargin).Before(began)
 	after.size = size
-	return r.h.Sum(), after, sure, nil
+	return d, after, sure, nil
+}
+
+// hashFD reads an open file, which was of the given size a moment ago.
+func (w *Worktree) hashFD(ctx context.Context, fd int, size int64) (d digest.Digest, read int64, err error) {
+	if size >= digest.Parallel {
+		d, err = digest.OfReaderAt(ctx, descriptor(fd), size)
+		if !errors.Is(err, io.ErrUnexpectedEOF) {
+			return d, size, err
+		}
+		// It has become shorter: then its stamp tells that it has changed.
+	}
+	r := w.readers.Get().(*reader)
+	defer w.readers.Put(r)
+	r.h.Reset()
+	for {
+		if err := ctx.Err(); err != nil {
+			return d, read, err
+		}
+		n, err := retry(func() (int, error) { return unix.Read(fd, r.buf) })
+		if err != nil {
+			return d, read, err
+		}
+		if n == 0 {
+			return r.h.Sum(), read, nil
+		}
+		read += int64(n)
+		_, _ = r.h.Write(r.buf[:n])
+	}
+}
+
+// descriptor reads a file by its descriptor.
+type descriptor int
+
+func (f descriptor) ReadAt(b []byte, at int64) (n int, err error) {
+	for n < len(b) {
+		m, err := retry(func() (int, error) { return unix.Pread(int(f), b[n:], at+int64(n)) })
+		if err != nil {
+			return n, err
+		}
+		if m == 0 {
+			return n, io.EOF
+		}
+		n += m
+	}
+	return n, nil
 }
 
 func fstat(fd int, name string) (stamp, error) {

@@ -335,8 +335,7 @@ func (s *Store) Verify(ctx context.Context, d digest.Digest) error {
 		return err
 	}
 	defer func() { _ = o.Close() }()
-	_, err = s.copy(ctx, io.Discard, o)
-	return err
+	return o.check(ctx)
 }
 
 // copy is io.Copy with a buffer of ours and an ear for cancellation.

@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -45,12 +46,22 @@ func (o *object) Read(p []byte) (int, error) {
 
 func (o *object) Close() error { return o.f.Close() }
 
-// rewind makes o read from the start again.
-func (o *object) rewind() error {
-	o.h.Reset()
-	o.end = nil
-	_, err := o.f.Seek(0, io.SeekStart)
-	return err
+// check judges the whole object, by all cores, and leaves o where it is.
+func (o *object) check(ctx context.Context) error {
+	info, err := o.f.Stat()
+	if err != nil {
+		return err
+	}
+	got, err := digest.OfReaderAt(ctx, o.f, info.Size())
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return err
+	case err != nil:
+		return o.store.setAside(o.d, o.f, digest.Digest{}, err)
+	case got != o.d:
+		return o.store.setAside(o.d, o.f, got, nil)
+	}
+	return nil
 }
 
 // setAside moves a damaged object out of the way, tells OnDamage, and returns

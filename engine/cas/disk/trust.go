@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -81,11 +80,11 @@ func (s *Store) ensureGood(ctx context.Context, o *object) error {
 		return err
 	}
 	began := settle(ctx, mtime)
-	if _, err := s.copy(ctx, io.Discard, o); err != nil {
+	if err := o.check(ctx); err != nil {
 		return err
 	}
 	s.trust(o.d, o.f, before, began)
-	return o.rewind()
+	return nil
 }
 
 // settle waits until a write would move the modification time away from mtime,
