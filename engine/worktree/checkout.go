@@ -155,34 +155,50 @@ func (c *checkout) behind(ctx context.Context, abs, rel string, at stamp) (n dig
 	return n, err == nil // whatever else it is, it is not what is wanted
 }
 
-// fill puts t into the new, empty directory abs.
+// fill puts t into the new, empty directory abs. Its small files are made one
+// after the other: the kernel lets only one goroutine at a time make names in a
+// directory, and those that wait for it keep a core busy. Directories and large
+// files are done beside that.
 func (c *checkout) fill(ctx context.Context, abs, rel string, t digest.Tree) error {
+	dir, err := os.Open(abs)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	// Files get a time before that of the directory, by the file system's clock.
+	now, err := fstat(int(dir.Fd()), abs)
+	if err != nil {
+		return err
+	}
+	mtime := time.Unix(0, now.mtime).Add(-backdate)
 	files := make(state.Files, len(t))
 	g := group{tokens: c.tokens}
 	for i, e := range t {
-		if g.failed() {
+		if err := ctx.Err(); err != nil || g.failed() {
+			g.keep(err)
 			break
 		}
 		path := filepath.Join(abs, e.Name)
-		g.do(func() (err error) {
-			if e.Kind != digest.Dir {
-				var sure bool
-				if err = c.place(ctx, path, e); err == nil {
-					files[i], sure, err = written(path, e)
-				}
-				if !sure {
-					files[i] = state.File{}
-				}
-				return err
-			}
-			sub, err := c.tree(ctx, e.Node)
+		switch {
+		case e.Kind == digest.Dir:
+			g.do(func() error { return c.fillDir(ctx, path, join(rel, e.Name), e.Node) })
+			continue
+		case e.Kind != digest.Link && e.Size < disk.PackSize:
+			st, packed, err := c.store.PlaceSmall(e.Digest, int(dir.Fd()), e.Name, permOf(e.Kind), mtime)
 			if err != nil {
-				return fmt.Errorf("%s: %w", join(join(c.top, rel), e.Name), err)
+				g.keep(err)
 			}
-			if err := os.Mkdir(path, 0o777); err != nil {
-				return err
+			if packed {
+				c.placed(disk.Copied)
+				files[i] = recordOf(makeStamp(&st), e)
+				continue
 			}
-			return c.fill(ctx, path, join(rel, e.Name), sub)
+		}
+		g.do(func() (err error) {
+			if err = c.place(ctx, path, e); err == nil {
+				files[i], err = written(path, e)
+			}
+			return err
 		})
 	}
 	if err := g.wait(); err != nil {
@@ -190,6 +206,18 @@ func (c *checkout) fill(ctx context.Context, abs, rel string, t digest.Tree) err
 	}
 	files = slices.DeleteFunc(files, func(f state.File) bool { return f.Name == "" })
 	return c.cache.put(ctx, join(c.top, rel), files)
+}
+
+// fillDir makes a new directory in a new one.
+func (c *checkout) fillDir(ctx context.Context, abs, rel string, n digest.Node) error {
+	t, err := c.tree(ctx, n)
+	if err != nil {
+		return fmt.Errorf("%s: %w", join(c.top, rel), err)
+	}
+	if err := os.Mkdir(abs, 0o777); err != nil {
+		return err
+	}
+	return c.fill(ctx, abs, rel, t)
 }
 
 // change makes the existing directory abs be t.
@@ -352,7 +380,8 @@ func (c *checkout) file(ctx context.Context, abs, rel string, e digest.Entry, at
 		_ = os.Remove(temp)
 		return f, false, err
 	}
-	return written(abs, e)
+	f, err = written(abs, e)
+	return f, err == nil && f.Name != "", err
 }
 
 // same reports whether abs has e's bytes already, and how it looks; for a link
@@ -436,14 +465,22 @@ func settleTime(abs string) error {
 	return setMTime(abs, time.Unix(0, at.mtime).Add(-backdate))
 }
 
-// written describes a file that was just placed for the stat cache.
-func written(abs string, e digest.Entry) (f state.File, sure bool, err error) {
+// written describes a file that was just placed for the stat cache; the zero
+// File if it cannot be kept there.
+func written(abs string, e digest.Entry) (state.File, error) {
 	if e.Kind == digest.Link {
-		return f, false, nil
+		return state.File{}, nil
 	}
 	at, err := lstat(atCWD, abs)
 	if err != nil {
-		return f, false, err
+		return state.File{}, err
 	}
-	return at.record(e.Name, e.Digest), at.isRegular() && at.size == e.Size, nil
+	return recordOf(at, e), nil
+}
+
+func recordOf(at stamp, e digest.Entry) state.File {
+	if !at.isRegular() || at.size != e.Size {
+		return state.File{}
+	}
+	return at.record(e.Name, e.Digest)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"time"
 
@@ -41,6 +42,9 @@ func (b *Batch) PutFile(ctx context.Context, d digest.Digest, src Source) error 
 }
 
 func (b *Batch) putFile(ctx context.Context, d digest.Digest, src Source) error {
+	if small, err := b.putSmall(ctx, d, src.Path); small || err != nil {
+		return err
+	}
 	f, err := openSource(src.Path)
 	if err != nil {
 		return err
@@ -50,7 +54,7 @@ func (b *Batch) putFile(ctx context.Context, d digest.Digest, src Source) error 
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
 		return err
 	}
-	if st.Size < PackSize {
+	if st.Size < PackSize { // it was longer a moment ago
 		return b.put(ctx, d, f)
 	}
 	ses, err := b.store.tempDir()
@@ -63,6 +67,40 @@ func (b *Batch) putFile(ctx context.Context, d digest.Digest, src Source) error 
 		return err
 	}
 	return b.add(ctx, d, tmp)
+}
+
+// putSmall packs a small file by as few system calls as there can be. small is
+// false, and nothing is done, for a large one.
+func (b *Batch) putSmall(ctx context.Context, d digest.Digest, path string) (small bool, err error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	fd, err := retry(func() (int, error) { return unix.Open(path, sourceFlags|unix.O_CLOEXEC, 0) })
+	if err != nil {
+		return false, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer func() { _ = unix.Close(fd) }()
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return false, &fs.PathError{Op: "stat", Path: path, Err: err}
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return false, errNotRegular
+	}
+	if st.Size >= PackSize {
+		return false, nil
+	}
+	buf := b.store.buffers.Get().(*[]byte)
+	defer b.store.buffers.Put(buf)
+	// If a read gives less than there is, or the file grows, the digest tells.
+	n, err := retry(func() (int, error) { return unix.Read(fd, *buf) })
+	if err != nil {
+		return false, &fs.PathError{Op: "read", Path: path, Err: err}
+	}
+	if n >= PackSize {
+		return false, nil
+	}
+	return true, b.pack(d, (*buf)[:n])
 }
 
 // takeFile makes tmp a file with the bytes of d.
@@ -91,16 +129,20 @@ func (s *Store) takeFile(ctx context.Context, tmp string, d digest.Digest, src S
 	return nil
 }
 
+const sourceFlags = unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_NONBLOCK
+
+var errNotRegular = errors.New("not a regular file")
+
 // openSource opens a regular file, and does not wait for a writer should a FIFO
 // have taken its place.
 func openSource(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	f, err := os.OpenFile(path, sourceFlags, 0)
 	if err != nil {
 		return nil, err
 	}
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		err = errors.New("not a regular file")
+		err = errNotRegular
 	}
 	if err != nil {
 		_ = f.Close()
