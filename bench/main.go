@@ -3,9 +3,10 @@
 // wall time to the floor's of its group. The commands of a group take turns within one run, so that a noisy
 // machine disturbs all alike: trust the ratios.
 //
-//	go run ./bench [-runs 7] [-group NAME] bin/flow
+//	go run ./bench [-runs 7] [-group NAME] [-files 100000] bin/flow
 //
-// What is not installed (ninja, make, git) is left out and said so.
+// What is not installed (ninja, make, git) is left out and said so. DVC takes part
+// where the environment variable DVC names it.
 package main
 
 import (
@@ -29,6 +30,8 @@ func main() {
 	large := flag.Bool("large", false, "run the largest groups too, which take minutes")
 	parse := flag.String("parse", "", "for the bench itself: parse the *.hcl files of this directory")
 	lay := flag.String("lay", "", "for the bench itself: make the project in this directory up to date")
+	files := flag.Int("files", 100_000, "how many files of 1 KB the data set of some groups has")
+	atFloor := flag.String("floor", "", "for the bench itself: stat or read the files of the directory that is named instead of FLOW")
 	flag.Parse()
 	if flag.NArg() != 1 {
 		fmt.Fprintln(os.Stderr, "usage: bench [flags] FLOW")
@@ -39,10 +42,12 @@ func main() {
 	case err != nil:
 	case *parse != "":
 		err = parseAlone(*parse)
+	case *atFloor != "":
+		err = floor(*atFloor, flag.Arg(0))
 	case *lay != "":
 		err = layResults(*lay, flow)
 	default:
-		err = bench(os.Stdout, flow, *runs, *only, *large)
+		err = bench(os.Stdout, flow, *runs, *only, *large, *files)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
@@ -76,7 +81,7 @@ type opening struct {
 	open func() ([]command, error)
 }
 
-func bench(out io.Writer, flow string, runs int, only string, large bool) error {
+func bench(out io.Writer, flow string, runs int, only string, large bool, files int) error {
 	tmp, err := os.MkdirTemp("", "flow-bench-")
 	if err != nil {
 		return err
@@ -102,6 +107,8 @@ func bench(out io.Writer, flow string, runs int, only string, large bool) error 
 	for _, n := range many {
 		groups = append(groups, opening{fmt.Sprintf("no-op, %d instances", n), func() ([]command, error) { return idle(tmp, flow, n, instances(n)) }})
 	}
+	groups = append(groups, dataSets(tmp, flow, files)...)
+	groups = append(groups, opening{"one file of 1024 MB", func() ([]command, error) { return largeFile(tmp, flow, 1<<30) }})
 	// Of a process that needs less memory than this one, no more than that is
 	// known: it counts what it was started from.
 	null := command{dir: tmp, args: []string{"true"}}
