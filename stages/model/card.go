@@ -27,7 +27,11 @@ func card(m *Model) string {
 		b.WriteString("as a number.")
 	}
 	b.WriteString("\n\n## Use\n\n" +
-		"`model.onnx` runs in any ONNX runtime; scaling, imputation and encoding are part of it.\n\n")
+		"`model.onnx` runs in any ONNX runtime; scaling, imputation and encoding are part of it.")
+	if len(m.Features.Text) > 0 {
+		b.WriteString(" Text is cut into terms before it: ONNX has no operator for that.")
+	}
+	b.WriteString("\n\n")
 	writeInputs(&b, m)
 	b.WriteString("\n## Metrics\n\n| metric | value |\n|---|---|\n")
 	for _, e := range flat {
@@ -47,6 +51,9 @@ func card(m *Model) string {
 	}
 	for _, c := range m.Features.Categorical {
 		fmt.Fprintf(&b, "| %s | categorical | one of %d, unknown as none |\n", cell(c.Column), len(c.Categories))
+	}
+	for _, t := range m.Features.Text {
+		fmt.Fprintf(&b, "| %s | text | %d to %d-grams of %ss, TF-IDF of %d terms |\n", cell(t.Column), t.From, t.To, t.Unit, t.width())
 	}
 	return b.String()
 }
@@ -81,6 +88,10 @@ func writeInputs(b *strings.Builder, m *Model) {
 	}
 	if categorical != nil {
 		fmt.Fprintf(b, "- input `%s`: string [batch, %d], empty for missing: %s\n", inputCategorical, len(categorical), quoted(categorical))
+	}
+	if len(m.Features.Text) > 0 {
+		fmt.Fprintf(b, "- inputs `%s`: int64 and `%s`: float32 [batch, terms]: the terms of each row and their numbers, by the vocabulary and weights in `features.json`; rows with fewer terms are filled with the index %d\n",
+			inputTextIndex, inputTextWeight, m.Features.textWidth())
 	}
 	if m.Task == Regression {
 		fmt.Fprintf(b, "- output `%s`: float32 [batch, 1]\n", outputPrediction)

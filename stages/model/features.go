@@ -12,11 +12,12 @@ const FeaturesFormat = "flow.features/1"
 
 // Features are fitted transforms: from named columns to the numbers that a
 // network takes, the numeric columns first, then the categories of each
-// categorical one, all in order.
+// categorical one, then the terms of each column of text, all in order.
 type Features struct {
 	Format      string        `json:"format"`
 	Numeric     []Numeric     `json:"numeric"`
 	Categorical []Categorical `json:"categorical"`
+	Text        []Text        `json:"text,omitempty"`
 }
 
 // Numeric is a column of numbers. It becomes (x - Shift)·Factor, in float32,
@@ -108,7 +109,7 @@ func (e *TooManyCategoriesError) Error() string {
 
 // Fit learns transforms from the rows of f, which has the columns of both
 // specs: numbers for numeric ones, text for categorical ones.
-func Fit(f *Frame, numeric []NumericSpec, categorical []CategoricalSpec) (*Features, error) {
+func Fit(f *Frame, numeric []NumericSpec, categorical []CategoricalSpec, text ...TextSpec) (*Features, error) {
 	out := &Features{Format: FeaturesFormat, Numeric: []Numeric{}, Categorical: []Categorical{}}
 	for _, s := range numeric {
 		out.Numeric = append(out.Numeric, fitNumeric(s, f.numbers(s.Column)))
@@ -127,6 +128,9 @@ func Fit(f *Frame, numeric []NumericSpec, categorical []CategoricalSpec) (*Featu
 		}
 		sort.Strings(categories)
 		out.Categorical = append(out.Categorical, Categorical{Column: s.Column, Categories: categories})
+	}
+	for _, s := range text {
+		out.Text = append(out.Text, fitText(s, f.strings(s.Column)))
 	}
 	return out, nil
 }
@@ -221,7 +225,13 @@ func (f *Features) Columns() []Column {
 		out = append(out, Column{n.Column, Number})
 	}
 	for _, c := range f.Categorical {
-		out = append(out, Column{c.Column, Text})
+		out = append(out, Column{c.Column, String})
+	}
+	for i, t := range f.Text {
+		// A column may have n-grams of words and of characters.
+		if i == 0 || f.Text[i-1].Column != t.Column {
+			out = append(out, Column{t.Column, String})
+		}
 	}
 	return out
 }
@@ -231,6 +241,14 @@ func (f *Features) Width() int {
 	width := len(f.Numeric)
 	for _, c := range f.Categorical {
 		width += len(c.Categories)
+	}
+	return width + f.textWidth()
+}
+
+func (f *Features) textWidth() int {
+	width := 0
+	for i := range f.Text {
+		width += f.Text[i].width()
 	}
 	return width
 }
@@ -258,6 +276,15 @@ func (f *Features) Transform(frame *Frame) []float32 {
 		}
 		at += len(c.Categories)
 	}
+	if len(f.Text) == 0 {
+		return out
+	}
+	bags := f.vectorizers().bags(frame, 0, frame.rows)
+	for i := range frame.rows {
+		for n := bags.Start[i]; n < bags.Start[i+1]; n++ {
+			out[i*width+at+int(bags.Index[n])] = bags.Value[n]
+		}
+	}
 	return out
 }
 
@@ -268,6 +295,11 @@ func (f *Features) check() error {
 	}
 	if f.Width() == 0 {
 		return fmt.Errorf("it has no features")
+	}
+	for _, t := range f.Text {
+		if t.From < 1 || t.To < t.From || t.Unit != Word && t.Unit != Character || t.Buckets == 0 && len(t.Terms) != len(t.Weights) || t.Buckets > 0 && t.Buckets != len(t.Weights) {
+			return fmt.Errorf("column %q has %d to %d-grams of %q with %d weights", t.Column, t.From, t.To, t.Unit, len(t.Weights))
+		}
 	}
 	seen := map[string]bool{}
 	for _, c := range f.Columns() {

@@ -15,8 +15,8 @@ type Kind int
 const (
 	// Number is a float64; a missing cell is NaN, true is 1 and false 0.
 	Number Kind = iota
-	// Text is the cell's canonical text; a missing cell is "".
-	Text
+	// String is the cell's canonical text; a missing cell is "".
+	String
 )
 
 // Column is a column that a model reads.
@@ -152,7 +152,7 @@ func Append[C Cell](f *Frame, row []C) error {
 	}
 	for i, c := range f.columns {
 		cell := row[f.at[i]]
-		if c.Kind == Text {
+		if c.Kind == String {
 			f.text[i] = append(f.text[i][:f.rows], f.texts.of(cell.Text()))
 			continue
 		}
@@ -202,7 +202,7 @@ func (f *Frame) numbers(name string) []float64 {
 
 // strings returns a column of text by name.
 func (f *Frame) strings(name string) []string {
-	return f.text[f.mustFind(Column{name, Text})][:f.rows]
+	return f.text[f.mustFind(Column{name, String})][:f.rows]
 }
 
 func (f *Frame) mustFind(c Column) int {

@@ -14,6 +14,9 @@ const (
 	inputNumeric     = "numeric"
 	inputCategorical = "categorical"
 
+	inputTextIndex  = "text_index"
+	inputTextWeight = "text_weight"
+
 	outputProbabilities = "probabilities"
 	outputLabel         = "label"
 	outputPrediction    = "prediction"
@@ -29,9 +32,22 @@ func graphOf(m *Model) *onnx.Model {
 		x = addTrees(g, x, m)
 	}
 	for i, l := range m.Layers {
-		w := g.Floats(fmt.Sprintf("layer%d.weight", i), l.Weight, int64(l.Inputs), int64(l.Units))
-		b := g.Floats(fmt.Sprintf("layer%d.bias", i), l.Bias, int64(l.Units))
-		x = g.Add("Gemm", fmt.Sprintf("layer%d.sum", i), []string{x, w, b})
+		bias := func() string { return g.Floats(fmt.Sprintf("layer%d.bias", i), l.Bias, int64(l.Units)) }
+		bag := ""
+		if i == 0 && len(m.Features.Text) > 0 {
+			bag = addBag(g, &m.Features, l)
+			l.Inputs -= m.Features.textWidth()
+			l.Weight = l.Weight[:l.Inputs*l.Units]
+		}
+		if l.Inputs == 0 { // there is nothing but text
+			x = g.Add("Add", "layer0.sum", []string{bag, bias()})
+		} else {
+			w := g.Floats(fmt.Sprintf("layer%d.weight", i), l.Weight, int64(l.Inputs), int64(l.Units))
+			x = g.Add("Gemm", fmt.Sprintf("layer%d.sum", i), []string{x, w, bias()})
+			if bag != "" {
+				x = g.Add("Add", "layer0.both", []string{x, bag})
+			}
+		}
 		if op, ok := activationOps[l.Activation]; ok {
 			x = g.Add(op, fmt.Sprintf("layer%d.activation", i), []string{x})
 		}
@@ -70,6 +86,24 @@ func addTrees(g *onnx.Graph, x string, m *Model) string {
 		e = second
 	}
 	return g.Trees("scores", x, e)
+}
+
+// addBag adds what the terms of text add to the first layer: the sum of the
+// layer's weights of each term, times the term's number. A row has as many terms
+// as the longest one; the others are filled with the number of terms there are,
+// whose weights are zero.
+func addBag(g *onnx.Graph, f *Features, l Layer) string {
+	terms, units := f.textWidth(), l.Units
+	weights := append(slices.Clone(l.Weight[(l.Inputs-terms)*units:]), make([]float32, units)...)
+	free := []onnx.Dim{{Name: "batch"}, {Name: "terms"}}
+	g.Inputs = append(g.Inputs,
+		onnx.Port{Name: inputTextIndex, Type: onnx.Int64, Dims: free},
+		onnx.Port{Name: inputTextWeight, Type: onnx.Float, Dims: free})
+	axis := g.Ints("text.axis", []int64{1}, 1)
+	each := g.Add("Gather", "text.each", []string{g.Floats("text.weights", weights, int64(terms+1), int64(units)), inputTextIndex}, onnx.IntAttribute("axis", 0))
+	row := g.Add("Unsqueeze", "text.row", []string{inputTextWeight, axis})
+	sum := g.Add("MatMul", "text.sum", []string{row, each})
+	return g.Add("Squeeze", "text.bag", []string{sum, axis})
 }
 
 var activationOps = map[string]string{"relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid"}
@@ -111,6 +145,9 @@ func addFeatures(g *onnx.Graph, f *Features) string {
 		parts = append(parts, g.AddML("OneHotEncoder", fmt.Sprintf("categorical%d.one_hot", i), []string{column},
 			onnx.StringsAttribute("cats_strings", c.Categories), onnx.IntAttribute("zeros", 1)))
 	}
+	if parts == nil {
+		return ""
+	}
 	return g.Add("Concat", "features", parts, onnx.IntAttribute("axis", 1))
 }
 
@@ -128,12 +165,13 @@ func metadata(m *Model) []onnx.Property {
 		}
 		return string(b)
 	}
-	columns := m.Features.Columns()
+	dense := Features{Numeric: m.Features.Numeric, Categorical: m.Features.Categorical}
+	columns := dense.Columns()
 	out := []onnx.Property{
 		{Key: "flow.task", Value: string(m.Task)},
 		{Key: "flow.target", Value: m.Target},
 		{Key: "flow.numeric", Value: names(columns, Number)},
-		{Key: "flow.categorical", Value: names(columns, Text)},
+		{Key: "flow.categorical", Value: names(columns, String)},
 	}
 	return out
 }

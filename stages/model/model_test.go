@@ -61,7 +61,7 @@ var houses = []string{
 
 func houseFeatures(t *testing.T) *model.Features {
 	t.Helper()
-	f := frameOf(t, []model.Column{{"rooms", model.Number}, {"age", model.Number}, {"built", model.Number}, {"sea", model.Text}}, houses...)
+	f := frameOf(t, []model.Column{{"rooms", model.Number}, {"age", model.Number}, {"built", model.Number}, {"sea", model.String}}, houses...)
 	features, err := model.Fit(f, []model.NumericSpec{
 		{Column: "rooms", Impute: model.ImputeMedian, Scale: model.ScaleStandard},
 		{Column: "age", Impute: model.ImputeMean, Scale: model.ScaleMinMax},
@@ -161,7 +161,7 @@ func TestAColumnWithoutValuesIsConstant(t *testing.T) {
 }
 
 func TestTooManyCategoriesAreRefused(t *testing.T) {
-	frame := frameOf(t, []model.Column{{"note", model.Text}}, houses...)
+	frame := frameOf(t, []model.Column{{"note", model.String}}, houses...)
 	_, err := model.Fit(frame, nil, []model.CategoricalSpec{{Column: "note", MaxCategories: 3}})
 	var many *model.TooManyCategoriesError
 	if !errors.As(err, &many) || many.Have != 4 {
@@ -178,7 +178,7 @@ func TestAMissingColumnIsNamedWithASuggestion(t *testing.T) {
 }
 
 func TestABadCellIsNamedAndLeavesTheFrame(t *testing.T) {
-	f := frameOf(t, []model.Column{{"sea", model.Text}, {"rooms", model.Number}}, houses...)
+	f := frameOf(t, []model.Column{{"sea", model.String}, {"rooms", model.Number}}, houses...)
 	for line, want := range map[string]string{
 		"many,1,near,x,true": `column "rooms", row 5: "many" is not a number`,
 		"1e39,1,near,x,true": `column "rooms", row 5: "1e39" is infinite or beyond the range of a float32`,

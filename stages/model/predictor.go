@@ -8,7 +8,9 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"sync"
 
+	"github.com/flow-pipelines/flow/stages/linear"
 	"github.com/flow-pipelines/flow/stages/model/onnx"
 )
 
@@ -21,6 +23,8 @@ type Predictor struct {
 	about    description
 	features Features
 	session  *onnx.Session
+	// bags are vectorizers for the text of one goroutine at a time.
+	bags sync.Pool
 }
 
 // Prediction is a model's answer, one entry a row.
@@ -128,11 +132,19 @@ func (p *Predictor) NewFrame(have []string) (*Frame, error) { return NewFrame(p.
 // does not grow with the frame.
 const predictRows = 4096
 
+// textRows is the same with text, whose terms take memory times the units of a
+// layer.
+const textRows = 512
+
 // Predict answers each row of a frame that has the model's columns.
 func (p *Predictor) Predict(f *Frame) (*Prediction, error) {
 	out := &Prediction{}
-	for from := 0; from < f.rows; from += predictRows {
-		to := min(from+predictRows, f.rows)
+	step := predictRows
+	if len(p.features.Text) > 0 {
+		step = textRows
+	}
+	for from := 0; from < f.rows; from += step {
+		to := min(from+step, f.rows)
 		values, err := p.session.Run(p.inputs(f, from, to))
 		if err != nil {
 			return nil, fmt.Errorf("predict: %w", err)
@@ -188,5 +200,34 @@ func (p *Predictor) inputs(f *Frame, from, to int) map[string]onnx.Value {
 		}
 		in[inputCategorical] = v
 	}
+	if len(p.features.Text) > 0 {
+		vs, ok := p.bags.Get().(vectorizers)
+		if !ok {
+			vs = p.features.vectorizers()
+		}
+		in[inputTextIndex], in[inputTextWeight] = padded(vs.bags(f, from, to))
+		p.bags.Put(vs)
+	}
 	return in
+}
+
+// padded are bags as the graph takes them; see addBag.
+func padded(bags *linear.Rows) (index, weight onnx.Value) {
+	terms := 1
+	for i := range bags.Len() {
+		terms = max(terms, bags.Start[i+1]-bags.Start[i])
+	}
+	n := bags.Len() * terms
+	index = onnx.Value{Rows: bags.Len(), Cols: terms, Ints: make([]int64, n)}
+	weight = onnx.Value{Rows: bags.Len(), Cols: terms, Floats: make([]float32, n)}
+	for i := range n {
+		index.Ints[i] = int64(bags.Cols)
+	}
+	for i := range bags.Len() {
+		from := bags.Start[i]
+		for k, j := range bags.Index[from:bags.Start[i+1]] {
+			index.Ints[i*terms+k], weight.Floats[i*terms+k] = int64(j), bags.Value[from+k]
+		}
+	}
+	return index, weight
 }

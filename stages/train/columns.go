@@ -22,6 +22,7 @@ func defaultFeatures() *Features {
 type selection struct {
 	numeric     []model.NumericSpec
 	categorical []model.CategoricalSpec
+	text        []model.TextSpec
 }
 
 func (s *selection) columns() []model.Column {
@@ -30,14 +31,19 @@ func (s *selection) columns() []model.Column {
 		out = append(out, model.Column{Name: n.Column, Kind: model.Number})
 	}
 	for _, c := range s.categorical {
-		out = append(out, model.Column{Name: c.Column, Kind: model.Text})
+		out = append(out, model.Column{Name: c.Column, Kind: model.String})
+	}
+	for i, t := range s.text {
+		if i == 0 || s.text[i-1].Column != t.Column {
+			out = append(out, model.Column{Name: t.Column, Kind: model.String})
+		}
 	}
 	return out
 }
 
 // selectFeatures gives each column but the target to the block that matches it
 // best: one with exactly its name, else the pattern with the most characters
-// that are not *, numeric before categorical. A numeric pattern takes columns
+// that are not *, numeric before categorical before text. A numeric pattern takes columns
 // of numbers and truth values alone. What no block takes is not used, and log
 // says so.
 func selectFeatures(f *Features, columns []table.Column, target string, log io.Writer) (*selection, error) {
@@ -52,7 +58,10 @@ func selectFeatures(f *Features, columns []table.Column, target string, log io.W
 		}
 		numeric, n := bestNumeric(f.Numeric, c)
 		categorical, k := bestCategorical(f.Categorical, c)
+		text, p := bestText(f.Text, c)
 		switch {
+		case text != nil && p > max(n, k):
+			out.text = append(out.text, textSpecs(text, c.Name)...)
 		case numeric != nil && (categorical == nil || n >= k):
 			out.numeric = append(out.numeric, model.NumericSpec{
 				Column: c.Name, Impute: model.Impute(numeric.Impute), Constant: numeric.Fill, Scale: model.Scale(numeric.Scale),
@@ -66,7 +75,7 @@ func selectFeatures(f *Features, columns []table.Column, target string, log io.W
 	if unused != nil {
 		note(log, "columns that no block of features takes: %s\n", strings.Join(unused, ", "))
 	}
-	if len(out.numeric)+len(out.categorical) == 0 {
+	if len(out.numeric)+len(out.categorical)+len(out.text) == 0 {
 		return nil, stage.Problemf("features", "No column is a feature", "The columns are %s.", table.List(table.Names(columns)))
 	}
 	return out, nil
@@ -136,6 +145,33 @@ func bestCategorical(blocks []Categorical, c table.Column) (best *Categorical, p
 	return best, points
 }
 
+func bestText(blocks []Text, c table.Column) (best *Text, points int) {
+	points = -1
+	for i := range blocks {
+		s := score(blocks[i].Columns, c.Name)
+		if s > points && (s == exact || c.Type == table.Text || c.Type == table.String) {
+			best, points = &blocks[i], s
+		}
+	}
+	return best, points
+}
+
+// textSpecs are n-grams of words, of characters or both.
+func textSpecs(t *Text, column string) (out []model.TextSpec) {
+	for _, of := range []struct {
+		unit   model.Unit
+		length []int
+	}{{model.Word, t.Words}, {model.Character, t.Characters}} {
+		if len(of.length) == 2 {
+			out = append(out, model.TextSpec{
+				Column: column, Unit: of.unit, From: of.length[0], To: of.length[1],
+				MinRows: t.MinRows, MaxTerms: t.MaxTerms, Buckets: t.Buckets, Sublinear: t.Sublinear,
+			})
+		}
+	}
+	return out
+}
+
 // unmatchedLabels is the problem that a label names no column: most often a
 // misspelling. A lone * may match nothing.
 func unmatchedLabels(f *Features, columns []table.Column, target string) error {
@@ -163,6 +199,11 @@ func unmatchedLabels(f *Features, columns []table.Column, target string) error {
 	}
 	for i, b := range f.Categorical {
 		if err := check(fmt.Sprintf("features.categorical[%d]", i), b.Columns); err != nil {
+			return err
+		}
+	}
+	for i, b := range f.Text {
+		if err := check(fmt.Sprintf("features.text[%d]", i), b.Columns); err != nil {
 			return err
 		}
 	}

@@ -38,6 +38,7 @@ type Config struct {
 type Features struct {
 	Numeric     []Numeric     `json:"numeric" doc:"Columns of numbers and truth values whose names match the label, in which * stands for any characters. They are taken as 32-bit floats, with about seven digits: of a time in seconds, subtract its start before. A column that several blocks match belongs to the one with the longest label."`
 	Categorical []Categorical `json:"categorical" doc:"Columns to encode with one feature a category (one-hot). A missing value is a category of its own if one was missing in the training part; a category that is not in the training part is all zeros."`
+	Text        []Text        `json:"text" doc:"Columns of text to take as bags of n-grams of words and characters, weighted by TF-IDF. A missing text has no terms."`
 	Ignore      []string      `json:"ignore" doc:"Columns, by name or pattern, that are no features though a block matches them."`
 }
 
@@ -55,16 +56,24 @@ type Categorical struct {
 	MaxCategories int    `json:"max_categories" default:"1000" doc:"More distinct values than this are an error: the column is most likely an identifier."`
 }
 
+// Text is a block text.
+type Text struct {
+	Columns    string `json:"columns" flow:"label"`
+	Words      []int  `json:"words" default:"[1, 2]" doc:"Shortest and longest n-grams of words; [] for none. Text is lower-cased; a word is a run of letters, digits and _."`
+	Characters []int  `json:"characters" default:"[]" doc:"Shortest and longest n-grams of characters within words, such as [2, 4]; [] for none."`
+	MinRows    int    `json:"min_rows" default:"2" doc:"In how many rows of the training part a term must be."`
+	MaxTerms   int    `json:"max_terms" default:"100000" doc:"Keeps the most frequent terms, of words and of characters, each."`
+	Buckets    int    `json:"buckets" default:"0" doc:"Instead of a vocabulary, the hash of a term modulo this is its feature (hashing): memory does not grow with the text."`
+	Sublinear  bool   `json:"sublinear" default:"true" doc:"Counts 1 + ln of how often a term occurs in a row instead of how often."`
+}
+
 // Model is the block model; its label picks the family.
 type Model struct {
-	Logistic *Logistic `json:"logistic" doc:"Logistic regression, binary or multinomial."`
+	Logistic *Logistic `json:"logistic" doc:"Logistic regression, binary or multinomial. Its minimum is found directly (L-BFGS), without epochs, unless there is an optimizer or early_stopping block. With a text block it is the usual classifier of text."`
 	Linear   *Linear   `json:"linear" doc:"Linear regression."`
 	MLP      *MLP      `json:"mlp" doc:"Multilayer perceptron."`
 	GBDT     *GBDT     `json:"gbdt" doc:"Gradient-boosted decision trees by histograms: most often the best for tables. Instead of optimizer, epochs and batch_size it has rounds. Missing numbers need not be imputed."`
 }
-
-// Logistic has no arguments of its own: regularise with weight_decay.
-type Logistic struct{}
 
 // Linear has no arguments of its own: regularise with weight_decay.
 type Linear struct{}
@@ -165,8 +174,8 @@ func (c *Config) check(unknown func(string) bool) stage.Problems {
 	if _, err := parseClassWeights(c.ClassWeights); err != nil {
 		add("class_weights", "Not class weights", `Write "balanced", or a map from classes to numbers that are not negative, such as { yes = 2 }: %v.`, err)
 	}
-	if f := c.Features; f != nil && len(f.Numeric)+len(f.Categorical) == 0 {
-		add("features", "No features", "Add a numeric or categorical block with the columns to use, or leave the features block out to use all columns.")
+	if f := c.Features; f != nil && len(f.Numeric)+len(f.Categorical)+len(f.Text) == 0 {
+		add("features", "No features", "Add a numeric, categorical or text block with the columns to use, or leave the features block out to use all columns.")
 	}
 	if e := c.EarlyStopping; e != nil {
 		c.checkEarlyStopping(*e, unknown, add)
@@ -203,6 +212,14 @@ func (c *Config) checkModel(add addProblem) {
 			}
 		}
 	}
+	if m := c.Model.Logistic; m != nil {
+		m.check(add)
+	}
+	if c.Features != nil {
+		for i, t := range c.Features.Text {
+			c.checkText(fmt.Sprintf("features.text[%d]", i), t, add)
+		}
+	}
 	if m := c.Model.MLP; m != nil {
 		for i, units := range m.Hidden {
 			if units < 1 {
@@ -212,6 +229,29 @@ func (c *Config) checkModel(add addProblem) {
 		if !(m.Dropout >= 0 && m.Dropout < 1) {
 			add("model.mlp.dropout", "Not a probability below 1", "Dropout is the share of activations set to zero: at least 0 and below 1, not %v.", m.Dropout)
 		}
+	}
+}
+
+func (c *Config) checkText(path string, t Text, add addProblem) {
+	if c.Model.GBDT != nil {
+		add(path, "Trees take no text", `Thousands of terms of which a row has few suit a linear model: use model "logistic", or take the column out.`)
+	}
+	for name, n := range map[string][]int{"words": t.Words, "characters": t.Characters} {
+		if len(n) != 0 && (len(n) != 2 || n[0] < 1 || n[1] < n[0] || n[1] > 20) {
+			add(path+"."+name, "Not lengths of n-grams", "Write the shortest and the longest, such as [1, 2], or [] for none.")
+		}
+	}
+	if len(t.Words)+len(t.Characters) == 0 {
+		add(path, "No n-grams", "Give words or characters, such as words = [1, 2].")
+	}
+	if t.MinRows < 1 {
+		add(path+".min_rows", "Not a positive number", "It is %d; 2 leaves out what occurs once.", t.MinRows)
+	}
+	if t.MaxTerms < 1 {
+		add(path+".max_terms", "Not a positive number", "It is %d.", t.MaxTerms)
+	}
+	if t.Buckets < 0 || t.Buckets > 1<<24 {
+		add(path+".buckets", "Not in the range", "It is %d, and must be 0 to %d.", t.Buckets, 1<<24)
 	}
 }
 

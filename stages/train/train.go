@@ -35,11 +35,14 @@ import (
 )
 
 // Version is part of every key of a train stage.
-const Version = 1
+const Version = 2
 
 // mostParameters keeps a mistyped layer from taking all memory: training holds
 // about 20 bytes a parameter.
 const mostParameters = 100_000_000
+
+// mostMatrix is how many bytes the matrix of a network's features may have.
+const mostMatrix = 16e9
 
 // The arguments that name tables, and the output.
 const (
@@ -63,7 +66,7 @@ func (Type) Schema() *stage.Schema {
 		Example: example,
 		Body:    stage.BodyOf[Config](),
 		Outputs: []stage.OutputDoc{{Name: outputModel, Doc: "Model directory: model.onnx, features.json, model.json and a model card."}},
-		Metrics: "train and, with a validation part, validation: loss, and accuracy, precision, recall, f1, auc and more for a classification or mae, rmse, r2 and more for a regression; epochs_run; best_epoch, whose parameters the model has; for trees rounds_run and best_round.",
+		Metrics: "train and, with a validation part, validation: loss, and accuracy, precision, recall, f1, auc and more for a classification or mae, rmse, r2 and more for a regression; epochs_run; best_epoch, whose parameters the model has; for trees rounds_run and best_round; for a logistic regression iterations.",
 	}
 }
 
@@ -123,8 +126,11 @@ func (Type) Run(ctx context.Context, run *stage.Run) (stage.Metrics, error) {
 		return nil, err
 	}
 	train := trainNetwork
-	if c.Model.GBDT != nil {
+	switch {
+	case c.Model.GBDT != nil:
 		train = boost
+	case c.solved():
+		train = solve
 	}
 	result, err := train(ctx, &c, in, run)
 	if err != nil {
@@ -146,6 +152,10 @@ func trainNetwork(ctx context.Context, c *Config, in *inputs, run *stage.Run) (*
 	network := c.network(in.features.Width(), in.target.outputs())
 	if n := network.Size(); n > mostParameters {
 		return nil, stage.Problemf("model", "The model is too large", "It would have %.3g parameters; %d are possible. Use fewer or smaller hidden layers, or fewer categories.", n, mostParameters)
+	}
+	if need := 4 * float64(in.features.Width()) * float64(in.frames[roleData].Rows()); need > mostMatrix {
+		return nil, stage.Problemf("features", "Too many features for this many rows", "%d rows of %d features take %.1f GB as a matrix; %.0f GB are possible. Lower max_terms, use buckets, or use model \"logistic\" without an optimizer, which needs no matrix.",
+			in.frames[roleData].Rows(), in.features.Width(), need/1e9, mostMatrix/1e9)
 	}
 	x := in.matrix(roleData)
 	trainer, err := nn.NewTrainer(nn.Options{
@@ -226,8 +236,11 @@ func read(ctx context.Context, c *Config, log io.Writer) (*inputs, error) {
 	if in.target, err = fitTarget(c, task, data); err != nil {
 		return nil, err
 	}
-	if in.features, err = model.Fit(data.frame, selected.numeric, selected.categorical); err != nil {
+	if in.features, err = model.Fit(data.frame, selected.numeric, selected.categorical, selected.text...); err != nil {
 		return nil, fitProblem(err)
+	}
+	if in.features.Width() == 0 {
+		return nil, stage.Problemf("features", "No feature is left", "No term of the columns of text is in min_rows rows: lower min_rows, or give more rows.")
 	}
 	if in.data, err = in.score(data); err != nil {
 		return nil, err

@@ -150,6 +150,9 @@ var operations = map[string]operation{
 	".Gemm":                             {inputs: 3, run: gemm},
 	".Concat":                           {inputs: -1, run: concat},
 	".Gather":                           {inputs: 2, run: gather},
+	".Unsqueeze":                        {inputs: 2, run: reshaped},
+	".Squeeze":                          {inputs: 2, run: reshaped},
+	".MatMul":                           {inputs: 2, run: weightedSum},
 	".ArgMax":                           {inputs: 1, run: argMax},
 	DomainML + ".OneHotEncoder":         {inputs: 1, prepare: oneHot},
 	DomainML + ".LabelEncoder":          {inputs: 1, run: labelEncoder},
@@ -284,8 +287,12 @@ func concat(n Node, in []Value) (Value, error) {
 	return out, nil
 }
 
-// gather takes one column of a matrix of strings.
+// gather takes one column of a matrix of strings, or rows of a matrix of numbers:
+// those of a row of indices one after the other.
 func gather(n Node, in []Value) (Value, error) {
+	if attribute(n, "axis").Int == 0 && len(in[0].Floats) == in[0].Rows*in[0].Cols {
+		return gatherRows(in[0], in[1])
+	}
 	if attribute(n, "axis").Int != 1 || len(in[1].Ints) != 1 || len(in[0].Strings) != in[0].Rows*in[0].Cols {
 		return Value{}, fmt.Errorf("only one column of strings can be taken")
 	}
@@ -296,6 +303,53 @@ func gather(n Node, in []Value) (Value, error) {
 	out := Value{Rows: in[0].Rows, Cols: 1, Strings: make([]string, in[0].Rows)}
 	for i := range out.Strings {
 		out.Strings[i] = in[0].Strings[i*in[0].Cols+col]
+	}
+	return out, nil
+}
+
+func gatherRows(table, index Value) (Value, error) {
+	out := Value{Rows: index.Rows, Cols: index.Cols * table.Cols, Floats: make([]float32, 0, len(index.Ints)*table.Cols)}
+	for _, i := range index.Ints {
+		if i < 0 || i >= int64(table.Rows) {
+			return Value{}, fmt.Errorf("there is no row %d", i)
+		}
+		out.Floats = append(out.Floats, table.Floats[int(i)*table.Cols:int(i+1)*table.Cols]...)
+	}
+	return out, nil
+}
+
+// reshaped is Unsqueeze and Squeeze along axis 1, to and from a batch of
+// matrices of one row: a Value is a row for each of the batch either way.
+func reshaped(_ Node, in []Value) (Value, error) {
+	if len(in[1].Ints) != 1 || in[1].Ints[0] != 1 {
+		return Value{}, fmt.Errorf("only axis 1 can be added or removed")
+	}
+	return in[0], nil
+}
+
+// weightedSum is MatMul of one row and what gatherRows gave, for each of the
+// batch: added up in float64 in the order of the terms.
+func weightedSum(_ Node, in []Value) (Value, error) {
+	weights, each := in[0], in[1]
+	if weights.Cols == 0 || weights.Rows != each.Rows || each.Cols%weights.Cols != 0 {
+		return Value{}, fmt.Errorf("shapes %d×%d and %d×%d do not match", weights.Rows, weights.Cols, each.Rows, each.Cols)
+	}
+	out := floats(weights.Rows, each.Cols/weights.Cols)
+	sums := make([]float64, out.Cols)
+	for i := range out.Rows {
+		clear(sums)
+		for j, w := range weights.Floats[i*weights.Cols : (i+1)*weights.Cols] {
+			if w == 0 {
+				continue
+			}
+			row := each.Floats[i*each.Cols+j*out.Cols:][:out.Cols]
+			for k, v := range row {
+				sums[k] += float64(float64(w) * float64(v))
+			}
+		}
+		for k, v := range sums {
+			out.Floats[i*out.Cols+k] = float32(v)
+		}
 	}
 	return out, nil
 }
