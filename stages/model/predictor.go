@@ -201,9 +201,10 @@ func (p *Predictor) inputs(f *Frame, from, to int) map[string]onnx.Value {
 		in[inputCategorical] = v
 	}
 	if len(p.features.Text) > 0 {
-		vs, ok := p.bags.Get().(vectorizers)
+		vs, ok := p.bags.Get().(*vectorizers)
 		if !ok {
-			vs = p.features.vectorizers()
+			own := p.features.vectorizers()
+			vs = &own
 		}
 		in[inputTextIndex], in[inputTextWeight] = padded(vs.bags(f, from, to))
 		p.bags.Put(vs)
