@@ -64,6 +64,13 @@ func (p *Project) Apply(ctx context.Context, o ApplyOptions) (*Report, error) {
 	if err := p.fits(o.Pinned, pl); err != nil {
 		return nil, err
 	}
+	pool, err := p.gpuPool(pl)
+	if err != nil {
+		return nil, err
+	}
+	if diags := p.gpuShortage(pl, pool); diags.HasErrors() {
+		return nil, &plan.Mistakes{Diags: diags, Files: p.Files()}
+	}
 	p.Forecast(pl, o.Jobs)
 	rep := &Report{Plan: pl, Counts: map[string]int{apply.Kept: pl.Count(plan.Keep), apply.Blocked: pl.Count(plan.Blocked)}}
 	if o.Confirm != nil {
@@ -166,6 +173,7 @@ func (p *Project) applyConfig(o ApplyOptions, record *runs.Run, exe executor.Exe
 		Root: p.root, Scratch: p.path("exec"), Checkpoints: p.path("checkpoints"), World: w, Files: p.files, State: p.db,
 		Lock: l, Record: record, Executor: exe, Self: p.opts.Self, Environ: p.opts.Environ,
 		Jobs: jobsOr(o.Jobs), CPUs: cpus, Memory: memory, KeepGoing: o.KeepGoing,
+		Licenses: p.pipeline.Settings().Capacity, GPUs: p.gpus,
 		Secrets: executor.NewSecrets(p.pipeline.Secrets()), Clock: p.opts.Clock,
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -18,6 +19,7 @@ import (
 	"github.com/flow-pipelines/flow/engine/cas/disk"
 	"github.com/flow-pipelines/flow/engine/config"
 	"github.com/flow-pipelines/flow/engine/digest"
+	"github.com/flow-pipelines/flow/engine/gpu"
 	"github.com/flow-pipelines/flow/engine/lock"
 	"github.com/flow-pipelines/flow/engine/memo"
 	"github.com/flow-pipelines/flow/engine/modules"
@@ -41,6 +43,7 @@ type Project struct {
 	// warnings are diagnostics of the HCL that are no errors.
 	warnings, lockWarnings hcl.Diagnostics
 
+	gpus   *gpu.Pool // once a stage has asked
 	missed *sync.Map // by the last plan, see world
 
 	// What the pipeline was loaded with, for a memo: the text of flow.lock, the
@@ -296,7 +299,11 @@ func capacity() (cpus float64, memory int64) {
 // Plan decides what is to be done with each stage. It changes nothing in the
 // project; what it learns about files is remembered in .flow.
 func (p *Project) Plan(ctx context.Context, sel Selection) (*plan.Plan, error) {
-	return p.plan(ctx, choose(sel))
+	pl, err := p.plan(ctx, choose(sel))
+	if err == nil {
+		p.warnOfGPUs(pl)
+	}
+	return pl, err
 }
 
 func (p *Project) plan(ctx context.Context, c plan.Choose) (*plan.Plan, error) {
@@ -355,8 +362,14 @@ func (p *Project) renamed() (plan.Renamed, hcl.Diagnostics) {
 // what an apply does that is not told.
 func (p *Project) Forecast(pl *plan.Plan, jobs int) {
 	cpus, memory := capacity()
+	gpus := math.MaxInt // of no interest if no stage asks
+	if pool, err := p.gpuPool(pl); err == nil && pool != nil {
+		gpus = len(pool.Devices)
+	}
 	pl.Forecast.Jobs = jobsOr(jobs)
-	pl.Forecast.Elapsed = schedule.Elapsed(pl.Steps, schedule.Capacity{Jobs: pl.Forecast.Jobs, CPUs: cpus, Memory: memory})
+	pl.Forecast.Elapsed = schedule.Elapsed(pl.Steps, schedule.Capacity{
+		Jobs: pl.Forecast.Jobs, CPUs: cpus, Memory: memory, GPUs: gpus, Licenses: p.pipeline.Settings().Capacity,
+	})
 }
 
 // jobsOr is how many stages run at once if so many are asked for.

@@ -31,6 +31,7 @@ import (
 	"github.com/flow-pipelines/flow/engine/config"
 	"github.com/flow-pipelines/flow/engine/event"
 	"github.com/flow-pipelines/flow/engine/executor"
+	"github.com/flow-pipelines/flow/engine/gpu"
 	"github.com/flow-pipelines/flow/engine/lock"
 	"github.com/flow-pipelines/flow/engine/plan"
 	"github.com/flow-pipelines/flow/engine/runs"
@@ -59,9 +60,13 @@ type Config struct {
 	// Secrets are seen in no log, event or metric.
 	Secrets *executor.Secrets
 	// Jobs, CPUs and Memory (bytes) bound what runs at once.
-	Jobs      int
-	CPUs      float64
-	Memory    int64
+	Jobs   int
+	CPUs   float64
+	Memory int64
+	// Licenses are how many there are of what stages name; GPUs lends devices,
+	// nil if no stage asks for one.
+	Licenses  map[string]int
+	GPUs      *gpu.Pool
 	KeepGoing bool
 	// Choose is what the plan was made with.
 	Choose plan.Choose

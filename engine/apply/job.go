@@ -17,6 +17,7 @@ import (
 	"github.com/flow-pipelines/flow/engine/cas"
 	"github.com/flow-pipelines/flow/engine/event"
 	"github.com/flow-pipelines/flow/engine/executor"
+	"github.com/flow-pipelines/flow/engine/gpu"
 	"github.com/flow-pipelines/flow/engine/lock"
 	"github.com/flow-pipelines/flow/engine/plan"
 	"github.com/flow-pipelines/flow/engine/stage"
@@ -48,11 +49,15 @@ type job struct {
 	log  string
 	// usage is of the last attempt; nil if nothing was started.
 	usage *event.Usage
+	loan  *gpu.Loan // the GPUs that it has; may be nil
 }
 
 // runJob runs the job of a stage and returns how long that usually takes.
-func (a *apply) runJob(ctx context.Context, step *plan.Step, before *lock.Stage) (took time.Duration, usage *event.Usage, err error) {
-	j := &job{apply: a, step: step, dir: filepath.Join(a.Scratch, step.Addr.FileName()), log: a.Record.Log(step.Addr.FileName())}
+func (a *apply) runJob(ctx context.Context, step *plan.Step, loan *gpu.Loan, before *lock.Stage) (took time.Duration, usage *event.Usage, err error) {
+	if r := step.Stage.Resources; r.GPUs > 0 && loan == nil {
+		return 0, nil, a.withoutGPUs(step, r)
+	}
+	j := &job{apply: a, step: step, loan: loan, dir: filepath.Join(a.Scratch, step.Addr.FileName()), log: a.Record.Log(step.Addr.FileName())}
 	j.work = filepath.Join(j.dir, workDir)
 	if step.Stage.Job.Isolation == stage.None {
 		j.work = a.Root
@@ -331,8 +336,10 @@ func (j *job) execute(ctx context.Context, command []string) (executor.Result, e
 		tail(j.log, logged, stop, func(s string) { j.emit(event.Event{Kind: event.Log, Addr: st.Addr, Text: s}) })
 		done <- struct{}{}
 	}()
+	sampled := j.sample(ctx, stop)
 	res, err := j.Executor.Run(ctx, t)
 	close(stop)
+	<-sampled
 	<-done
 	<-done
 	return res, err
@@ -350,6 +357,7 @@ func (j *job) environment(events string) []string {
 	}
 	// A confined program cannot make files directly in the directories above
 	// the project, which /tmp may be one of.
+	env = append(env, j.devices()...)
 	env = append(env, "PWD="+j.work, "TMPDIR="+j.dir, stage.EventsEnv+"="+events)
 	names := make([]string, 0, len(j.step.Stage.Job.Env))
 	for k := range j.step.Stage.Job.Env {

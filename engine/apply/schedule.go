@@ -4,11 +4,14 @@ import (
 	"container/heap"
 	"context"
 	"fmt"
+	"maps"
+	"math"
 	"slices"
 	"time"
 
 	"github.com/flow-pipelines/flow/engine/addr"
 	"github.com/flow-pipelines/flow/engine/event"
+	"github.com/flow-pipelines/flow/engine/gpu"
 	"github.com/flow-pipelines/flow/engine/lock"
 	"github.com/flow-pipelines/flow/engine/plan"
 	"github.com/flow-pipelines/flow/engine/schedule"
@@ -32,6 +35,8 @@ type node struct {
 	order      int // position in the plan; breaks ties
 	status     status
 	placed     bool // it takes up a place on the machine
+	loan       *gpu.Loan
+	waited     bool // for GPUs, and said so
 	needs      int  // unfinished stages and blocks it depends on
 	dependents []*node
 	fans       []*fan // blocks whose instances it tells
@@ -70,7 +75,11 @@ type scheduler struct {
 	free   schedule.Capacity
 	active int // workers
 	placed int // those of them that take up a place
-	failed []addr.Address
+	loans  int // stages that have GPUs
+	// starved says that a stage would run if there were GPUs: others of this
+	// user's flows have them.
+	starved bool
+	failed  []addr.Address
 	// stopping says that nothing new is started.
 	stopping, interrupted bool
 	writeLock             time.Time // not before
@@ -78,7 +87,7 @@ type scheduler struct {
 
 func newScheduler(a *apply, pl *plan.Plan) *scheduler {
 	s := &scheduler{apply: a, byAddr: make(map[addr.Address]*node, len(pl.Steps))}
-	s.free = schedule.Capacity{Jobs: a.Jobs, CPUs: a.CPUs, Memory: a.Memory}
+	s.free = schedule.Capacity{Jobs: a.Jobs, CPUs: a.CPUs, Memory: a.Memory, GPUs: math.MaxInt, Licenses: maps.Clone(a.Licenses)}
 	for _, d := range pl.Deferred {
 		s.fan(d.Addr).Deferred = d.Deferred
 	}
@@ -119,10 +128,15 @@ func (s *scheduler) run(ctx context.Context) error {
 		if s.next(ctx) != nil {
 			continue // by stages that were kept
 		}
-		if s.active == 0 {
+		if s.active == 0 && !s.starved {
 			break
 		}
+		var again <-chan time.Time
+		if s.starved {
+			again = time.After(askAgain)
+		}
 		select {
+		case <-again:
 		case n := <-vacated:
 			s.vacate(n)
 		case r := <-results:
@@ -155,12 +169,17 @@ func (s *scheduler) vacate(n *node) {
 	if n.placed {
 		n.placed = false
 		s.placed--
+		if n.loan != nil {
+			s.loans--
+			n.loan.Return()
+		}
 		s.free.Give(n.step.Stage.Resources)
 	}
 }
 
 // start hands ready stages to workers while there is room.
 func (s *scheduler) start(ctx context.Context, results chan<- result, vacated chan<- *node) error {
+	s.starved = false
 	var put []*node // ready, but too large for what is free
 	defer func() {
 		for _, n := range put {
@@ -179,6 +198,14 @@ func (s *scheduler) start(ctx context.Context, results chan<- result, vacated ch
 			put = append(put, n)
 			if s.free.Jobs == 0 {
 				return nil
+			}
+			continue
+		}
+		if ok, err := s.borrow(n); err != nil || !ok {
+			s.free.Give(n.step.Stage.Resources)
+			put = append(put, n)
+			if err != nil {
+				return err
 			}
 			continue
 		}
@@ -202,6 +229,32 @@ func (s *scheduler) start(ctx context.Context, results chan<- result, vacated ch
 		go func() { results <- s.work(ctx, n, before, outcomes, early) }()
 	}
 	return nil
+}
+
+// askAgain is how often GPUs are asked for that another flow has.
+const askAgain = 500 * time.Millisecond
+
+// borrow gets the GPUs of a stage. One that is restored needs none; should it
+// have to run after all, it fails and says why.
+func (s *scheduler) borrow(n *node) (ok bool, err error) {
+	r := n.step.Stage.Resources
+	n.loan = nil
+	if r.GPUs == 0 || n.step.Action == plan.Restore || s.GPUs.Shortage(r.GPUs, r.GPUMemory) != "" {
+		return true, nil
+	}
+	n.loan, ok, err = s.GPUs.Borrow(r.GPUs, r.GPUMemory)
+	switch {
+	case ok:
+		s.loans++
+	case err == nil:
+		n.loan = nil
+		s.starved = true
+		if s.loans == 0 && !n.waited {
+			n.waited = true
+			s.warn(n.step.Addr, "waits for GPUs, which other flows have")
+		}
+	}
+	return ok, err
 }
 
 // settle takes in what a worker reports.

@@ -138,7 +138,7 @@ func (a *apply) act(ctx context.Context, r *result, before *lock.Stage, outcomes
 		if step.Given() {
 			action = "record"
 		}
-		a.emit(event.Event{Kind: event.Started, Addr: step.Addr, Action: action, Usual: step.Usual.Seconds()})
+		a.emit(event.Event{Kind: event.Started, Addr: step.Addr, Action: action, Usual: step.Usual.Seconds(), GPUs: borrowed(r.node.loan)})
 		if err := a.produce(ctx, r, before); err != nil {
 			return err
 		}
@@ -239,7 +239,7 @@ func (a *apply) produce(ctx context.Context, r *result, before *lock.Stage) erro
 	if r.step.Given() {
 		return a.storeGiven(ctx, r.step)
 	}
-	took, usage, err := a.runJob(ctx, r.step, before)
+	took, usage, err := a.runJob(ctx, r.step, r.node.loan, before)
 	r.usage = usage
 	if err != nil {
 		return err

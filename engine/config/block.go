@@ -134,7 +134,7 @@ func (m *module) declareStage(h *hcl.Block) hcl.Diagnostics {
 		to, args, names := &b.retry, &b.retryArgs, []string{"attempts", "on", "delay", "backoff", "max_delay"}
 		switch n.Type {
 		case "resources":
-			to, args, names = &b.res, &b.resArgs, []string{"cpus", "memory", "gpus", "gpu_memory"}
+			to, args, names = &b.res, &b.resArgs, []string{"cpus", "memory", "gpus", "gpu_memory", "licenses"}
 		case "lifecycle":
 			to, args, names = &b.life, &b.lifeArgs, []string{"always_run", "keep_outputs"}
 		}

@@ -145,7 +145,9 @@ type Settings struct {
 	OutputDir string
 	// Cache is a directory to share between projects; "" is the project's own.
 	Cache string
-	Range hcl.Range
+	// Capacity is how many there are of the licenses that stages ask for.
+	Capacity map[string]int
+	Range    hcl.Range
 }
 
 // Output is an output block, evaluated.

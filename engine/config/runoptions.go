@@ -43,7 +43,53 @@ func (e *encoder) options(s *Stage) {
 	}
 	s.Lifecycle.AlwaysRun = e.flag("always_run")
 	s.Lifecycle.KeepOutputs = e.flag("keep_outputs")
-	s.Resources.GPUMemory = e.bytes(e.b.resArgs["gpu_memory"], "resources.gpu_memory")
+	if s.Resources.GPUMemory = e.bytes(e.b.resArgs["gpu_memory"], "resources.gpu_memory"); s.Resources.GPUMemory > 0 && e.b.resArgs["gpus"] == nil {
+		s.Resources.GPUs = 1
+	}
+	e.licenses(s)
+}
+
+// licenses reads what a stage needs of the things that the pipeline block counts.
+func (e *encoder) licenses(s *Stage) {
+	v, rng, ok := e.option(e.b.resArgs["licenses"], cty.Map(cty.Number), "resources.licenses")
+	if !ok {
+		return
+	}
+	want, diags := counts(v, rng, "licenses")
+	if diags.HasErrors() {
+		e.failed = true
+		e.ev.diags = append(e.ev.diags, diags...)
+		return
+	}
+	have := e.ev.p.settings.Capacity
+	for _, name := range mapKeys(want) {
+		n, declared := have[name]
+		switch {
+		case !declared:
+			e.fail("resources.licenses", fmt.Sprintf("Nothing says how many %q there are", name),
+				fmt.Sprintf("Write it into the pipeline block: capacity = { %s = 1 }.%s", name, guess(name, mapKeys(have))))
+		case want[name] > n:
+			e.fail("resources.licenses", fmt.Sprintf("The stage needs more %q than there are", name),
+				fmt.Sprintf("It asks for %d, and capacity in the pipeline block says %d.", want[name], n))
+		}
+	}
+	s.Resources.Licenses = want
+}
+
+// counts reads a map of whole numbers, at least 1.
+func counts(v cty.Value, rng hcl.Range, what string) (map[string]int, hcl.Diagnostics) {
+	all := map[string]int{}
+	for name, number := range v.AsValueMap() {
+		if number.IsNull() || !number.IsKnown() {
+			return nil, hcl.Diagnostics{errorAt(rng, fmt.Sprintf("%q of %s has no number", name, what), "Leave it out, or say how many.")}
+		}
+		n, accuracy := number.AsBigFloat().Int64()
+		if accuracy != big.Exact || n < 1 || n > 1<<20 {
+			return nil, hcl.Diagnostics{errorAt(rng, fmt.Sprintf("%q of %s is not a whole number", name, what), fmt.Sprintf("It is at least 1; got %s.", literalText(number)))}
+		}
+		all[name] = int(n)
+	}
+	return all, nil
 }
 
 func (e *encoder) when(s *Stage) {

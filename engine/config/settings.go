@@ -70,7 +70,7 @@ func (m *module) declareSettings(h *hcl.Block) hcl.Diagnostics {
 	if len(h.Labels) == 1 {
 		m.p.settings.Name = h.Labels[0]
 	}
-	c, diags := content(h, []string{"required_version", "output_dir", "cache", "description", "env"}, []string{"plugin"})
+	c, diags := content(h, []string{"required_version", "output_dir", "cache", "description", "env", "capacity"}, []string{"plugin"})
 	var description string
 	diags = append(diags, m.constantString(c, "required_version", &m.p.settings.RequiredVersion)...)
 	diags = append(diags, m.constantString(c, "output_dir", &m.p.settings.OutputDir)...)
@@ -89,6 +89,13 @@ func (m *module) declareSettings(h *hcl.Block) hcl.Diagnostics {
 				fmt.Sprintf("%q is not: %s.", m.p.settings.OutputDir, problem)))
 		}
 		m.p.settings.OutputDir = clean
+	}
+	if a, ok := c.Attributes["capacity"]; ok {
+		v, more := m.constant(a, cty.Map(cty.Number))
+		if !more.HasErrors() && !v.IsNull() {
+			m.p.settings.Capacity, more = counts(v, a.Expr.Range(), "capacity")
+		}
+		diags = append(diags, more...)
 	}
 	if a, ok := c.Attributes["env"]; ok {
 		diags = append(diags, m.p.env.declare(m, a)...)

@@ -132,5 +132,8 @@ type Resources struct {
 	CPUs      float64
 	Memory    int64 // bytes
 	GPUs      int
-	GPUMemory int64 // bytes, of each
+	GPUMemory int64 // bytes, of each; 0 is whole GPUs
+	// Licenses are named things of which the pipeline block says how many
+	// there are.
+	Licenses map[string]int
 }

@@ -24,10 +24,12 @@ const (
 	RunStarted Kind = "run_started"
 	// Waiting: Text. Another apply holds the project.
 	Waiting Kind = "waiting"
-	// Started: Addr, Action, Usual.
+	// Started: Addr, Action, Usual, GPUs (that it has, not how they are used).
 	Started Kind = "stage_started"
 	// Progress: Addr, Step, Total, Unit, Metrics, Text.
 	Progress Kind = "stage_progress"
+	// Sample: Addr, GPUs. How the GPUs of a stage are used, every few seconds.
+	Sample Kind = "stage_sample"
 	// Log: Addr, Text (one line, without its end).
 	Log Kind = "stage_log"
 	// Retrying: Addr, Attempt (the one that begins), Text (why), Elapsed.
@@ -72,6 +74,7 @@ type Event struct {
 	Hints   []string           `json:"hints,omitempty"`
 	Counts  map[string]int     `json:"counts,omitempty"`
 	Usage   *Usage             `json:"usage,omitempty"`
+	GPUs    []GPU              `json:"gpus,omitempty"`
 	// Diags are a mistake of the user's with its position, for Failed. Text
 	// says the same without it.
 	Diags hcl.Diagnostics `json:"-"`
@@ -87,6 +90,19 @@ type Usage struct {
 	// Read and Written are bytes from and to storage.
 	Read    int64 `json:"read,omitempty"`
 	Written int64 `json:"written,omitempty"`
+}
+
+// GPU is a GPU, or a part of one, that a stage has.
+type GPU struct {
+	// Device is its name for programs: "GPU-…", "MIG-…".
+	Device string `json:"device"`
+	Name   string `json:"name,omitempty"`
+	Driver string `json:"driver,omitempty"`
+	// Utilization is the share of time, in percent, in which anything ran on
+	// the whole GPU; Memory the bytes in use there, Power its watts.
+	Utilization float64 `json:"utilization,omitempty"`
+	Memory      int64   `json:"memory,omitempty"`
+	Power       float64 `json:"power,omitempty"`
 }
 
 // Sink takes events. It is called from one goroutine at a time.

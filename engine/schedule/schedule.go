@@ -9,6 +9,7 @@ package schedule
 import (
 	"cmp"
 	"container/heap"
+	"maps"
 	"time"
 
 	"github.com/flow-pipelines/flow/engine/addr"
@@ -21,6 +22,10 @@ type Capacity struct {
 	Jobs   int
 	CPUs   float64
 	Memory int64 // bytes
+	// GPUs counts them; a part of one counts as one.
+	GPUs int
+	// Licenses are by name. Take and Give change the map.
+	Licenses map[string]int
 }
 
 // Take claims what a stage asks for, and reports whether there was enough. A
@@ -30,12 +35,21 @@ func (c *Capacity) Take(r config.Resources, alone bool) bool {
 	if c.Jobs < 1 {
 		return false
 	}
-	if !alone && (r.CPUs > c.CPUs || r.Memory > c.Memory) {
+	if !alone && (r.CPUs > c.CPUs || r.Memory > c.Memory || r.GPUs > c.GPUs) {
 		return false
+	}
+	for name, n := range r.Licenses {
+		if n > c.Licenses[name] {
+			return false
+		}
 	}
 	c.Jobs--
 	c.CPUs -= r.CPUs
 	c.Memory -= r.Memory
+	c.GPUs -= r.GPUs
+	for name, n := range r.Licenses {
+		c.Licenses[name] -= n
+	}
 	return true
 }
 
@@ -44,6 +58,10 @@ func (c *Capacity) Give(r config.Resources) {
 	c.Jobs++
 	c.CPUs += r.CPUs
 	c.Memory += r.Memory
+	c.GPUs += r.GPUs
+	for name, n := range r.Licenses {
+		c.Licenses[name] += n
+	}
 }
 
 // Remaining returns for each step the time of the longest path from it to an
@@ -87,6 +105,7 @@ func positions(steps []*plan.Step) map[addr.Address]int {
 // Elapsed returns how long the stages that will, or may, run take together, by
 // their usual times. What has no usual time takes none: it is counted apart.
 func Elapsed(steps []*plan.Step, free Capacity) time.Duration {
+	free.Licenses = maps.Clone(free.Licenses)
 	s := newSimulation(steps, free)
 	var first []int
 	for i := range steps {

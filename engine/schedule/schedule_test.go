@@ -96,3 +96,24 @@ func TestElapsedLiesBetweenPathAndSum(t *testing.T) {
 		}
 	})
 }
+
+// Licenses are never exceeded, also by a stage that would run alone; GPUs only by
+// one that does.
+func TestLicensesAndGPUs(t *testing.T) {
+	c := Capacity{Jobs: 4, CPUs: 4, Memory: 1 << 30, GPUs: 1, Licenses: map[string]int{"matlab": 1}}
+	licensed := config.Resources{Licenses: map[string]int{"matlab": 1}}
+	if !c.Take(licensed, true) {
+		t.Fatal("a free license is not given")
+	}
+	if c.Take(licensed, true) {
+		t.Error("one license is given twice")
+	}
+	c.Give(licensed)
+	if !c.Take(licensed, false) {
+		t.Error("a license that was given back is not given")
+	}
+	two := config.Resources{GPUs: 2}
+	if c.Take(two, false) || !c.Take(two, true) {
+		t.Error("a stage that asks for more GPUs than there are runs alone")
+	}
+}

@@ -186,8 +186,9 @@ func common() stage.Body {
 			{Name: "resources", Doc: "What a run needs. Stages run side by side as long as the machine has it.", Body: stage.Body{Attributes: []stage.Attribute{
 				{Name: "cpus", Type: cty.Number, Doc: "CPUs; 0.5 is half of one."},
 				text("memory", "Memory: \"512MiB\", \"8GiB\"."),
-				{Name: "gpus", Type: cty.Number, Doc: "GPUs."},
-				text("gpu_memory", "Memory of each GPU."),
+				{Name: "gpus", Type: cty.Number, Doc: "GPUs, of which the stage sees no others."},
+				text("gpu_memory", "So much memory of each GPU, instead of the whole: \"16GiB\". Others may have the rest."),
+				{Name: "licenses", Type: cty.Map(cty.Number), Doc: "Things of which the pipeline block says how many there are: { matlab = 1 }."},
 			}}},
 			{Name: "lifecycle", Doc: "How the stage differs in being made and replaced.", Body: stage.Body{Attributes: []stage.Attribute{
 				{Name: "always_run", Type: cty.Bool, Doc: "Run on every apply, though the result is known."},

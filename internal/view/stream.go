@@ -44,7 +44,7 @@ type stream struct {
 var _ Progress = (*stream)(nil)
 
 // UIVersion is the version of the stream's shape.
-const UIVersion = "1.3"
+const UIVersion = "1.4"
 
 func newStream(w io.Writer, o ProgressOptions) *stream {
 	s := &stream{enc: json.NewEncoder(w), clock: o.Clock, files: o.Files, began: map[addr.Address]time.Time{}}
