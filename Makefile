@@ -77,6 +77,10 @@ examples: build ## run the examples from nothing and compare with what is record
 oracle: ## make the Python environment that tests compare with (outside of the tree)
 	@sh internal/oracle/setup.sh
 
+.PHONY: torch
+torch: ## install PyTorch for the tests of plugins/torch (outside of the tree)
+	@sh plugins/torch/setup.sh
+
 .PHONY: bench
 bench: build ## measure, side by side with peers and floors
 	@$(GO) run ./bench bin/flow
