@@ -16,6 +16,7 @@ import (
 	"github.com/flow-pipelines/flow/engine/executor/local"
 	"github.com/flow-pipelines/flow/engine/plan"
 	"github.com/flow-pipelines/flow/engine/runs"
+	"github.com/flow-pipelines/flow/engine/state"
 	"github.com/flow-pipelines/flow/engine/worktree"
 )
 
@@ -131,6 +132,9 @@ func (p *Project) carryOut(ctx context.Context, o ApplyOptions, c plan.Choose, p
 		}
 		sink(e)
 	}
+	if err := p.moveTimes(ctx, pl.Moved); err != nil {
+		return err
+	}
 	exe, closeExe, err := p.executor(record.ID())
 	if err != nil {
 		return err
@@ -159,6 +163,21 @@ func (p *Project) carryOut(ctx context.Context, o ApplyOptions, c plan.Choose, p
 	emit(event.Event{Time: now, Kind: event.RunFinished, Run: rep.Run, Text: string(status), Elapsed: now.Sub(start).Seconds(), Counts: rep.Counts})
 	_, pruneErr := runs.Prune(p.RunsDir(), keepRuns)
 	return errors.Join(err, record.Finish(status, rep.Counts), pruneErr, p.ignore(context.WithoutCancel(ctx)))
+}
+
+// moveTimes lets stages that were moved keep what is known of how long they take.
+func (p *Project) moveTimes(ctx context.Context, moved []plan.Move) error {
+	if len(moved) == 0 {
+		return nil
+	}
+	return p.db.Update(ctx, func(tx *state.Tx) error {
+		for _, m := range moved {
+			if err := tx.MoveDurations(m.From, m.To); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 func (p *Project) applyConfig(o ApplyOptions, record *runs.Run, exe executor.Executor) apply.Config {

@@ -93,7 +93,7 @@ func (w *world) inPlace(ctx context.Context, o stage.Output, n digest.Node) ([]w
 	if there != n {
 		return nil, fs.ErrNotExist
 	}
-	return w.p.files.List(ctx, o.Path, worktree.Filter{Include: o.Include, Ignore: o.Ignore})
+	return w.p.files.List(ctx, o.Path, filterOf(o))
 }
 
 // Files implements config.Content.

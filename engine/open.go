@@ -316,6 +316,10 @@ func (p *Project) plan(ctx context.Context, c plan.Choose) (*plan.Plan, error) {
 	}
 	looked := p.world(r.Lock)
 	p.missed = looked.missed
+	looked.from = make(map[addr.Address]addr.Address, len(r.Moved))
+	for _, m := range r.Moved {
+		looked.from[m.To] = m.From
+	}
 	var w plan.World = looked
 	finish := func(*plan.Plan) {}
 	if c == nil { // all of it

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"path"
 	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/cas"
 	"github.com/flow-pipelines/flow/engine/digest"
 	"github.com/flow-pipelines/flow/engine/key"
 	"github.com/flow-pipelines/flow/engine/lock"
@@ -28,15 +30,19 @@ type world struct {
 	// key that its plan looked for: without this it would wait each time for
 	// the results that are just being written.
 	missed *sync.Map // key.Key → struct{}
+	// from has the names of stages before they were moved.
+	from map[addr.Address]addr.Address
 	// listings are those of directories that were asked for files.
 	listings *sync.Map // digest.Node → []worktree.File
+	// compared are the pairs that were compared: many stages may read the same.
+	compared *sync.Map // [2]digest.Node → changes
 }
 
 var _ plan.World = (*world)(nil)
 
 // world is the project with the results that there are now.
 func (p *Project) world(l *lock.Lock) *world {
-	return &world{p: p, lock: l, missed: new(sync.Map), listings: new(sync.Map)}
+	return &world{p: p, lock: l, missed: new(sync.Map), listings: new(sync.Map), compared: new(sync.Map)}
 }
 
 // Project implements plan.World.
@@ -44,12 +50,17 @@ func (w *world) Project() string { return w.p.root }
 
 // Hash implements plan.World.
 func (w *world) Hash(ctx context.Context, o stage.Output) (digest.Node, error) {
-	n, err := w.p.files.Hash(ctx, filepath.ToSlash(o.Path), worktree.Filter{Include: o.Include, Ignore: o.Ignore})
+	n, err := w.p.files.Hash(ctx, filepath.ToSlash(o.Path), filterOf(o))
 	if errors.Is(err, syscall.ENOTDIR) {
 		// A file lies where the way leads on.
 		return n, fs.ErrNotExist
 	}
 	return n, err
+}
+
+// filterOf says which files at an output count.
+func filterOf(o stage.Output) worktree.Filter {
+	return worktree.Filter{Include: o.Include, Ignore: o.Ignore}
 }
 
 // Expand implements plan.World.
@@ -97,19 +108,64 @@ func (w *world) Missing(ctx context.Context, n digest.Node, shallow bool) (int, 
 // mostFiles is how many changed files a reason lists.
 const mostFiles = 5
 
+// changes is an answer of Changes.
+type changes struct {
+	files []plan.FileChange
+	more  int
+}
+
 // Changes implements plan.World.
-func (w *world) Changes(ctx context.Context, before, after digest.Node) ([]plan.FileChange, int, error) {
-	changes, total, err := w.p.files.Diff(ctx, before, after, mostFiles)
+func (w *world) Changes(ctx context.Context, o stage.Output, before, after digest.Node) ([]plan.FileChange, int, error) {
+	pair := [2]digest.Node{before, after}
+	if known, ok := w.compared.Load(pair); ok {
+		c := known.(changes)
+		return c.files, c.more, nil
+	}
+	found, total, err := w.p.files.DiffAt(ctx, before, after, filepath.ToSlash(o.Path), filterOf(o), mostFiles)
+	if changed := (*worktree.ChangedError)(nil); errors.Is(err, cas.ErrNotFound) || errors.As(err, &changed) {
+		// The old listing may be gone with the cache, or somebody is writing
+		// there. An explanation that lacks the file names is still right.
+		found, total, err = nil, 0, nil
+	}
 	if err != nil {
-		// The old listing may be gone with the cache. An explanation that
-		// lacks the file names is still right.
-		return nil, 0, nil //nolint:nilerr // see above
+		return nil, 0, err
 	}
-	files := make([]plan.FileChange, len(changes))
-	for i, c := range changes {
-		files[i] = plan.FileChange{Path: c.Path, Old: c.Old, New: c.New}
+	c := changes{more: total - len(found)}
+	for _, f := range found {
+		lines, err := w.lines(ctx, path.Join(filepath.ToSlash(o.Path), f.Path), f.Old, f.New)
+		if err != nil {
+			return nil, 0, err
+		}
+		c.files = append(c.files, plan.FileChange{Path: f.Path, Old: f.Old, New: f.New, Lines: lines})
 	}
-	return files, total - len(files), nil
+	w.compared.Store(pair, c)
+	return c.files, c.more, nil
+}
+
+// lines counts the lines by which the text at a path differs from what it was;
+// nil if that is no text, too large, or not at hand.
+func (w *world) lines(ctx context.Context, at string, before, after digest.Node) (*plan.Lines, error) {
+	isText := func(n digest.Node) bool {
+		return (n.Kind == digest.File || n.Kind == digest.Executable) && n.Size <= worktree.MostText
+	}
+	if !isText(before) || !isText(after) {
+		return nil, nil
+	}
+	was, err := cas.ReadAll(ctx, w.p.store, before.Digest)
+	if errors.Is(err, cas.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	is, err := cas.ReadAll(ctx, w.p.store, after.Digest)
+	if errors.Is(err, cas.ErrNotFound) {
+		is, err = w.p.files.ReadText(at, after)
+	}
+	if err != nil || is == nil || !worktree.IsText(was) {
+		return nil, err
+	}
+	return countLines(was, is), nil
 }
 
 // Tracked implements plan.World.
@@ -126,7 +182,11 @@ func (w *world) Usual(ctx context.Context, stages []addr.Address) (map[addr.Addr
 	}
 	err := w.p.db.View(ctx, func(tx *state.Tx) error {
 		for _, a := range stages {
-			if d, ok := tx.Duration(a); ok {
+			d, ok := tx.Duration(a)
+			if old, moved := w.from[a]; !ok && moved {
+				d, ok = tx.Duration(old)
+			}
+			if ok {
 				usual[a] = d
 			}
 		}

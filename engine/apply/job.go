@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/flow-pipelines/flow/engine/cas"
+	"github.com/flow-pipelines/flow/engine/digest"
 	"github.com/flow-pipelines/flow/engine/event"
 	"github.com/flow-pipelines/flow/engine/executor"
 	"github.com/flow-pipelines/flow/engine/gpu"
@@ -223,6 +224,9 @@ func (j *job) confinement() *executor.Confinement {
 // prepare fills the work directory with the declared inputs.
 func (j *job) prepare(ctx context.Context) error {
 	job := j.step.Stage.Job
+	if err := j.rememberTexts(ctx); err != nil {
+		return err
+	}
 	if job.Isolation == stage.None {
 		return j.makeOutputDirs()
 	}
@@ -247,6 +251,36 @@ func (j *job) prepare(ctx context.Context) error {
 		return err
 	}
 	return j.linkCheckpoint()
+}
+
+// mostTexts is how many files of the project in one directory are kept for
+// comparison. More are not programs that somebody edits, but data.
+const mostTexts = 1000
+
+// rememberTexts keeps the programs that the job reads, so that a later plan can
+// tell how many lines of them have changed.
+func (j *job) rememberTexts(ctx context.Context) error {
+	var texts []worktree.File
+	for _, in := range j.step.Inputs {
+		switch {
+		case in.From != nil || in.Node.Files > mostTexts:
+		case in.Node.Kind != digest.Dir:
+			texts = append(texts, worktree.File{Path: in.Path, Node: in.Node})
+		default:
+			files, err := j.Files.List(ctx, in.Path, worktree.Filter{})
+			if err != nil {
+				return err
+			}
+			for _, f := range files {
+				f.Path = path.Join(in.Path, f.Path)
+				texts = append(texts, f)
+			}
+		}
+	}
+	if len(texts) == 0 {
+		return nil
+	}
+	return j.Files.StoreTexts(ctx, texts)
 }
 
 func (j *job) makeOutputDirs() error {

@@ -129,9 +129,9 @@ func (r *Recorder) Result(ctx context.Context, k key.Key) (state.Result, bool, e
 }
 
 // Changes implements plan.World.
-func (r *Recorder) Changes(ctx context.Context, before, after digest.Node) ([]plan.FileChange, int, error) {
+func (r *Recorder) Changes(ctx context.Context, o stage.Output, before, after digest.Node) ([]plan.FileChange, int, error) {
 	r.end()
-	return r.world.Changes(ctx, before, after)
+	return r.world.Changes(ctx, o, before, after)
 }
 
 // Usual implements plan.World. Of no stages there is nothing to tell.

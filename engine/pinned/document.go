@@ -30,7 +30,7 @@ import (
 // something else, its second when one is added.
 const (
 	Format        = "flow-plan"
-	FormatVersion = "2.1"
+	FormatVersion = "2.2"
 )
 
 // Document is a saved plan.

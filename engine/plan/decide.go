@@ -36,8 +36,11 @@ type World interface {
 	// Missing returns how many objects of n the cache lacks. If shallow, it
 	// looks at the object that names n alone.
 	Missing(ctx context.Context, n digest.Node, shallow bool) (int, error)
-	// Changes lists the first few files that differ, and how many more do.
-	Changes(ctx context.Context, before, after digest.Node) (files []FileChange, more int, err error)
+	// Changes lists the first few files that differ between two directories, or
+	// two files, of which the second lies at the path of the output, and how
+	// many more do. It lists none if the cache does not hold what directory
+	// there was before, and counts lines where it holds the text.
+	Changes(ctx context.Context, o stage.Output, before, after digest.Node) (files []FileChange, more int, err error)
 	// Usual returns how long stages took in earlier runs, where that is known.
 	Usual(ctx context.Context, stages []addr.Address) (map[addr.Address]time.Duration, error)
 	// Tracked reports whether git tracks files at a path.
@@ -139,23 +142,23 @@ func (d *decision) inputs(ctx context.Context, outcome func(addr.Address) Outcom
 	program := key.Subject{Job: job, Unknown: d.step.Stage.Unknown}.Program()
 	d.unknown = map[string]bool{}
 	seen := map[string]bool{}
-	add := func(in stage.Input, path string, n digest.Node) {
+	add := func(in stage.Input, at stage.Output, n digest.Node) {
 		name := in.Role
 		// A program finds its inputs by their paths, a job of flow's own by
 		// their roles.
 		if program {
-			name = path
+			name = at.Path
 		}
 		if seen[name] {
 			return
 		}
 		seen[name] = true
-		in.Path = path
+		in.Path = at.Path
 		if n.IsZero() {
 			d.unknown[name] = true
 			return
 		}
-		d.step.Inputs = append(d.step.Inputs, Content{Input: in, Name: name, Node: n})
+		d.step.Inputs = append(d.step.Inputs, Content{Input: in, Name: name, At: at, Node: n})
 	}
 	for _, in := range job.Inputs {
 		if in.From != nil {
@@ -173,14 +176,14 @@ func (d *decision) inputs(ctx context.Context, outcome func(addr.Address) Outcom
 
 // upstream finds the content of an input that a stage writes: all of an output,
 // or one file of it.
-func (d *decision) upstream(in stage.Input, outcome func(addr.Address) Outcome, add func(stage.Input, string, digest.Node)) error {
+func (d *decision) upstream(in stage.Input, outcome func(addr.Address) Outcome, add func(stage.Input, stage.Output, digest.Node)) error {
 	a, err := addr.Parse(in.From.Address)
 	if err != nil {
 		return err
 	}
 	o := outcome(a)
 	if o.State != Ready {
-		add(in, in.Path, digest.Node{})
+		add(in, stage.Output{Path: in.Path}, digest.Node{})
 		d.unknown[in.Whole()] = true // if there is no such file
 		return nil
 	}
@@ -191,15 +194,17 @@ func (d *decision) upstream(in stage.Input, outcome func(addr.Address) Outcome, 
 	node := o.Results[i].Node
 	if in.From.Path != "" {
 		if file, ok := d.w.Part(o.Outputs[i], node, in.From.Path); ok {
-			add(in, in.Path, file)
+			add(in, stage.Output{Path: in.Path}, file)
 			return nil
 		}
 	}
-	add(in, in.Whole(), node)
+	at := o.Outputs[i]
+	at.Path = in.Whole()
+	add(in, at, node)
 	return nil
 }
 
-func (d *decision) projectFiles(ctx context.Context, in stage.Input, add func(stage.Input, string, digest.Node)) error {
+func (d *decision) projectFiles(ctx context.Context, in stage.Input, add func(stage.Input, stage.Output, digest.Node)) error {
 	paths := []string{in.Path}
 	if isGlob(in.Path) {
 		var err error
@@ -218,7 +223,7 @@ func (d *decision) projectFiles(ctx context.Context, in stage.Input, add func(st
 		if err != nil {
 			return err
 		}
-		add(in, p, n)
+		add(in, stage.Output{Path: p}, n)
 	}
 	return nil
 }
@@ -264,7 +269,7 @@ func (d *decision) pendingAction(ctx context.Context) error {
 				f.Kind == key.Command && slices.Contains(st.Unknown, "command") ||
 				f.Kind == key.Environment && slices.Contains(st.Unknown, "env")
 		})
-		if err := explainData(ctx, d.w, cs); err != nil {
+		if err := d.explainData(ctx, cs); err != nil {
 			return err
 		}
 		d.because(cs...)
@@ -319,7 +324,7 @@ func (d *decision) action(ctx context.Context) error {
 		if len(cs) == 0 {
 			cs = []Reason{{Kind: SecretChanged, Text: "a sensitive value changed"}}
 		}
-		if err := explainData(ctx, d.w, cs); err != nil {
+		if err := d.explainData(ctx, cs); err != nil {
 			return err
 		}
 		d.because(cs...)
@@ -458,7 +463,7 @@ func (d *decision) inPlace(ctx context.Context) (bool, error) {
 			return false, err
 		case got != want:
 			ok = false
-			r, err := dataReason(ctx, d.w, EditedOutput, o.Path, want, got)
+			r, err := dataReason(ctx, d.w, EditedOutput, o, want, got)
 			if err != nil {
 				return false, err
 			}

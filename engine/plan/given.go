@@ -53,7 +53,7 @@ func (d *decision) givenChanged(ctx context.Context, o stage.Output, n digest.No
 	case old.Node.IsZero():
 		d.because(Reason{Kind: DataChanged, Text: o.Path + ": new, " + nodeText(n)})
 	case old.Node != n:
-		r, err := dataReason(ctx, d.w, DataChanged, o.Path, old.Node, n)
+		r, err := dataReason(ctx, d.w, DataChanged, o, old.Node, n)
 		if err != nil {
 			return err
 		}

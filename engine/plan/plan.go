@@ -9,6 +9,7 @@ package plan
 
 import (
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -76,6 +77,8 @@ type Reason struct {
 	// Files are the first few files that differ, for data; More counts the rest.
 	Files []FileChange `json:"files,omitempty"`
 	More  int          `json:"more_files,omitempty"`
+	// Lines is set if one text file differs.
+	Lines *Lines `json:"lines,omitempty"`
 	// Stages are the stages that are waited for, for Upstream; if the stage is
 	// blocked, the one that is to blame, however far up it is.
 	Stages []addr.Address `json:"stages,omitempty"`
@@ -86,7 +89,17 @@ type FileChange struct {
 	Path string      `json:"path"`
 	Old  digest.Node `json:"old,omitzero"`
 	New  digest.Node `json:"new,omitzero"`
+	// Lines is nil where they cannot be counted.
+	Lines *Lines `json:"lines,omitempty"`
 }
+
+// Lines counts the lines by which two texts differ.
+type Lines struct {
+	Added   int `json:"added"`
+	Removed int `json:"removed"`
+}
+
+func (l Lines) String() string { return fmt.Sprintf("+%d −%d lines", l.Added, l.Removed) }
 
 // Step is the decision for one stage.
 type Step struct {
@@ -122,6 +135,8 @@ type Content struct {
 	stage.Input
 	// Name is the fact's name in the manifest.
 	Name string
+	// At is where it lies in the project, and which files there count.
+	At   stage.Output
 	Node digest.Node
 }
 

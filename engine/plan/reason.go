@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/flow-pipelines/flow/engine/config"
 	"github.com/flow-pipelines/flow/engine/digest"
 	"github.com/flow-pipelines/flow/engine/key"
+	"github.com/flow-pipelines/flow/engine/stage"
 )
 
 // changes explains the difference of two manifests.
@@ -103,38 +105,49 @@ func inputText(c key.Change) string {
 	return fmt.Sprintf("input %s changed, %s", c.Name, sizesText(before, after))
 }
 
-// explainData adds the files that differ to the reasons about directories.
-func explainData(ctx context.Context, w World, rs []Reason) error {
+// explainData adds what differs to the reasons about inputs.
+func (d *decision) explainData(ctx context.Context, rs []Reason) error {
 	for i := range rs {
 		c := rs[i].Change
 		if c == nil || c.Kind != key.Input || !c.HasOld || !c.HasNew {
 			continue
 		}
-		before, _, err1 := key.ParseInput(c.Old)
-		after, _, err2 := key.ParseInput(c.New)
-		if err1 != nil || err2 != nil {
+		before, _, err := key.ParseInput(c.Old)
+		at := slices.IndexFunc(d.step.Inputs, func(in Content) bool { return in.Name == c.Name })
+		if err != nil || at < 0 {
 			continue
 		}
-		var err error
-		if rs[i].Files, rs[i].More, err = fileChanges(ctx, w, before, after); err != nil {
+		in := d.step.Inputs[at]
+		if err := compare(ctx, d.w, in.At, before, in.Node, &rs[i]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func fileChanges(ctx context.Context, w World, before, after digest.Node) ([]FileChange, int, error) {
-	if before.Kind != digest.Dir || after.Kind != digest.Dir {
-		return nil, 0, nil
-	}
-	return w.Changes(ctx, before, after)
+func dataReason(ctx context.Context, w World, k ReasonKind, o stage.Output, before, after digest.Node) (Reason, error) {
+	r := Reason{Kind: k, Text: fmt.Sprintf("%s changed, %s", o.Path, sizesText(before, after))}
+	return r, compare(ctx, w, o, before, after, &r)
 }
 
-func dataReason(ctx context.Context, w World, k ReasonKind, path string, before, after digest.Node) (Reason, error) {
-	r := Reason{Kind: k, Text: fmt.Sprintf("%s changed, %s", path, sizesText(before, after))}
-	var err error
-	r.Files, r.More, err = fileChanges(ctx, w, before, after)
-	return r, err
+// compare adds what differs between what was and what is at o to a reason that
+// ends in sizes: the files of a directory, or, instead of the sizes, the lines of
+// a text.
+func compare(ctx context.Context, w World, o stage.Output, before, after digest.Node, r *Reason) error {
+	if before.Digest == after.Digest || (before.Kind == digest.Dir) != (after.Kind == digest.Dir) {
+		return nil
+	}
+	files, more, err := w.Changes(ctx, o, before, after)
+	switch {
+	case err != nil:
+		return err
+	case after.Kind == digest.Dir:
+		r.Files, r.More = files, more
+	case len(files) == 1 && files[0].Lines != nil:
+		r.Lines = files[0].Lines
+		r.Text = strings.TrimSuffix(r.Text, sizesText(before, after)) + r.Lines.String()
+	}
+	return nil
 }
 
 // upstreamText says which stages are waited for, and which blocks.

@@ -240,6 +240,31 @@ func (tx *Tx) AddDuration(a addr.Address, d time.Duration) error {
 	return nil
 }
 
+// MoveDurations gives a stage that has another name now the times that it took
+// under the old one, unless it has some of its own.
+func (tx *Tx) MoveDurations(from, to addr.Address) error {
+	move := func(from, to addr.Address) error {
+		b, err := tx.get(bucketDurations, durationVersion, []byte(from.String()))
+		if err != nil || b == nil {
+			return err
+		}
+		if has, err := tx.get(bucketDurations, durationVersion, []byte(to.String())); err != nil || has != nil {
+			return err
+		}
+		return tx.put(bucketDurations, durationVersion, []byte(to.String()), b)
+	}
+	if err := move(from, to); err != nil {
+		return err
+	}
+	if from.Block() != to.Block() {
+		// Others of the old block may still be there.
+		if err := move(from.Block(), to.Block()); err != nil {
+			return err
+		}
+	}
+	return tx.delete(bucketDurations, []byte(from.String()))
+}
+
 // Duration returns the usual time of a stage, the median of its last runs, or
 // else that of the other instances of its block.
 func (tx *Tx) Duration(a addr.Address) (d time.Duration, known bool) {

@@ -30,6 +30,7 @@ type directory struct {
 	in      *room
 	entries []entry
 	tree    digest.Tree // of entries
+	node    digest.Node // what tree comes to
 }
 
 // scan is one walk over a directory or file.
@@ -224,11 +225,11 @@ func (s *scan) dir(ctx context.Context, in *room, abs, rel string, included bool
 	for i, e := range d.entries {
 		d.tree[i] = e.Entry
 	}
-	node := d.tree.Node()
+	d.node = d.tree.Node()
 	if s.visit != nil {
 		err = s.visit(ctx, d)
 	}
-	return node, err
+	return d.node, err
 }
 
 // readNames opens a directory and returns its entries' names, sorted.

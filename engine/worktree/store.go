@@ -28,8 +28,7 @@ func (k *keeper) directory(ctx context.Context, d *directory) error {
 }
 
 func (k *keeper) listing(ctx context.Context, d *directory) error {
-	b := d.tree.Encode()
-	return k.batch.Put(ctx, digest.OfBytes(b), bytes.NewReader(b))
+	return k.batch.Put(ctx, d.node.Digest, bytes.NewReader(d.tree.Encode()))
 }
 
 // files keeps those files and links of a directory that are wanted.

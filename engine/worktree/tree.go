@@ -2,9 +2,11 @@ package worktree
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/flow-pipelines/flow/engine/cas"
 	"github.com/flow-pipelines/flow/engine/digest"
@@ -131,8 +133,49 @@ func (w *Worktree) Diff(ctx context.Context, old, new digest.Node, limit int) (c
 	return d.changes, d.total, nil
 }
 
+// DiffAt is Diff for a new side that lies at path, seen through the filter, and
+// whose listings the store may lack: nothing is kept of what is only looked at.
+// They are made again from the stat cache then, and those that the store lacks,
+// which is what has changed, are held meanwhile. If something else lies there by
+// now, that is a *ChangedError.
+func (w *Worktree) DiffAt(ctx context.Context, old, new digest.Node, path string, f Filter, limit int) (changes []Change, total int, err error) {
+	changes, total, err = w.Diff(ctx, old, new, limit)
+	if !isMiss(err) || new.Kind != digest.Dir {
+		return changes, total, err
+	}
+	if has, herr := w.store.Has(ctx, old.Digest); herr != nil || !has && !old.IsZero() {
+		return nil, 0, errors.Join(err, herr)
+	}
+	p, err := clean(path)
+	if err != nil {
+		return nil, 0, err
+	}
+	var mu sync.Mutex
+	d := &differ{Worktree: w, limit: limit, held: map[digest.Digest]digest.Tree{}}
+	s := &scan{Worktree: w, filter: f, cached: true, top: p}
+	s.visit = func(ctx context.Context, dir *directory) error {
+		has, err := w.store.Has(ctx, dir.node.Digest)
+		if err != nil || has {
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		d.held[dir.node.Digest] = dir.tree
+		return nil
+	}
+	got, err := s.run(ctx, w.abs(p))
+	if err == nil && got != new {
+		err = &ChangedError{Want: new, Got: got}
+	}
+	if err == nil {
+		err = d.node(ctx, "", old, new)
+	}
+	return d.changes, d.total, wrap("compare", path, err)
+}
+
 type differ struct {
 	*Worktree
+	held    map[digest.Digest]digest.Tree // listings that the store lacks
 	limit   int
 	changes []Change
 	total   int
@@ -185,8 +228,10 @@ func (d *differ) trees(ctx context.Context, path string, old, new digest.Node) e
 		}
 	}
 	if !new.IsZero() {
-		if b, err = d.tree(ctx, new); err != nil {
-			return err
+		if b = d.held[new.Digest]; b == nil {
+			if b, err = d.tree(ctx, new); err != nil {
+				return err
+			}
 		}
 	}
 	for len(a) > 0 || len(b) > 0 {

@@ -367,9 +367,27 @@ func TestDiff(t *testing.T) {
 	p.write("d/a", "a2")
 	p.must(os.RemoveAll(filepath.Join(p.root, "d/gone")))
 	p.write("d/new", "n")
-	new := p.stored("d")
+	new := p.hash("d")
+	if _, _, err := p.Diff(ctx, old, new, 10); !errors.Is(err, cas.ErrNotFound) {
+		t.Errorf("of what is not stored: %v", err)
+	}
+	there, total, err := p.DiffAt(ctx, old, new, "d", Filter{}, 10)
+	if err != nil || total != 4 {
+		t.Errorf("in place: got %d, %v", total, err)
+	}
+	changed := (*ChangedError)(nil)
+	if _, _, err := p.DiffAt(ctx, new, old, "d", Filter{}, 10); !errors.Is(err, cas.ErrNotFound) {
+		t.Errorf("from what is not stored: %v", err)
+	}
+	if _, _, err := p.DiffAt(ctx, old, new, "d", Filter{Ignore: []string{"a"}}, 10); !errors.As(err, &changed) {
+		t.Errorf("something else in place: %v", err)
+	}
+	p.stored("d")
 	changes, total, err := p.Diff(ctx, old, new, 10)
 	p.must(err)
+	if diff := cmp.Diff(changes, there); diff != "" {
+		t.Errorf("in place is not as stored (-stored +in place)\n%s", diff)
+	}
 	var got []string
 	for _, c := range changes {
 		sign := "~"

@@ -451,6 +451,8 @@ func fileLines(r plan.Reason) []string {
 			lines = append(lines, fmt.Sprintf("+ %s  %s", f.Path, plan.Bytes(f.New.Size)))
 		case f.New.IsZero():
 			lines = append(lines, fmt.Sprintf("- %s  %s", f.Path, plan.Bytes(f.Old.Size)))
+		case f.Lines != nil:
+			lines = append(lines, fmt.Sprintf("~ %s  %s", f.Path, f.Lines))
 		default:
 			lines = append(lines, fmt.Sprintf("~ %s  %s", f.Path, sizes(f.Old.Size, f.New.Size)))
 		}
