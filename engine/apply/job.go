@@ -258,7 +258,7 @@ func (j *job) prepare(ctx context.Context) error {
 const mostTexts = 1000
 
 // rememberTexts keeps the programs that the job reads, so that a later plan can
-// tell how many lines of them have changed.
+// tell how many lines of them have changed. What a secret stands in is not kept.
 func (j *job) rememberTexts(ctx context.Context) error {
 	var texts []worktree.File
 	for _, in := range j.step.Inputs {
@@ -280,7 +280,8 @@ func (j *job) rememberTexts(ctx context.Context) error {
 	if len(texts) == 0 {
 		return nil
 	}
-	return j.Files.StoreTexts(ctx, texts)
+	secrets := j.secrets.Load()
+	return j.Files.StoreTexts(ctx, texts, func(text []byte) bool { return secrets.Redact(string(text)) == string(text) })
 }
 
 func (j *job) makeOutputDirs() error {

@@ -45,9 +45,10 @@ func (w *Worktree) ReadText(path string, n digest.Node) ([]byte, error) {
 	return b, nil
 }
 
-// StoreTexts keeps those of the files that are texts: not for anybody to read
-// them again, but to compare later ones with. paths are below the root.
-func (w *Worktree) StoreTexts(ctx context.Context, files []File) error {
+// StoreTexts keeps those of the files that are texts, and may be kept: not for
+// anybody to read them again, but to compare later ones with. Their paths are
+// below the root.
+func (w *Worktree) StoreTexts(ctx context.Context, files []File, may func(text []byte) bool) error {
 	batch, err := w.store.NewBatch(ctx)
 	if err != nil {
 		return wrap("store", "texts", err)
@@ -67,7 +68,7 @@ func (w *Worktree) StoreTexts(ctx context.Context, files []File) error {
 		if err != nil {
 			return err
 		}
-		if b == nil {
+		if b == nil || !may(b) {
 			continue
 		}
 		if err := batch.Put(ctx, f.Digest, bytes.NewReader(b)); err != nil {
