@@ -72,9 +72,6 @@ func Problemf(path, summary, detail string, args ...any) *Problem {
 	return stage.Problemf(path, summary, detail, args...)
 }
 
-// Decode reads a JSON object into a struct, numbers as they are written.
-func Decode[C any](raw json.RawMessage) (C, error) { return stage.Decode[C](raw) }
-
 // Type is a stage type whose arguments decode into C.
 type Type[C any] struct {
 	Name string

@@ -58,7 +58,7 @@ func plugin() sdk.Plugin {
 // TestMain lets the test binary be the plugin, under its name.
 func TestMain(m *testing.M) {
 	if strings.HasPrefix(filepath.Base(os.Args[0]), protocol.Prefix) {
-		plugin().Exit()
+		sdk.Main("hello", "0.1.0", plugin().Types...)
 	}
 	os.Exit(m.Run())
 }
