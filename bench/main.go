@@ -68,6 +68,8 @@ type command struct {
 	args []string
 	// reset makes the directory of the next timed run; nil is to use dir again.
 	reset func() (dir string, err error)
+	// reported says that the last line of its output has its times: see reported.
+	reported bool
 	// says is a text that its output holds, lest something else be timed.
 	says string
 	wall []time.Duration
@@ -109,6 +111,7 @@ func bench(out io.Writer, flow string, runs int, only string, large bool, files 
 	}
 	groups = append(groups, dataSets(tmp, flow, files)...)
 	groups = append(groups, opening{"one file of 1024 MB", func() ([]command, error) { return largeFile(tmp, flow, 1<<30) }})
+	groups = append(groups, trainings(tmp)...)
 	// Of a process that needs less memory than this one, no more than that is
 	// known: it counts what it was started from.
 	null := command{dir: tmp, args: []string{"true"}}
@@ -169,9 +172,15 @@ func (c *command) run(counts bool) error {
 	if !strings.Contains(out.String(), c.says) {
 		return fmt.Errorf("%v does not say %q:\n%s", c.args, c.says, out.String())
 	}
+	cpu := x.ProcessState.UserTime() + x.ProcessState.SystemTime()
+	if c.reported {
+		var err error
+		if wall, cpu, err = reported(out.String()); err != nil {
+			return fmt.Errorf("%v: %w", c.args, err)
+		}
+	}
 	if counts {
-		c.wall = append(c.wall, wall)
-		c.cpu = append(c.cpu, x.ProcessState.UserTime()+x.ProcessState.SystemTime())
+		c.wall, c.cpu = append(c.wall, wall), append(c.cpu, cpu)
 		c.peak = append(c.peak, peakOf(x.ProcessState))
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"github.com/flow-pipelines/flow/stages/deploy"
 	"github.com/flow-pipelines/flow/stages/evaluate"
 	"github.com/flow-pipelines/flow/stages/exec"
+	"github.com/flow-pipelines/flow/stages/images"
 	"github.com/flow-pipelines/flow/stages/preprocess"
 	"github.com/flow-pipelines/flow/stages/selection"
 	"github.com/flow-pipelines/flow/stages/split"
@@ -18,6 +19,7 @@ func Types() []stage.Type {
 	return []stage.Type{
 		dataset.Type{},
 		exec.Type{},
+		images.Type{},
 		preprocess.Type{},
 		split.Type{},
 		train.Type{},

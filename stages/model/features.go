@@ -78,6 +78,9 @@ const (
 	ScaleStandard Scale = "standard"
 	ScaleMinMax   Scale = "minmax"
 	ScaleNone     Scale = "none"
+	// ScaleJoint is one range of 0 to 1 for all columns that have it, such as the
+	// pixels of an image.
+	ScaleJoint Scale = "joint"
 )
 
 // NumericSpec and CategoricalSpec say what Fit is to fit.
@@ -114,6 +117,7 @@ func Fit(f *Frame, numeric []NumericSpec, categorical []CategoricalSpec, text ..
 	for _, s := range numeric {
 		out.Numeric = append(out.Numeric, fitNumeric(s, f.numbers(s.Column)))
 	}
+	scaleJointly(out.Numeric, f)
 	for _, s := range categorical {
 		seen := map[string]bool{}
 		for _, v := range f.strings(s.Column) {
@@ -169,7 +173,7 @@ func fitNumeric(s NumericSpec, values []float64) Numeric {
 	low, high := slices.Min(filled), slices.Max(filled)
 	var spread float64
 	switch s.Scale {
-	case ScaleNone:
+	case ScaleNone, ScaleJoint:
 		return n
 	case ScaleMinMax:
 		n.Shift, spread = float32(low), high-low
@@ -182,6 +186,37 @@ func fitNumeric(s NumericSpec, values []float64) Numeric {
 		n.Factor = 0
 	}
 	return n
+}
+
+// scaleJointly gives all columns with ScaleJoint the range of all their values.
+func scaleJointly(numeric []Numeric, f *Frame) {
+	low, high := math.Inf(1), math.Inf(-1)
+	for _, n := range numeric {
+		if n.Scale != ScaleJoint {
+			continue
+		}
+		for _, v := range f.numbers(n.Column) {
+			x := float64(float32(v))
+			if math.IsNaN(x) {
+				x = float64(n.fill())
+			}
+			if x < low {
+				low = x
+			}
+			if x > high {
+				high = x
+			}
+		}
+	}
+	for i, n := range numeric {
+		if n.Scale != ScaleJoint || low > high {
+			continue
+		}
+		numeric[i].Shift, numeric[i].Factor = float32(low), float32(1/(high-low))
+		if low == high || math.IsInf(float64(numeric[i].Factor), 0) {
+			numeric[i].Factor = 0
+		}
+	}
 }
 
 func mean(values []float64) float64 {
@@ -231,6 +266,25 @@ func (f *Features) Columns() []Column {
 		// A column may have n-grams of words and of characters.
 		if i == 0 || f.Text[i-1].Column != t.Column {
 			out = append(out, Column{t.Column, String})
+		}
+	}
+	return out
+}
+
+// Names are the columns that the numbers of a transformed row come from.
+func (f *Features) Names() []string {
+	var out []string
+	for _, n := range f.Numeric {
+		out = append(out, n.Column)
+	}
+	for _, c := range f.Categorical {
+		for range c.Categories {
+			out = append(out, c.Column)
+		}
+	}
+	for i := range f.Text {
+		for range f.Text[i].width() {
+			out = append(out, f.Text[i].Column)
 		}
 	}
 	return out

@@ -31,27 +31,7 @@ func graphOf(m *Model) *onnx.Model {
 	if m.Trees != nil {
 		x = addTrees(g, x, m)
 	}
-	for i, l := range m.Layers {
-		bias := func() string { return g.Floats(fmt.Sprintf("layer%d.bias", i), l.Bias, int64(l.Units)) }
-		bag := ""
-		if i == 0 && len(m.Features.Text) > 0 {
-			bag = addBag(g, &m.Features, l)
-			l.Inputs -= m.Features.textWidth()
-			l.Weight = l.Weight[:l.Inputs*l.Units]
-		}
-		if l.Inputs == 0 { // there is nothing but text
-			x = g.Add("Add", "layer0.sum", []string{bag, bias()})
-		} else {
-			w := g.Floats(fmt.Sprintf("layer%d.weight", i), l.Weight, int64(l.Inputs), int64(l.Units))
-			x = g.Add("Gemm", fmt.Sprintf("layer%d.sum", i), []string{x, w, bias()})
-			if bag != "" {
-				x = g.Add("Add", "layer0.both", []string{x, bag})
-			}
-		}
-		if op, ok := activationOps[l.Activation]; ok {
-			x = g.Add(op, fmt.Sprintf("layer%d.activation", i), []string{x})
-		}
-	}
+	x = addLayers(g, x, m)
 	if m.Task == Regression {
 		scale := g.Floats("target.scale", []float32{m.TargetScale})
 		shift := g.Floats("target.shift", []float32{m.TargetShift})

@@ -28,7 +28,7 @@ type Model struct {
 	// regression. Positive is one of them, or "".
 	Classes  []string
 	Positive string
-	// Family is "mlp", "logistic", "linear" or "gbdt".
+	// Family is "mlp", "cnn", "layers", "logistic", "linear" or "gbdt".
 	Family   string
 	Features Features
 	// Layers are applied to the features from first to last. Trees take their
@@ -43,15 +43,6 @@ type Model struct {
 	Parameters, Metrics map[string]any
 	// Versions are those of the programs that made the model, by name.
 	Versions map[string]int
-}
-
-// Layer is activation(x·Weight + Bias).
-type Layer struct {
-	Inputs, Units int
-	Weight        []float32 // Inputs×Units, row-major
-	Bias          []float32
-	// Activation is "relu", "tanh", "sigmoid" or "identity".
-	Activation string
 }
 
 // check refuses what would be written as a model that cannot be read.
@@ -70,11 +61,8 @@ func (m *Model) check() error {
 		}
 	}
 	for i, l := range m.Layers {
-		if l.Inputs != width || len(l.Weight) != l.Inputs*l.Units || len(l.Bias) != l.Units {
-			return fmt.Errorf("layer %d takes %d inputs and gets %d", i, l.Inputs, width)
-		}
-		if _, ok := activationOps[l.Activation]; !ok && l.Activation != "identity" {
-			return fmt.Errorf("layer %d has unknown activation %q", i, l.Activation)
+		if err := l.check(i, width); err != nil {
+			return err
 		}
 		width = l.Units
 	}

@@ -305,3 +305,17 @@ func TestDamageAndStrangersAreRefused(t *testing.T) {
 		}
 	})
 }
+
+func TestJointlyScaledColumnsHaveOneRange(t *testing.T) {
+	f := frameOf(t, []model.Column{{"a", model.Number}, {"b", model.Number}}, "a,b", "2,10", ",4", "6,6")
+	joint := func(column string) model.NumericSpec {
+		return model.NumericSpec{Column: column, Impute: model.ImputeConstant, Constant: 8, Scale: model.ScaleJoint}
+	}
+	features, err := model.Fit(f, []model.NumericSpec{joint("a"), joint("b")}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]float32{0, 1, 0.75, 0.25, 0.5, 0.5}, features.Transform(f)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}

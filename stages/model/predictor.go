@@ -128,9 +128,12 @@ func (p *Predictor) Columns() []Column { return p.features.Columns() }
 // or a *MissingColumnsError.
 func (p *Predictor) NewFrame(have []string) (*Frame, error) { return NewFrame(p.Columns(), have) }
 
-// predictRows is how many rows run at once, so that the memory of a prediction
-// does not grow with the frame.
-const predictRows = 4096
+// predictRows and predictNumbers are how many rows, and numbers of them, run at
+// once, so that the memory of a prediction does not grow with the frame.
+const (
+	predictRows    = 4096
+	predictNumbers = 1 << 20
+)
 
 // textRows is the same with text, whose terms take memory times the units of a
 // layer.
@@ -139,7 +142,7 @@ const textRows = 512
 // Predict answers each row of a frame that has the model's columns.
 func (p *Predictor) Predict(f *Frame) (*Prediction, error) {
 	out := &Prediction{}
-	step := predictRows
+	step := max(1, min(predictRows, predictNumbers/p.features.Width()))
 	if len(p.features.Text) > 0 {
 		step = textRows
 	}

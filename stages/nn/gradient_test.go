@@ -117,11 +117,77 @@ func TestGradientOfDense(t *testing.T) {
 	}
 }
 
-func TestGradientOfDropout(t *testing.T) {
-	s := newScene()
+// layer adds a layer that takes rows of a shape, with its parameters at random.
+func (s *scene) layer(t *testing.T, l Layer, in Shape, x *G.Node) *G.Node {
+	t.Helper()
 	step := uint32(3)
-	s.finish(t, must(t)(dropout(0.4, 1, 0, &step, s.input("x", 5, 4))))
-	s.check(t)
+	b := &builder{g: s.g, layer: 1, own: l.parameters(in, start{seed: 5, layer: 1}), trained: true, train: &training{seed: 1, step: &step}}
+	out, err := l.node(b, in, x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, n := range b.nodes {
+		p := b.own[i]
+		if p.Fixed {
+			continue
+		}
+		for j, v := range randomMatrix(p.Rows, p.Cols, uint32(50+i)).Data {
+			p.Data[j] += v / 2
+		}
+		s.value[n] = p.Matrix
+		s.order = append(s.order, n)
+	}
+	return out
+}
+
+func TestGradientsOfLayers(t *testing.T) {
+	image := Shape{6, 5, 2}
+	for _, l := range []Layer{
+		Dropout{0.4},
+		Activate{Tanh},
+		Activate{Sigmoid},
+		Activate{ReLU},
+		Convolution{Filters: 3, Size: 3, Stride: 1, Same: true, Activation: Identity},
+		Convolution{Filters: 2, Size: 2, Stride: 2, Activation: Tanh},
+		Convolution{Filters: 2, Size: 4, Stride: 3, Same: true, Activation: Sigmoid},
+		Pool{Size: 2},
+		Pool{Size: 3, Stride: 1},
+		Pool{},
+		Pool{Average: true, Size: 2},
+		Pool{Average: true, Size: 3, Stride: 2},
+		Pool{Average: true},
+		BatchNorm{},
+		Flatten{},
+	} {
+		t.Run(fmt.Sprintf("%T %+v", l, l), func(t *testing.T) {
+			s := newScene()
+			x := s.input("x", 4, image.Size())
+			if _, largest := l.(Pool); largest {
+				// Differences larger than the step of the quotient, so that which one is
+				// the largest does not change.
+				for i, at := range shuffled(len(s.value[x].Data)) {
+					s.value[x].Data[i] = float32(at) / 64
+				}
+			}
+			if a, ok := l.(Activate); ok && a.Activation == ReLU {
+				for i, v := range s.value[x].Data { // away from the kink
+					s.value[x].Data[i] = v + float32(math.Copysign(0.1, float64(v)))
+				}
+			}
+			s.finish(t, s.layer(t, l, image, x))
+			s.check(t)
+		})
+	}
+}
+
+func shuffled(n int) []int {
+	order := make([]int, n)
+	for i := range order {
+		order[i] = i
+	}
+	r := philox.New(4, 0, 0)
+	r.Shuffle(order)
+	return order
 }
 
 func TestGradientOfSoftmaxCrossEntropy(t *testing.T) {
@@ -139,6 +205,18 @@ func TestGradientOfSoftmaxCrossEntropy(t *testing.T) {
 func TestGradientOfSquaredError(t *testing.T) {
 	s := newScene()
 	s.finish(t, s.input("x", 5, 2))
+	s.check(t)
+}
+
+func TestGradientOfHuber(t *testing.T) {
+	s := newScene()
+	p := s.input("x", 5, 2)
+	for i := range s.value[p].Data {
+		s.value[p].Data[i] *= 3 // on both sides of the kinks
+	}
+	y := s.fixed("y", randomMatrix(5, 2, 97))
+	w := s.fixed("weights", Matrix{5, 1, []float32{1, 0.5, 2, 0, 1.5}})
+	s.loss = must(t)(Huber.node(p, y, w))
 	s.check(t)
 }
 

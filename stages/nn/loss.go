@@ -1,6 +1,8 @@
 package nn
 
 import (
+	"math"
+
 	G "gorgonia.org/gorgonia"
 
 	"github.com/flow-pipelines/flow/stages/nn/kernel"
@@ -19,7 +21,13 @@ const (
 	SoftmaxCrossEntropy Loss = "softmax_cross_entropy"
 	// SquaredError is the mean over outputs of (prediction - target)².
 	SquaredError Loss = "squared_error"
+	// Huber is the mean over outputs of half the square of the difference d up to
+	// 1, and of |d| - 1/2 beyond, so that a few far targets do not decide.
+	Huber Loss = "huber"
 )
+
+// Losses lists the losses.
+func Losses() []Loss { return []Loss{SoftmaxCrossEntropy, SquaredError, Huber} }
 
 func (l Loss) targetCols(outputs int) int {
 	if l == SoftmaxCrossEntropy {
@@ -32,8 +40,12 @@ func (l Loss) targetCols(outputs int) int {
 // (rows×1) to the graph.
 func (l Loss) node(p, y, w *G.Node) (*G.Node, error) {
 	value, derivative := softmaxLoss, softmaxGradient
-	if l == SquaredError {
-		value, derivative = squaredLoss, squaredGradient
+	switch l {
+	case SoftmaxCrossEntropy:
+	case SquaredError:
+		value, derivative = meanLoss(func(d float64) float64 { return float64(d * d) }), meanGradient(func(d float32) float32 { return 2 * d })
+	case Huber:
+		value, derivative = meanLoss(huber), meanGradient(func(d float32) float32 { return max(-1, min(1, d)) })
 	}
 	o := &operation{
 		name: string(l), inputs: []int{2, 2, 2}, dims: 0, shape: scalarShape,
@@ -93,29 +105,41 @@ func softmaxGradient(out Matrix, in []Matrix) {
 	}
 }
 
-func squaredLoss(out Matrix, in []Matrix) {
-	p, y, w := in[0], in[1], in[2]
-	var sum float64
-	for i := range p.Rows {
-		var row float64
-		target := y.Row(i)
-		for j, v := range p.Row(i) {
-			d := float64(v) - float64(target[j])
-			row += float64(d * d)
-		}
-		sum += float64(float64(w.Data[i]) * row)
+func huber(d float64) float64 {
+	if a := math.Abs(d); a > 1 {
+		return a - 0.5
 	}
-	out.Data[0] = mean(sum, totalWeight(w)*float64(p.Cols))
+	return float64(d*d) / 2
 }
 
-func squaredGradient(out Matrix, in []Matrix) {
-	p, y, w, grad := in[0], in[1], in[2], in[3].Data[0]
-	total := totalWeight(w) * float64(p.Cols)
-	for i := range p.Rows {
-		scale := 2 * mean(float64(w.Data[i]), total) * grad
-		target, row := y.Row(i), out.Row(i)
-		for j, v := range p.Row(i) {
-			row[j] = scale * (v - target[j])
+// meanLoss is the mean over outputs of a function of prediction - target.
+func meanLoss(of func(d float64) float64) func(out Matrix, in []Matrix) {
+	return func(out Matrix, in []Matrix) {
+		p, y, w := in[0], in[1], in[2]
+		var sum float64
+		for i := range p.Rows {
+			var row float64
+			target := y.Row(i)
+			for j, v := range p.Row(i) {
+				row += of(float64(v) - float64(target[j]))
+			}
+			sum += float64(float64(w.Data[i]) * row)
+		}
+		out.Data[0] = mean(sum, totalWeight(w)*float64(p.Cols))
+	}
+}
+
+// meanGradient is the gradient of meanLoss, given the derivative of the function.
+func meanGradient(derivative func(d float32) float32) func(out Matrix, in []Matrix) {
+	return func(out Matrix, in []Matrix) {
+		p, y, w, grad := in[0], in[1], in[2], in[3].Data[0]
+		total := totalWeight(w) * float64(p.Cols)
+		for i := range p.Rows {
+			scale := mean(float64(w.Data[i]), total) * grad
+			target, row := y.Row(i), out.Row(i)
+			for j, v := range p.Row(i) {
+				row[j] = scale * derivative(v-target[j])
+			}
 		}
 	}
 }

@@ -39,8 +39,8 @@ func (e Examples) check(o Options) error {
 	if e.X.Rows == 0 {
 		return fmt.Errorf("train: no rows")
 	}
-	if e.X.Cols != o.Network.Inputs {
-		return fmt.Errorf("train: rows have %d features and the network takes %d", e.X.Cols, o.Network.Inputs)
+	if e.X.Cols != o.Network.Input.Size() {
+		return fmt.Errorf("train: rows have %d features and the network takes %d", e.X.Cols, o.Network.Input.Size())
 	}
 	if e.Y.Rows != e.X.Rows {
 		return fmt.Errorf("train: %d rows have %d targets", e.X.Rows, e.Y.Rows)

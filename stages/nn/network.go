@@ -2,97 +2,101 @@ package nn
 
 import (
 	"fmt"
-	"math"
 	"strings"
 
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
-
-	"github.com/flow-pipelines/flow/stages/nn/philox"
 )
 
-// Network is a stack of fully connected layers.
+// Network is a stack of layers.
 type Network struct {
-	// Inputs is the number of features of a row.
-	Inputs int
-	// Layers are applied from the first to the last; the last one's units are
-	// the outputs: logits of classes, or predictions.
+	// Input is the shape of a row of examples.
+	Input Shape
+	// Layers are applied from the first to the last; what the last one gives
+	// are logits of classes, or predictions.
 	Layers []Layer
 }
 
-// Layer is dense, then activation, then dropout.
-type Layer struct {
-	Units      int
-	Activation Activation
-	// Dropout is the probability with which training sets an activation to
-	// zero, in [0, 1).
-	Dropout float64
+// Outputs is how many numbers the last layer gives for a row. The network must
+// be one that Check accepts.
+func (n Network) Outputs() int {
+	shape, err := n.Output()
+	if err != nil {
+		panic("BUG: nn: " + err.Error())
+	}
+	return shape.Size()
 }
 
-// Outputs is the number of units of the last layer.
-func (n Network) Outputs() int { return n.Layers[len(n.Layers)-1].Units }
+// Output is the shape of what the last layer gives; the error is Check's.
+func (n Network) Output() (Shape, error) {
+	shape := n.Input
+	for i, l := range n.Layers {
+		out, err := l.Output(shape)
+		if err != nil {
+			return Shape{}, fmt.Errorf("build network: layer %d: %w", i+1, err)
+		}
+		shape = out
+	}
+	return shape, nil
+}
 
 // Size is the number of parameters, as a float64 so that no mistake overflows.
+// The network must be one that Check accepts.
 func (n Network) Size() float64 {
-	size, inputs := 0.0, float64(n.Inputs)
+	size, shape := 0.0, n.Input
 	for _, l := range n.Layers {
-		size += (inputs + 1) * float64(l.Units)
-		inputs = float64(l.Units)
+		switch l := l.(type) {
+		case Dense:
+			size += (float64(shape.Size()) + 1) * float64(l.Units)
+		case Convolution:
+			size += (float64(l.Window(shape).Patch()) + 1) * float64(l.Filters)
+		case BatchNorm:
+			size += 4 * float64(shape.Channels)
+		}
+		shape, _ = l.Output(shape)
 	}
 	return size
 }
 
-func (n Network) check() error {
-	if n.Inputs < 1 {
+// Check says what is wrong with a network.
+func (n Network) Check() error {
+	if n.Input.Size() < 1 {
 		return fmt.Errorf("build network: it has no inputs")
 	}
 	if len(n.Layers) == 0 {
 		return fmt.Errorf("build network: it has no layers")
 	}
-	for i, l := range n.Layers {
-		switch {
-		case l.Units < 1:
-			return fmt.Errorf("build network: layer %d has %d units", i+1, l.Units)
-		case !l.Activation.valid():
-			return fmt.Errorf("build network: layer %d has activation %q, want one of %v", i+1, l.Activation, Activations())
-		case !(l.Dropout >= 0 && l.Dropout < 1):
-			return fmt.Errorf("build network: layer %d has dropout %v, want at least 0 and below 1", i+1, l.Dropout)
-		}
-	}
-	return nil
+	_, err := n.Output()
+	return err
 }
 
-// Parameter is a named matrix that training changes: layer I has weights
-// "I.weight" (inputs×units) and "I.bias" (1×units), counted from 0.
+// Parameter is a named matrix that training changes: layer I has "I.weight" and
+// "I.bias", counted from 0, and batch normalisation "I.scale", "I.bias",
+// "I.mean" and "I.variance".
 type Parameter struct {
 	Name string
+	// Fixed says that no gradient changes it.
+	Fixed bool
 	Matrix
 }
 
-func (p Parameter) isBias() bool { return strings.HasSuffix(p.Name, ".bias") }
+// decays says whether weight decay is for the parameter: it is for weights.
+func (p Parameter) decays() bool { return strings.HasSuffix(p.Name, ".weight") }
 
-// initialise returns the parameters before the first step. Biases are zero.
-// Weights are uniform in ±sqrt(6/(inputs+units)) (Glorot and Bengio, 2010), with
-// ReLU too: the larger ±sqrt(6/inputs) of He et al. is for deep stacks, and gave
-// shallow ones on tables a slightly lower R² and F1 on held-out rows. A network
-// of one layer is a convex problem that starts from zero, so that its seed only
-// orders rows.
-func (n Network) initialise(seed uint64) []Parameter {
-	var out []Parameter
-	inputs := n.Inputs
-	for i, l := range n.Layers {
-		w := NewMatrix(inputs, l.Units)
-		if len(n.Layers) > 1 {
-			bound := math.Sqrt(6 / float64(inputs+l.Units))
-			s := philox.New(seed, purposeInit, uint32(i))
-			for j := range w.Data {
-				w.Data[j] = (2*s.Float32() - 1) * float32(bound) // 2·x is exact: fused or not, the bits are the same
-			}
+// initialise returns the parameters before the first step, layer by layer.
+func (n Network) initialise(seed uint64) [][]Parameter {
+	weighted := 0
+	for _, l := range n.Layers {
+		switch l.(type) {
+		case Dense, Convolution:
+			weighted++
 		}
-		out = append(out,
-			Parameter{fmt.Sprintf("%d.weight", i), w},
-			Parameter{fmt.Sprintf("%d.bias", i), NewMatrix(1, l.Units)})
-		inputs = l.Units
+	}
+	out := make([][]Parameter, len(n.Layers))
+	shape := n.Input
+	for i, l := range n.Layers {
+		out[i] = l.parameters(shape, start{seed: seed, layer: i, zero: weighted == 1})
+		shape, _ = l.Output(shape)
 	}
 	return out
 }
@@ -104,36 +108,21 @@ type graph struct {
 	outputs    *G.Node
 }
 
-// training is what a graph for training has that one for prediction has not.
-type training struct {
-	seed uint64
-	step *uint32
-}
-
 // build makes the graph for batches of up to rows rows. Without training it has
-// no dropout.
-func (n Network) build(rows int, train *training) (graph, error) {
-	g := G.NewGraph()
-	matrix := func(name string, rows, cols int) *G.Node {
-		return G.NewMatrix(g, tensor.Float32, G.WithShape(rows, cols), G.WithName(name))
-	}
-	out := graph{x: matrix("x", rows, n.Inputs)}
-	h, inputs := out.x, n.Inputs
+// no dropout and normalises by running means.
+func (n Network) build(rows int, parameters [][]Parameter, train *training) (graph, error) {
+	b := &builder{g: G.NewGraph(), train: train}
+	out := graph{x: G.NewMatrix(b.g, tensor.Float32, G.WithShape(rows, n.Input.Size()), G.WithName("x"))}
+	h, shape := out.x, n.Input
 	for i, l := range n.Layers {
-		w := matrix(fmt.Sprintf("%d.weight", i), inputs, l.Units)
-		b := matrix(fmt.Sprintf("%d.bias", i), 1, l.Units)
-		out.parameters = append(out.parameters, w, b)
 		var err error
-		if h, err = dense(l.Activation, h, w, b, i > 0); err != nil {
+		b.layer, b.own = i, parameters[i]
+		if h, err = l.node(b, shape, h); err != nil {
 			return graph{}, err
 		}
-		if train != nil && l.Dropout > 0 {
-			if h, err = dropout(l.Dropout, train.seed, i, train.step, h); err != nil {
-				return graph{}, err
-			}
-		}
-		inputs = l.Units
+		b.trained = b.trained || len(parameters[i]) > 0
+		shape, _ = l.Output(shape)
 	}
-	out.outputs = h
+	out.parameters, out.outputs = b.nodes, h
 	return out, nil
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	G "gorgonia.org/gorgonia"
 
@@ -20,6 +21,9 @@ type Options struct {
 	Network   Network
 	Loss      Loss
 	Optimizer Optimizer
+	Schedule  Schedule
+	Clip      Clip
+	Augment   Augment
 	// BatchSize is the number of rows of a step; the last step of an epoch
 	// takes what is left.
 	BatchSize int
@@ -34,6 +38,10 @@ type NonFiniteError struct {
 	// Epoch and Step are counted from 1.
 	Epoch, Step int
 	Loss        float64
+	// Feature is the index of a feature of the batch that is not finite, or -1,
+	// and Parameter the first parameter that is not, or "".
+	Feature   int
+	Parameter string
 }
 
 func (e *NonFiniteError) Error() string {
@@ -46,8 +54,11 @@ type Trainer struct {
 	options    Options
 	parameters []Parameter
 	optimizer  *optimizer
-	// update is optimizer.update, made once: a method value is an allocation.
-	update func(from, to int)
+	// update and limit are the optimizer's, made once: a method value is an
+	// allocation.
+	update, limit func(from, to int)
+	// slower is by what Slow has multiplied the learning rate.
+	slower float64
 	team   *team
 	epoch  int
 	// dropoutStep numbers the steps since the beginning, for dropout.
@@ -67,31 +78,35 @@ type Trainer struct {
 
 // NewTrainer returns a trainer with initial parameters.
 func NewTrainer(o Options) (*Trainer, error) {
-	if err := errors.Join(o.Network.check(), o.Optimizer.check()); err != nil {
+	if err := errors.Join(o.Network.Check(), o.Optimizer.check(), o.Schedule.check(), o.Clip.check(), o.Augment.check()); err != nil {
 		return nil, err
 	}
 	if o.BatchSize < 1 {
 		return nil, fmt.Errorf("make trainer: batch size %d is not positive", o.BatchSize)
 	}
-	if o.Loss != SoftmaxCrossEntropy && o.Loss != SquaredError {
+	if !slices.Contains(Losses(), o.Loss) {
 		return nil, fmt.Errorf("make trainer: loss %q is unknown", o.Loss)
 	}
-	t := &Trainer{options: o, parameters: o.Network.initialise(o.Seed), team: newTeam(o.Threads)}
-	t.optimizer = newOptimizer(o.Optimizer, t.parameters)
-	t.update = t.optimizer.update
-	if err := t.compileTraining(); err != nil {
+	t := &Trainer{options: o, slower: 1, team: newTeam(o.Threads)}
+	layers := o.Network.initialise(o.Seed)
+	for _, l := range layers {
+		t.parameters = append(t.parameters, l...)
+	}
+	t.optimizer = newOptimizer(o.Optimizer, o.Clip, t.parameters)
+	t.update, t.limit = t.optimizer.update, t.optimizer.limit
+	if err := t.compileTraining(layers); err != nil {
 		return nil, err
 	}
-	return t, t.compilePrediction()
+	return t, t.compilePrediction(layers)
 }
 
-func (t *Trainer) compileTraining() (err error) {
+func (t *Trainer) compileTraining(layers [][]Parameter) (err error) {
 	o := t.options
-	t.graph, err = o.Network.build(o.BatchSize, &training{seed: o.Seed, step: &t.dropoutStep})
+	t.graph, err = o.Network.build(o.BatchSize, layers, &training{seed: o.Seed, step: &t.dropoutStep})
 	if err != nil {
 		return err
 	}
-	t.x0 = NewMatrix(o.BatchSize, o.Network.Inputs)
+	t.x0 = NewMatrix(o.BatchSize, o.Network.Input.Size())
 	t.y0 = NewMatrix(o.BatchSize, o.Loss.targetCols(o.Network.Outputs()))
 	t.w0 = NewMatrix(o.BatchSize, 1)
 	t.y = inputLike(t.graph, "y", t.y0)
@@ -99,7 +114,13 @@ func (t *Trainer) compileTraining() (err error) {
 	if t.loss, err = o.Loss.node(t.graph.outputs, t.y, t.w); err != nil {
 		return err
 	}
-	if t.gradients, err = differentiate(t.loss, t.graph.parameters); err != nil {
+	var by G.Nodes
+	for i, n := range t.graph.parameters {
+		if !t.parameters[i].Fixed {
+			by = append(by, n)
+		}
+	}
+	if t.gradients, err = differentiate(t.loss, by); err != nil {
 		return err
 	}
 	t.train, err = newExecutor(t.team, append(G.Nodes{t.loss}, t.gradients...)...)
@@ -112,9 +133,9 @@ func (t *Trainer) compileTraining() (err error) {
 	return nil
 }
 
-func (t *Trainer) compilePrediction() (err error) {
+func (t *Trainer) compilePrediction(layers [][]Parameter) (err error) {
 	o := t.options
-	t.predictGraph, err = o.Network.build(o.BatchSize, nil)
+	t.predictGraph, err = o.Network.build(o.BatchSize, layers, nil)
 	if err != nil {
 		return err
 	}
@@ -158,6 +179,7 @@ func (t *Trainer) Epoch(ctx context.Context, e Examples) (float64, error) {
 	s := philox.New(t.options.Seed, purposeShuffle, uint32(t.epoch))
 	s.Shuffle(order)
 
+	steps := (len(order) + t.options.BatchSize - 1) / t.options.BatchSize
 	var sum, weight float64
 	for from, step := 0, 1; from < len(order); from, step = from+t.options.BatchSize, step+1 {
 		if err := ctx.Err(); err != nil {
@@ -165,9 +187,10 @@ func (t *Trainer) Epoch(ctx context.Context, e Examples) (float64, error) {
 		}
 		batch := order[from:min(from+t.options.BatchSize, len(order))]
 		w := t.gather(e, batch)
-		loss := t.step(len(batch))
+		share := t.slower * t.options.Schedule.share(t.epoch, step-1, steps)
+		loss := t.step(len(batch), share)
 		if math.IsNaN(loss) || math.IsInf(loss, 0) {
-			return 0, &NonFiniteError{Epoch: t.epoch, Step: step, Loss: loss}
+			return 0, t.nonFinite(step, loss)
 		}
 		sum += float64(loss * w)
 		weight += w
@@ -176,27 +199,48 @@ func (t *Trainer) Epoch(ctx context.Context, e Examples) (float64, error) {
 		return 0, errors.New("train: every row has weight zero")
 	}
 	// The last step's change has not been through a loss yet.
-	if !t.finite() {
-		return 0, &NonFiniteError{Epoch: t.epoch, Step: (len(order) + t.options.BatchSize - 1) / t.options.BatchSize, Loss: math.NaN()}
+	if t.brokenParameter() != "" {
+		return 0, t.nonFinite(steps, math.NaN())
 	}
 	return sum / weight, nil
 }
 
-func (t *Trainer) finite() bool {
+// nonFinite says where the loss of the current batch broke.
+func (t *Trainer) nonFinite(step int, loss float64) error {
+	e := &NonFiniteError{Epoch: t.epoch, Step: step, Loss: loss, Feature: -1, Parameter: t.brokenParameter()}
+	if i := brokenAt(t.x0.Data); i >= 0 {
+		e.Feature = i % t.x0.Cols
+	}
+	return e
+}
+
+func (t *Trainer) brokenParameter() string {
 	for _, p := range t.parameters {
-		for _, v := range p.Data {
-			if d := v - v; d != 0 { // NaN for what is infinite or NaN
-				return false
-			}
+		if brokenAt(p.Data) >= 0 {
+			return p.Name
 		}
 	}
-	return true
+	return ""
 }
+
+// brokenAt is the index of the first number that is infinite or not one, or -1.
+func brokenAt(x []float32) int {
+	for i, v := range x {
+		if d := v - v; d != 0 {
+			return i
+		}
+	}
+	return -1
+}
+
+// Slow multiplies the learning rate of all further steps, as when the loss no
+// longer falls. The factor is above 0 and at most 1.
+func (t *Trainer) Slow(factor float64) { t.slower *= factor }
 
 // gather copies the rows of a batch together and returns their weight.
 func (t *Trainer) gather(e Examples, batch []int) float64 {
 	for i, row := range batch {
-		copy(t.x0.Row(i), e.X.Row(row))
+		t.options.Augment.apply(t.x0.Row(i), e.X.Row(row), t.options.Network.Input, t.options.Seed, t.epoch, row)
 		copy(t.y0.Row(i), e.Y.Row(row))
 		t.w0.Data[i] = 1
 		if e.Weight != nil {
@@ -206,7 +250,7 @@ func (t *Trainer) gather(e Examples, batch []int) float64 {
 	return totalWeight(t.w0.Slice(0, len(batch)))
 }
 
-func (t *Trainer) step(rows int) float64 {
+func (t *Trainer) step(rows int, share float64) float64 {
 	t.dropoutStep++
 	t.train.bind(t.graph.x, t.x0.Slice(0, rows))
 	t.train.bind(t.y, t.y0.Slice(0, rows))
@@ -216,8 +260,13 @@ func (t *Trainer) step(rows int) float64 {
 	for i, n := range t.gradients {
 		t.optimizer.gradients[i] = t.train.value(n).Data
 	}
-	t.optimizer.begin()
-	t.team.share(len(t.optimizer.blocks), len(t.optimizer.blocks)*blockSize, t.update)
+	blocks, factor := len(t.optimizer.blocks), float32(1)
+	if t.options.Clip != (Clip{}) {
+		t.team.share(blocks, blocks*blockSize, t.limit)
+		factor = t.optimizer.shorten()
+	}
+	t.optimizer.begin(share, factor)
+	t.team.share(blocks, blocks*blockSize, t.update)
 	return loss
 }
 
@@ -225,8 +274,8 @@ func (t *Trainer) step(rows int) float64 {
 // SoftmaxCrossEntropy, predictions for SquaredError. It works in batches, so
 // that its memory does not grow with the rows, and does not change the trainer.
 func (t *Trainer) Outputs(x Matrix) (Matrix, error) {
-	if x.Cols != t.options.Network.Inputs {
-		return Matrix{}, fmt.Errorf("predict: rows have %d features and the network takes %d", x.Cols, t.options.Network.Inputs)
+	if x.Cols != t.options.Network.Input.Size() {
+		return Matrix{}, fmt.Errorf("predict: rows have %d features and the network takes %d", x.Cols, t.options.Network.Input.Size())
 	}
 	out := NewMatrix(x.Rows, t.options.Network.Outputs())
 	for from := 0; from < x.Rows; from += t.options.BatchSize {
@@ -242,7 +291,7 @@ func (t *Trainer) Outputs(x Matrix) (Matrix, error) {
 func (t *Trainer) Parameters() []Parameter {
 	out := make([]Parameter, len(t.parameters))
 	for i, p := range t.parameters {
-		out[i] = Parameter{p.Name, Matrix{p.Rows, p.Cols, append([]float32(nil), p.Data...)}}
+		out[i] = Parameter{p.Name, p.Fixed, Matrix{p.Rows, p.Cols, append([]float32(nil), p.Data...)}}
 	}
 	return out
 }

@@ -146,3 +146,34 @@ func Pow(x, y float64) float64 {
 	}
 	return math.Ldexp(result, exponent)
 }
+
+// CosPi returns the cosine of π·x for x from 0 to 1, with an error below 1e-12:
+// Taylor's series about the nearer of the ends and the middle.
+func CosPi(x float64) float64 {
+	switch {
+	case x < 0.25:
+		return cosine(float64(math.Pi * x))
+	case x > 0.75:
+		return -cosine(float64(math.Pi * (1 - x)))
+	}
+	return sine(float64(math.Pi * (0.5 - x)))
+}
+
+// cosine and sine are series for angles up to π/4.
+func cosine(a float64) float64 {
+	term, sum := 1.0, 1.0
+	for i := 1.0; i < 18; i += 2 {
+		term = -float64(float64(term*float64(a*a)) / float64(i*(i+1)))
+		sum += term
+	}
+	return sum
+}
+
+func sine(a float64) float64 {
+	term, sum := a, a
+	for i := 2.0; i < 18; i += 2 {
+		term = -float64(float64(term*float64(a*a)) / float64(i*(i+1)))
+		sum += term
+	}
+	return sum
+}

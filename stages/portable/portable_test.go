@@ -66,3 +66,11 @@ func TestBitsAreTheSameEverywhere(t *testing.T) {
 		}
 	}
 }
+
+func TestCosPiFollowsMath(t *testing.T) {
+	for x := 0.0; x <= 1; x += 0.001 {
+		if got, want := portable.CosPi(x), math.Cos(math.Pi*x); math.Abs(got-want) > 1e-12 {
+			t.Fatalf("CosPi(%v) = %v, want %v", x, got, want)
+		}
+	}
+}

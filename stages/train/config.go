@@ -25,8 +25,12 @@ type Config struct {
 	Model    Model     `json:"model" flow:"required,choice" doc:"Family of the model."`
 
 	Optimizer    Optimizer       `json:"optimizer" flow:"choice" doc:"How parameters change. Left out: adam with its defaults."`
+	Schedule     Schedule        `json:"schedule" flow:"choice" doc:"How the learning rate changes from epoch to epoch. Left out: not at all."`
+	ClipGradient *ClipGradient   `json:"clip_gradient" doc:"Limits how far one step can go."`
+	Loss         string          `json:"loss" oneof:"cross_entropy squared huber" doc:"What training makes small. Left out: for a classification cross_entropy, its only one, and for a regression squared; huber is less moved by rows far off."`
 	ClassWeights json.RawMessage `json:"class_weights" doc:"How much a row counts in the loss by its class: \"balanced\" gives all classes the same weight in sum, a map gives each class its own; classes that are not in it have 1."`
 
+	Augment       *Augment       `json:"augment" doc:"Changes the images of the training part at random, anew in each epoch. It is for model cnn, and for layers with a shape, whose features have one scale for all pixels: joint or none."`
 	EarlyStopping *EarlyStopping `json:"early_stopping" doc:"Ends training when a metric of the validation part does not get better, and goes back to the best epoch."`
 
 	Epochs    int   `json:"epochs" default:"50" doc:"How often each row is seen, at most."`
@@ -47,7 +51,7 @@ type Numeric struct {
 	Columns string  `json:"columns" flow:"label"`
 	Impute  string  `json:"impute" oneof:"mean median constant none" doc:"What stands for a missing value. Left out: median, and for trees none, which leaves it missing."`
 	Fill    float64 `json:"fill" default:"0" doc:"The number for impute = \"constant\"."`
-	Scale   string  `json:"scale" oneof:"standard minmax none" doc:"standard: mean 0, deviation 1; minmax: 0 to 1. Left out: standard, and for trees none, to which it makes no difference."`
+	Scale   string  `json:"scale" oneof:"standard minmax joint none" doc:"standard: mean 0, deviation 1; minmax: 0 to 1; joint: 0 to 1 over all columns that have it, which is for the pixels of an image. Left out: standard, and for trees none, to which it makes no difference."`
 }
 
 // Categorical is a block categorical.
@@ -73,6 +77,8 @@ type Model struct {
 	Linear   *Linear   `json:"linear" doc:"Linear regression."`
 	MLP      *MLP      `json:"mlp" doc:"Multilayer perceptron."`
 	GBDT     *GBDT     `json:"gbdt" doc:"Gradient-boosted decision trees by histograms: most often the best for tables. Instead of optimizer, epochs and batch_size it has rounds. Missing numbers need not be imputed."`
+	CNN      *CNN      `json:"cnn" doc:"Convolutional network for images: for each number of filters a convolution and a pool, then hidden layers. Its features are the pixels of an image, row by row, the channels of a pixel side by side."`
+	Layers   *Stack    `json:"layers" doc:"Any stack of layers: blocks dense, conv, pool, batch_norm, dropout, flatten and activation in their order. The last layer, which gives the answer, is added."`
 }
 
 // Linear has no arguments of its own: regularise with weight_decay.
@@ -89,7 +95,7 @@ type MLP struct {
 type Optimizer struct {
 	Adam  *Adam `json:"adam" doc:"Adam (Kingma and Ba, 2015)."`
 	AdamW *Adam `json:"adamw" doc:"Adam with decoupled weight decay (Loshchilov and Hutter, 2019)."`
-	SGD   *SGD  `json:"sgd" doc:"Stochastic gradient descent with momentum."`
+	SGD   *SGD  `json:"sgd" doc:"Stochastic gradient descent with momentum, Nesterov's on request."`
 }
 
 // Adam is the block optimizer "adam" or "adamw".
@@ -105,7 +111,54 @@ type Adam struct {
 type SGD struct {
 	LearningRate float64 `json:"learning_rate" default:"0.01" doc:"Size of a step."`
 	Momentum     float64 `json:"momentum" default:"0.9" doc:"Share of the last step that is added to the next."`
+	Nesterov     bool    `json:"nesterov" default:"false" doc:"Look ahead: take the gradient's step from where the momentum leads (Sutskever et al., 2013)."`
 	WeightDecay  float64 `json:"weight_decay" default:"0" doc:"Pulls weights, not biases, to zero (L2 regularisation)."`
+}
+
+// Schedule is the block schedule; its label picks the kind.
+type Schedule struct {
+	Constant *Constant `json:"constant" doc:"The same rate, after a warm-up."`
+	Step     *Step     `json:"step" doc:"A smaller rate every few epochs."`
+	Cosine   *Cosine   `json:"cosine" doc:"Falls along half a cosine (Loshchilov and Hutter, 2017)."`
+	Plateau  *Plateau  `json:"plateau" doc:"A smaller rate when the loss of the validation part no longer falls."`
+}
+
+// Constant is the block schedule "constant".
+type Constant struct {
+	Warmup float64 `json:"warmup" default:"0" doc:"Epochs in which the rate grows from near zero."`
+}
+
+// Step is the block schedule "step".
+type Step struct {
+	Warmup float64 `json:"warmup" default:"0" doc:"Epochs in which the rate grows from near zero."`
+	Every  int     `json:"every" default:"10" doc:"Epochs after which the rate is multiplied by factor, again and again."`
+	Factor float64 `json:"factor" default:"0.1" doc:"What the rate is multiplied by."`
+}
+
+// Cosine is the block schedule "cosine".
+type Cosine struct {
+	Warmup  float64 `json:"warmup" default:"0" doc:"Epochs in which the rate grows from near zero."`
+	Over    int     `json:"over" default:"0" doc:"Epochs until the rate is at its minimum; 0 is all epochs."`
+	Minimum float64 `json:"minimum" default:"0" doc:"Share of the learning rate that is left at the end."`
+}
+
+// Plateau is the block schedule "plateau".
+type Plateau struct {
+	Warmup   float64 `json:"warmup" default:"0" doc:"Epochs in which the rate grows from near zero."`
+	Patience int     `json:"patience" default:"5" doc:"Epochs without a smaller loss after which the rate is multiplied by factor."`
+	Factor   float64 `json:"factor" default:"0.1" doc:"What the rate is multiplied by."`
+}
+
+// ClipGradient is the block clip_gradient.
+type ClipGradient struct {
+	Norm  float64 `json:"norm" default:"0" doc:"Largest length of the gradients of all parameters, as one vector; 0 is any."`
+	Value float64 `json:"value" default:"0" doc:"Largest magnitude of a number of them; 0 is any."`
+}
+
+// Augment is the block augment.
+type Augment struct {
+	Flip  bool `json:"flip" default:"false" doc:"Mirror every other image, left to right."`
+	Shift int  `json:"shift" default:"0" doc:"Move an image by up to so many pixels up, down and to the sides; its edge is repeated. That is a crop of the image with so large a border."`
 }
 
 // EarlyStopping is the block early_stopping.
@@ -122,6 +175,8 @@ const (
 	familyLinear   = "linear"
 	familyMLP      = "mlp"
 	familyGBDT     = "gbdt"
+	familyCNN      = "cnn"
+	familyLayers   = "layers"
 )
 
 func (c *Config) family() string {
@@ -132,6 +187,10 @@ func (c *Config) family() string {
 		return familyLinear
 	case c.Model.GBDT != nil:
 		return familyGBDT
+	case c.Model.CNN != nil:
+		return familyCNN
+	case c.Model.Layers != nil:
+		return familyLayers
 	}
 	return familyMLP
 }
@@ -171,6 +230,8 @@ func (c *Config) check(unknown func(string) bool) stage.Problems {
 	}
 	c.checkModel(add)
 	c.checkOptimizer(add)
+	c.checkSchedule(add)
+	c.checkLoss(add)
 	if _, err := parseClassWeights(c.ClassWeights); err != nil {
 		add("class_weights", "Not class weights", `Write "balanced", or a map from classes to numbers that are not negative, such as { yes = 2 }: %v.`, err)
 	}
@@ -220,6 +281,7 @@ func (c *Config) checkModel(add addProblem) {
 			c.checkText(fmt.Sprintf("features.text[%d]", i), t, add)
 		}
 	}
+	c.checkNetwork(add)
 	if m := c.Model.MLP; m != nil {
 		for i, units := range m.Hidden {
 			if units < 1 {
@@ -235,6 +297,9 @@ func (c *Config) checkModel(add addProblem) {
 func (c *Config) checkText(path string, t Text, add addProblem) {
 	if c.Model.GBDT != nil {
 		add(path, "Trees take no text", `Thousands of terms of which a row has few suit a linear model: use model "logistic", or take the column out.`)
+	}
+	if c.Model.CNN != nil || c.Model.Layers != nil {
+		add(path, "Images and stacks take no text", `Use model "logistic" or "mlp" for text, or take the column out.`)
 	}
 	for name, n := range map[string][]int{"words": t.Words, "characters": t.Characters} {
 		if len(n) != 0 && (len(n) != 2 || n[0] < 1 || n[1] < n[0] || n[1] > 20) {

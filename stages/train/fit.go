@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"time"
 
 	"github.com/flow-pipelines/flow/engine/stage"
 	"github.com/flow-pipelines/flow/stages/metric"
-	"github.com/flow-pipelines/flow/stages/model"
 	"github.com/flow-pipelines/flow/stages/nn"
 )
 
@@ -19,11 +19,16 @@ type fitting struct {
 	target   *target
 	trainer  *nn.Trainer
 	examples nn.Examples
+	// columns are the names of the features.
+	columns []string
 	// validation is nil if there is no such part; x are its features.
 	validation *scored
 	x          nn.Matrix
-	progress   func(stage.Progress)
-	log        io.Writer
+	// checkpoint is the directory for what an interrupted training goes on from;
+	// "" is none. of identifies this training.
+	checkpoint, of string
+	progress       func(stage.Progress)
+	log            io.Writer
 }
 
 // fitted is the outcome of a fitting.
@@ -31,6 +36,8 @@ type fitted struct {
 	parameters []nn.Parameter
 	// best is the epoch whose parameters they are, counted from 1.
 	epochs, best int
+	// stopped says that early stopping has ended it.
+	stopped bool
 }
 
 // run trains until the epochs are over or early stopping ends it. With early
@@ -38,8 +45,14 @@ type fitted struct {
 // equals, the one with the smallest validation loss), else of the last epoch.
 func (f *fitting) run(ctx context.Context) (*fitted, error) {
 	out := &fitted{}
-	watch := newWatch(f.config.EarlyStopping)
-	for epoch := 1; epoch <= f.config.Epochs; epoch++ {
+	watch, plateau := newWatch(f.config.EarlyStopping), newPlateau(f.config.Schedule.Plateau)
+	started, err := f.resume(out, watch, plateau)
+	if err != nil {
+		return nil, err
+	}
+	begin := time.Now()
+	told := begin
+	for epoch := started + 1; epoch <= f.config.Epochs && !out.stopped; epoch++ {
 		loss, err := f.trainer.Epoch(ctx, f.examples)
 		if err != nil {
 			return nil, f.epochError(err)
@@ -56,22 +69,32 @@ func (f *fitting) run(ctx context.Context) (*fitted, error) {
 				values["validation."+name] = v
 			}
 		}
-		f.progress(stage.Progress{Step: int64(epoch), Total: int64(f.config.Epochs), Unit: "epoch", Metrics: values})
-		out.epochs = epoch
-		if watch == nil {
-			continue
+		p := stage.Progress{Step: int64(epoch), Total: int64(f.config.Epochs), Unit: "epoch", Metrics: values}
+		if time.Since(told) > paceEvery && epoch < f.config.Epochs {
+			told = time.Now()
+			p.Message = f.pace(epoch-started, f.config.Epochs-epoch, time.Since(begin))
 		}
-		keep, stop, err := watch.see(metrics)
-		if err != nil {
+		f.progress(p)
+		out.epochs = epoch
+		if watch != nil {
+			keep, stop, err := watch.see(metrics)
+			if err != nil {
+				return nil, err
+			}
+			if keep {
+				out.best, out.parameters = epoch, f.trainer.Parameters()
+			}
+			out.stopped = stop
+		}
+		if plateau != nil && plateau.see(metrics[lossMetric]) {
+			f.trainer.Slow(plateau.Factor)
+		}
+		if err := f.save(out, watch, plateau); err != nil {
 			return nil, err
 		}
-		if keep {
-			out.best, out.parameters = epoch, f.trainer.Parameters()
-		}
-		if stop {
-			note(f.log, "stopped after epoch %d: %s was best in epoch %d\n", epoch, watch.name, out.best)
-			break
-		}
+	}
+	if out.stopped {
+		note(f.log, "stopped after epoch %d: %s was best in epoch %d\n", out.epochs, watch.name, out.best)
 	}
 	if out.parameters == nil {
 		out.best, out.parameters = out.epochs, f.trainer.Parameters()
@@ -79,11 +102,25 @@ func (f *fitting) run(ctx context.Context) (*fitted, error) {
 	return out, nil
 }
 
+// paceEvery is how often training says how fast it is.
+const paceEvery = 10 * time.Second
+
+// pace says how fast training is and how long it takes yet.
+func (f *fitting) pace(done, left int, since time.Duration) string {
+	rows := float64(done*f.examples.X.Rows) / since.Seconds()
+	return fmt.Sprintf("%.0f rows/s, %v left", rows, (since * time.Duration(left) / time.Duration(done)).Round(time.Second))
+}
+
 // epochError makes a broken loss a problem of the pipeline.
 func (f *fitting) epochError(err error) error {
 	var broken *nn.NonFiniteError
 	if !errors.As(err, &broken) {
 		return err
+	}
+	if broken.Feature >= 0 {
+		return stage.Problemf("features", fmt.Sprintf("A feature is not finite in epoch %d", broken.Epoch),
+			"Column %q has a value in step %d that is infinite or no number once it is scaled: check its range, or scale it otherwise.",
+			f.columns[broken.Feature], broken.Step)
 	}
 	name, rate := f.config.optimizer()
 	return stage.Problemf("optimizer", fmt.Sprintf("The loss is not finite in epoch %d", broken.Epoch),
@@ -98,6 +135,11 @@ type watch struct {
 	minDelta  float64
 	patience  int
 
+	watched
+}
+
+// watched is what a watch has seen.
+type watched struct {
 	best, bestLoss float64
 	waited         int
 }
@@ -108,7 +150,7 @@ func newWatch(e *EarlyStopping) *watch {
 	}
 	return &watch{
 		name: e.metric(), direction: e.direction(), minDelta: e.MinDelta, patience: e.Patience,
-		best: math.NaN(), bestLoss: math.NaN(),
+		watched: watched{best: math.NaN(), bestLoss: math.NaN()},
 	}
 }
 
@@ -138,18 +180,6 @@ func (w *watch) see(metrics map[string]float64) (keep, stop bool, err error) {
 	return keep, w.waited >= w.patience, nil
 }
 
-// network is the layers that the configuration asks for.
-func (c *Config) network(inputs, outputs int) nn.Network {
-	n := nn.Network{Inputs: inputs}
-	if m := c.Model.MLP; m != nil {
-		for _, units := range m.Hidden {
-			n.Layers = append(n.Layers, nn.Layer{Units: units, Activation: nn.Activation(m.Activation), Dropout: m.Dropout})
-		}
-	}
-	n.Layers = append(n.Layers, nn.Layer{Units: outputs, Activation: nn.Identity})
-	return n
-}
-
 // optimizerOptions are the optimizer's, Adam's defaults if there is no block.
 func (c *Config) optimizerOptions() nn.Optimizer {
 	adam := func(method nn.Method, a *Adam) nn.Optimizer {
@@ -158,7 +188,7 @@ func (c *Config) optimizerOptions() nn.Optimizer {
 	switch {
 	case c.Optimizer.SGD != nil:
 		s := c.Optimizer.SGD
-		return nn.Optimizer{Method: nn.SGD, LearningRate: s.LearningRate, Momentum: s.Momentum, WeightDecay: s.WeightDecay}
+		return nn.Optimizer{Method: nn.SGD, LearningRate: s.LearningRate, Momentum: s.Momentum, Nesterov: s.Nesterov, WeightDecay: s.WeightDecay}
 	case c.Optimizer.AdamW != nil:
 		return adam(nn.AdamW, c.Optimizer.AdamW)
 	case c.Optimizer.Adam != nil:
@@ -171,14 +201,4 @@ func (c *Config) optimizerOptions() nn.Optimizer {
 func (c *Config) optimizer() (name string, rate float64) {
 	o := c.optimizerOptions()
 	return string(o.Method), o.LearningRate
-}
-
-// layersOf turns parameters into the layers of a model.
-func layersOf(n nn.Network, parameters []nn.Parameter) []model.Layer {
-	var out []model.Layer
-	for i, l := range n.Layers {
-		w, b := parameters[2*i], parameters[2*i+1]
-		out = append(out, model.Layer{Inputs: w.Rows, Units: w.Cols, Weight: w.Data, Bias: b.Data, Activation: string(l.Activation)})
-	}
-	return out
 }

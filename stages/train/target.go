@@ -24,11 +24,19 @@ type target struct {
 	// A regression is trained on (value - shift) / scale, which makes learning
 	// rates and losses independent of the unit.
 	shift, scale float32
+	// huber is the loss of a regression that is not squared.
+	huber bool
 }
 
 // fitTarget learns the target from the training part.
 func fitTarget(c *Config, task model.Task, data *part) (*target, error) {
-	t := &target{task: task, positive: metric.NoPositive}
+	t := &target{task: task, positive: metric.NoPositive, huber: c.Loss == "huber"}
+	if task == model.Classification && c.Loss != "" && c.Loss != "cross_entropy" {
+		return nil, stage.Problemf("loss", "A loss of regressions", "The target is one of classes, which are trained on cross_entropy: leave loss out, or write task = \"regression\".")
+	}
+	if task == model.Regression && c.Loss == "cross_entropy" {
+		return nil, stage.Problemf("loss", "A loss of classifications", "The target is a number: use squared or huber, or write task = \"classification\".")
+	}
 	if task == model.Regression {
 		t.fitNumbers(data.values)
 		return t, nil
@@ -125,10 +133,13 @@ func (t *target) outputs() int {
 }
 
 func (t *target) loss() nn.Loss {
-	if t.task == model.Regression {
-		return nn.SquaredError
+	switch {
+	case t.task == model.Classification:
+		return nn.SoftmaxCrossEntropy
+	case t.huber:
+		return nn.Huber
 	}
-	return nn.SoftmaxCrossEntropy
+	return nn.SquaredError
 }
 
 // encode returns the target of a part as a network takes it, and for a

@@ -26,6 +26,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"path"
 
 	"github.com/flow-pipelines/flow/engine/stage"
 	"github.com/flow-pipelines/flow/stages/model"
@@ -70,10 +71,14 @@ func (Type) Schema() *stage.Schema {
 	}
 }
 
-const doc = `Logistic and linear regression, multilayer perceptrons and gradient-boosted
-trees for tables (CSV, JSON Lines, Parquet). Features are imputed, scaled and encoded; what that needs
-is fitted on ` + "`data`" + ` alone and stored in the model. A regression's target is
+const doc = `Logistic and linear regression, multilayer perceptrons, convolutional networks,
+free stacks of layers and gradient-boosted trees for tables (CSV, JSON Lines,
+Parquet; of images, see the stage type images). Features are imputed, scaled and
+encoded; what that needs is fitted on ` + "`data`" + ` alone and stored in the model. A regression's target is
 scaled to mean 0 and deviation 1 for training, and back in the model.
+
+A training of a network that is interrupted or killed goes on after the last epoch
+that it finished, and comes to the same bits.
 
 The result is the same to the bit on every machine. Its model is an ONNX file
 from raw columns to predictions, which any ONNX runtime can run.`
@@ -108,7 +113,11 @@ func (Type) Job(req *stage.Request) (*stage.Job, error) {
 	if err := c.check(req.IsUnknown).Err(); err != nil {
 		return nil, err
 	}
-	return req.Job(stage.Output{Name: outputModel, Path: "model", Dir: true}), nil
+	job := req.Job(stage.Output{Name: outputModel, Path: "model", Dir: true})
+	if c.Model.GBDT == nil {
+		job.Checkpoint = path.Join(req.Dir, "checkpoint")
+	}
+	return job, nil
 }
 
 // Run trains and writes the model.
@@ -149,7 +158,10 @@ type trained struct {
 
 // trainNetwork trains the families that are networks.
 func trainNetwork(ctx context.Context, c *Config, in *inputs, run *stage.Run) (*trained, error) {
-	network := c.network(in.features.Width(), in.target.outputs())
+	network, err := c.network(in.features.Width(), in.target.outputs())
+	if err != nil {
+		return nil, err
+	}
 	if n := network.Size(); n > mostParameters {
 		return nil, stage.Problemf("model", "The model is too large", "It would have %.3g parameters; %d are possible. Use fewer or smaller hidden layers, or fewer categories.", n, mostParameters)
 	}
@@ -159,7 +171,7 @@ func trainNetwork(ctx context.Context, c *Config, in *inputs, run *stage.Run) (*
 	}
 	x := in.matrix(roleData)
 	trainer, err := nn.NewTrainer(nn.Options{
-		Network: network, Loss: in.target.loss(), Optimizer: c.optimizerOptions(),
+		Network: network, Loss: in.target.loss(), Optimizer: c.optimizerOptions(), Schedule: c.schedule(), Clip: c.clip(), Augment: c.augment(),
 		BatchSize: min(c.BatchSize, x.Rows), Seed: uint64(c.Seed), Threads: run.CPUs,
 	})
 	if err != nil {
@@ -167,6 +179,7 @@ func trainNetwork(ctx context.Context, c *Config, in *inputs, run *stage.Run) (*
 	}
 	fit := &fitting{
 		config: c, target: in.target, trainer: trainer, validation: in.validation, progress: run.Progress, log: run.Log,
+		columns: in.features.Names(), checkpoint: run.Checkpoint,
 		examples: nn.Examples{X: x, Y: in.data.y, Weight: in.target.rowWeights(in.data.truth)},
 	}
 	if in.validation != nil {

@@ -1,5 +1,5 @@
 // Package onnx reads, writes and runs the part of ONNX that flow's models are
-// made of: one graph of dense operations over matrices, IR version 8, opset 17
+// made of: one graph of operations over matrices and images, IR version 8, opset 17
 // and ai.onnx.ml 3 (https://github.com/onnx/onnx/blob/main/docs/IR.md).
 //
 // Marshal gives the same bytes for the same Model. Unmarshal reads what Marshal

@@ -57,7 +57,7 @@ func TestRunComputesTheGraph(t *testing.T) {
 
 func TestWhatRunDoesNotKnowIsRefusedByName(t *testing.T) {
 	for want, change := range map[string]func(*onnx.Model){
-		`operation "Conv"`:        func(m *onnx.Model) { m.Graph.Nodes[0].Op = "Conv" },
+		`operation "LSTM"`:        func(m *onnx.Model) { m.Graph.Nodes[0].Op = "LSTM" },
 		`reads "z" before`:        func(m *onnx.Model) { m.Graph.Nodes[0].Inputs[0] = "z" },
 		`nothing computes output`: func(m *onnx.Model) { m.Graph.Outputs[0].Name = "z" },
 		`has 2 inputs`:            func(m *onnx.Model) { m.Graph.Nodes[0].Inputs = m.Graph.Nodes[0].Inputs[:2] },

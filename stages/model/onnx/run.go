@@ -16,6 +16,8 @@ type Value struct {
 	Ints       []int64
 	Strings    []string
 	bools      []bool
+	// image is the shape of a row that is one; see image.go.
+	image image
 }
 
 // Session runs a model. It is safe for concurrent use.
@@ -82,6 +84,11 @@ func constant(t Tensor) (Value, error) {
 		v.Cols = int(t.Dims[0])
 	case 2:
 		v.Rows, v.Cols = int(t.Dims[0]), int(t.Dims[1])
+	case 4:
+		if t.Type != Float {
+			return v, fmt.Errorf("load onnx model: constant %q has dimensions %v and no floats", t.Name, t.Dims)
+		}
+		return filters(t), nil
 	default:
 		return v, fmt.Errorf("load onnx model: constant %q has dimensions %v", t.Name, t.Dims)
 	}
@@ -148,6 +155,12 @@ var operations = map[string]operation{
 	".Sigmoid":                          {inputs: 1, run: each(kernel.Sigmoid)},
 	".Softmax":                          {inputs: 1, run: softmax},
 	".Gemm":                             {inputs: 3, run: gemm},
+	".Reshape":                          {inputs: 2, run: reshape},
+	".Transpose":                        {inputs: 1, run: transpose},
+	".Conv":                             {inputs: 3, run: convolve},
+	".MaxPool":                          {inputs: 1, run: pool(kernel.Window.MaxPool)},
+	".AveragePool":                      {inputs: 1, run: pool(kernel.Window.AveragePool)},
+	".BatchNormalization":               {inputs: 5, run: normalise},
 	".Concat":                           {inputs: -1, run: concat},
 	".Gather":                           {inputs: 2, run: gather},
 	".Unsqueeze":                        {inputs: 2, run: reshaped},
@@ -230,6 +243,7 @@ func broadcast(f func(a, b float32) float32) func(Node, []Value) (Value, error) 
 func each(f func(float32) float32) func(Node, []Value) (Value, error) {
 	return func(_ Node, in []Value) (Value, error) {
 		out := floats(in[0].Rows, in[0].Cols)
+		out.image = in[0].image
 		for i, v := range in[0].Floats {
 			out.Floats[i] = f(v)
 		}
@@ -254,7 +268,7 @@ func gemm(n Node, in []Value) (Value, error) {
 	for _, a := range n.Attributes {
 		return Value{}, fmt.Errorf("attribute %q is not supported", a.Name)
 	}
-	if len(x.Floats) != x.Rows*x.Cols || x.Cols != w.Rows || len(w.Floats) != w.Rows*w.Cols || len(b.Floats) != w.Cols {
+	if x.image != (image{}) || len(x.Floats) != x.Rows*x.Cols || x.Cols != w.Rows || len(w.Floats) != w.Rows*w.Cols || len(b.Floats) != w.Cols {
 		return Value{}, fmt.Errorf("shapes %d×%d, %d×%d and %d do not match", x.Rows, x.Cols, w.Rows, w.Cols, len(b.Floats))
 	}
 	out := floats(x.Rows, w.Cols)

@@ -37,10 +37,16 @@ func (c *Convolution) BeginBackward(weights []float32) {
 	c.product.Begin()
 }
 
-// Panels and Pack are those of the product.
-func (c *Convolution) Panels() int       { return c.product.Panels() }
+// Panels is the number of units of Pack.
+func (c *Convolution) Panels() int { return c.product.Panels() }
+
+// Pack prepares the panels [from, to) of the weights.
 func (c *Convolution) Pack(from, to int) { c.product.Pack(from, to) }
-func (c *Convolution) Out() int          { return c.Positions() * c.Filters }
+
+// Out is the numbers of an output.
+func (c *Convolution) Out() int { return c.Positions() * c.Filters }
+
+// Cost is about how long images take, in elements read or written.
 func (c *Convolution) Cost(images int) int {
 	return images * c.Positions() * c.Patch() / 16 * c.Filters
 }

@@ -20,12 +20,14 @@ func (w Window) MaxPool(out, image []float32) {
 }
 
 // MaxPoolGradient writes the gradient of the image: that of each output goes to
-// the first pixel, by rows, that has its value. rest has room for one line of
-// outputs.
-func (w Window) MaxPoolGradient(dst, image, out, gradient, rest []float32) {
+// the first pixel, by rows, that has its value.
+func (w Window) MaxPoolGradient(dst, image, out, gradient []float32) {
 	c, line := w.Channels, w.OutWidth*w.Channels
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	s.patches = grow(s.patches, line)
+	rest := s.patches // of the gradient of one line of outputs
 	clear(dst)
-	rest = rest[:line]
 	for oy := range w.OutHeight {
 		copy(rest, gradient[oy*line:])
 		for ky := range w.Rows {

@@ -37,11 +37,19 @@ func Valid(height, width, channels, size, stride int) Window {
 	return w
 }
 
-// In and Out are the numbers of an image and of the window's positions, Patch
-// those of one window.
-func (w Window) In() int        { return w.Height * w.Width * w.Channels }
+// Whole returns a window of the size of the image, which has one position.
+func Whole(height, width, channels int) Window {
+	return Window{Height: height, Width: width, Channels: channels, Rows: height, Cols: width, Stride: 1, OutHeight: 1, OutWidth: 1}
+}
+
+// In is the numbers of an image.
+func (w Window) In() int { return w.Height * w.Width * w.Channels }
+
+// Positions is how many places the window moves to.
 func (w Window) Positions() int { return w.OutHeight * w.OutWidth }
-func (w Window) Patch() int     { return w.Rows * w.Cols * w.Channels }
+
+// Patch is the numbers that the window sees at one of them.
+func (w Window) Patch() int { return w.Rows * w.Cols * w.Channels }
 
 // planar says that patches writes element by element rather than window by
 // window: with one channel the runs of a window are too short to copy.

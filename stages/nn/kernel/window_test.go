@@ -103,7 +103,7 @@ func TestPoolsAreTheirDefinitionsToTheBit(t *testing.T) {
 		w.MaxPool(largest, x)
 		w.AveragePool(average, x)
 		dx, dAverage := make([]float32, len(x)), make([]float32, len(x))
-		w.MaxPoolGradient(dx, x, largest, gradient, make([]float32, w.OutWidth*c))
+		w.MaxPoolGradient(dx, x, largest, gradient)
 		w.AveragePoolGradient(dAverage, gradient)
 
 		wantMax, wantAverage := make([]float32, len(gradient)), make([]float32, len(gradient))
