@@ -18,9 +18,11 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: ## build bin/flow and bin/flow-plugin-*
+build: flow plugins ## build bin/flow and bin/flow-plugin-*
+
+.PHONY: flow
+flow: ## build bin/flow
 	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/flow ./cmd/flow
-	@$(MAKE) --no-print-directory plugins
 
 # DuckDB is C++: with a module and a binary of its own it is not in the way of
 # who has no C compiler.
@@ -37,7 +39,7 @@ install: ## install flow into GOBIN
 	$(GO) install -trimpath -ldflags '-s -w -X main.version=$(VERSION)' ./cmd/flow
 
 .PHONY: quickstart
-quickstart: build ## plan and apply a real pipeline, twice
+quickstart: flow ## plan and apply a real pipeline, twice
 	@sh examples/quickstart.sh bin/flow
 
 .PHONY: test
@@ -82,7 +84,7 @@ torch: ## install PyTorch for the tests of plugins/torch (outside of the tree)
 	@sh plugins/torch/setup.sh
 
 .PHONY: bench
-bench: build ## measure, side by side with peers and floors
+bench: flow ## measure, side by side with peers and floors
 	@$(GO) run ./bench bin/flow
 
 .PHONY: clean
