@@ -157,9 +157,15 @@ func TestTryDoesNotHideDoubtfulBaselines(t *testing.T) {
 			}
 		}
 	}
-	dir := project(t, map[string]string{"pipeline.hcl": `output "x" { value = try(baseline("nope").exec.a.v, 0) }`})
-	p, diags := config.Load(config.Options{Dir: dir, Types: types(), Baseline: read})
-	if diags.HasErrors() || len(diags) != 1 || diags[0].Summary != `There is no baseline "nope"` {
-		t.Errorf("an unknown revision: %s", render(p, diags))
+	for _, text := range []string{
+		`output "x" { value = try(baseline("nope").exec.a.v, 0) }`,
+		"exec \"x\" {\n  command = [\"true\"]\n  when = 1 > try(baseline(\"nope\").exec.a.v, 0)\n}\n",
+		"locals { least = try(baseline(\"nope\").exec.a.v, 0) }\nexec \"x\" {\n  command = [\"true\", local.least]\n}\n",
+	} {
+		dir := project(t, map[string]string{"pipeline.hcl": text})
+		p, diags := config.Load(config.Options{Dir: dir, Types: types(), Baseline: read})
+		if diags.HasErrors() || len(diags) != 1 || diags[0].Summary != `There is no baseline "nope"` {
+			t.Errorf("an unknown revision in %s: %s", text, render(p, diags))
+		}
 	}
 }

@@ -44,7 +44,8 @@ func (p *Pipeline) baselineWarnings() hcl.Diagnostics {
 	if p.failed || !slices.ContainsFunc(slices.Collect(maps.Values(p.files)), uses) {
 		return nil
 	}
-	_, _ = p.Outputs(NoResults{}) // what is wrong with them, plan says
+	_, _ = p.Stages(NoResults{}) // what is wrong with them, plan says
+	_, _ = p.Outputs(NoResults{})
 	p.Checks(NoResults{})
 	return tidy(slices.Clone(p.faults.warnings))
 }

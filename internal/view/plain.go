@@ -31,7 +31,7 @@ type plain struct {
 	mu    sync.Mutex
 	board *board
 
-	stop, stopped chan struct{}
+	pulse *pulse
 }
 
 var (
@@ -42,27 +42,17 @@ var (
 func newPlain(o ProgressOptions, quiet bool) *plain {
 	pl := &plain{
 		p: o.Streams.ErrPrinter(), files: o.Files, clock: o.Clock, quiet: quiet,
-		board: newBoard(), stop: make(chan struct{}), stopped: make(chan struct{}),
+		board: newBoard(),
 	}
-	go pl.beat()
+	pl.pulse = newPulse(pl.beat)
 	return pl
 }
 
-// beat writes signs of life until it is stopped.
+// beat writes signs of life.
 func (v *plain) beat() {
-	defer close(v.stopped)
-	t := time.NewTicker(time.Second)
-	defer t.Stop()
-	for {
-		select {
-		case <-v.stop:
-			return
-		case <-t.C:
-			v.mu.Lock()
-			v.stillRunning(v.clock())
-			v.mu.Unlock()
-		}
-	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.stillRunning(v.clock())
 }
 
 func (v *plain) stillRunning(now time.Time) {
@@ -71,15 +61,20 @@ func (v *plain) stillRunning(now time.Time) {
 			continue
 		}
 		r.heard = now
-		s := "still running, " + Duration(now.Sub(r.began))
-		if r.usual > 0 {
-			s += " of usually " + Duration(r.usual)
-		}
-		if r.progress != "" {
-			s += ", " + r.progress
-		}
-		v.line(r.addr, s)
+		v.line(r.addr, r.still(now))
 	}
+}
+
+// still says that a stage is running, for how long, and how far it is.
+func (r *running) still(now time.Time) string {
+	s := "still running, " + Duration(now.Sub(r.began))
+	if r.usual > 0 {
+		s += " of usually " + Duration(r.usual)
+	}
+	if r.progress != "" {
+		s += ", " + r.progress
+	}
+	return s
 }
 
 // line writes one line about a stage.
@@ -181,8 +176,7 @@ func (v *plain) Killed() {
 
 // Close implements Progress.
 func (v *plain) Close() {
-	close(v.stop)
-	<-v.stopped
+	v.pulse.end()
 }
 
 const interruptText = "Stopping: running stages are told to end. Interrupt again to kill them."

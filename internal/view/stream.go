@@ -22,7 +22,7 @@ import (
 //	planned_block    block{resource, reason}; its instances are known after apply
 //	change_summary   changes{operation, …counts}, forecast or elapsed_seconds
 //	apply_start      hook{resource, action, usual_seconds}
-//	apply_progress   hook{resource, elapsed_seconds, step, total, unit, metrics}
+//	apply_progress   hook{resource, elapsed_seconds, step, total, unit, metrics, message}
 //	stage_log        hook{resource}, line
 //	apply_retry      hook{resource, attempt, reason}
 //	apply_complete   hook{resource, action, elapsed_seconds, metrics}
@@ -38,8 +38,13 @@ type stream struct {
 	enc   *json.Encoder
 	clock func() time.Time
 	files map[string]*hcl.File
-	began map[addr.Address]time.Time
+	board *board
+	pulse *pulse
 }
+
+// streamHeartbeat is how long the stream may say nothing of how far a running
+// stage is; then it says that it still runs. Terraform's does so as often.
+const streamHeartbeat = 10 * time.Second
 
 var _ Progress = (*stream)(nil)
 
@@ -47,10 +52,29 @@ var _ Progress = (*stream)(nil)
 const UIVersion = "1.4"
 
 func newStream(w io.Writer, o ProgressOptions) *stream {
-	s := &stream{enc: json.NewEncoder(w), clock: o.Clock, files: o.Files, began: map[addr.Address]time.Time{}}
+	s := &stream{enc: json.NewEncoder(w), clock: o.Clock, files: o.Files, board: newBoard()}
 	s.enc.SetEscapeHTML(false)
 	s.write("info", "flow "+o.Version, "version", map[string]any{"flow": o.Version, "ui": UIVersion})
+	s.pulse = newPulse(s.beat)
 	return s
+}
+
+// beat writes signs of life.
+func (s *stream) beat() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stillRunning(s.clock())
+}
+
+func (s *stream) stillRunning(now time.Time) {
+	for _, r := range s.board.running {
+		if now.Sub(r.heard) < streamHeartbeat {
+			continue
+		}
+		r.heard = now
+		hook := hookJSON{Resource: resource(r.addr), Elapsed: now.Sub(r.began).Seconds(), Message: r.still(now)}
+		s.writeAt(now, "info", r.addr.String()+": "+hook.Message, "apply_progress", map[string]any{"hook": hook})
+	}
 }
 
 func (s *stream) write(level, message, typ string, fields map[string]any) {
@@ -140,6 +164,7 @@ func (s *stream) Plan(pl *plan.Plan) {
 func (s *stream) Event(e event.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.board.event(e)
 	name := e.Addr.String()
 	hook := hookJSON{Resource: resource(e.Addr)}
 	write := func(level, message, typ string) {
@@ -147,11 +172,12 @@ func (s *stream) Event(e event.Event) {
 	}
 	switch e.Kind {
 	case event.Started:
-		s.began[e.Addr] = e.Time
 		hook.Action, hook.Usual = e.Action, e.Usual
 		write("info", name+": "+startText(e), "apply_start")
 	case event.Progress:
-		hook.Elapsed = e.Time.Sub(s.began[e.Addr]).Seconds()
+		if r := s.board.find(e.Addr); r != nil {
+			hook.Elapsed, r.heard = e.Time.Sub(r.began).Seconds(), e.Time
+		}
 		hook.Step, hook.Total, hook.Unit, hook.Metrics, hook.Message = e.Step, e.Total, e.Unit, e.Metrics, e.Text
 		write("info", name+": "+stepText(e), "apply_progress")
 	case event.Log:
@@ -221,7 +247,7 @@ func (s *stream) Interrupting() {
 }
 
 // Close implements Progress.
-func (s *stream) Close() {}
+func (s *stream) Close() { s.pulse.end() }
 
 // StreamOutputs writes the outputs as a line of the stream.
 func StreamOutputs(p Progress, outs []config.Output) {
