@@ -131,19 +131,19 @@ func (m *module) declareStage(h *hcl.Block) hcl.Diagnostics {
 			}
 			continue
 		}
-		to, args, names := &b.retry, &b.retryArgs, []string{"attempts", "on", "delay", "backoff", "max_delay"}
+		to, args := &b.retry, &b.retryArgs
 		switch n.Type {
 		case "resources":
-			to, args, names = &b.res, &b.resArgs, []string{"cpus", "memory", "gpus", "gpu_memory", "licenses"}
+			to, args = &b.res, &b.resArgs
 		case "lifecycle":
-			to, args, names = &b.life, &b.lifeArgs, []string{"always_run", "keep_outputs"}
+			to, args = &b.life, &b.lifeArgs
 		}
 		if *to != nil {
 			diags = append(diags, errorAt(n.DefRange, fmt.Sprintf("Duplicate block %q", n.Type),
 				fmt.Sprintf("A stage has at most one; the first is at line %d.", (*to).DefRange.Start.Line)))
 			continue
 		}
-		c, more := onlyArguments(n, names)
+		c, more := onlyArguments(n, metaBlockArguments[n.Type])
 		diags = append(diags, more...)
 		*to, *args = n, c
 	}

@@ -87,7 +87,7 @@ type check struct {
 }
 
 func declareRule(h *hcl.Block) (*rule, hcl.Diagnostics) {
-	c, diags := content(h, []string{"condition", "error_message"}, nil)
+	c, diags := content(h, metaBlockArguments[precondition], nil)
 	condition, message := c.Attributes["condition"], c.Attributes["error_message"]
 	if condition == nil || message == nil {
 		if !diags.HasErrors() {

@@ -19,11 +19,13 @@ type stageType struct {
 	meta   map[string]bool // the meta-arguments that the schema leaves to flow
 }
 
-// The meta-arguments and meta-blocks of every stage. A schema that declares
-// one of these names itself has it for itself.
+// The names of the meta-arguments and meta-blocks of every stage, and of what the
+// blocks take, as Common has them. A schema that declares one of these names
+// itself has it for itself.
 var (
-	metaArguments = [...]string{"for_each", "count", "depends_on", "when", "description", "timeout"}
-	metaBlocks    = [...]string{"retry", "resources", "lifecycle", precondition, postcondition}
+	metaArguments      = attributeNames(Common())
+	metaBlocks         = blockNames(Common())
+	metaBlockArguments = argumentsOfBlocks(Common())
 )
 
 func newStageType(t stage.Type) *stageType {

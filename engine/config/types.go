@@ -13,56 +13,19 @@ import (
 	"github.com/flow-pipelines/flow/engine/stage"
 )
 
-// describe names a type for people, with an article.
+// describe names a type with an article.
 func describe(t cty.Type) string {
-	switch {
-	case t == stage.ArtifactType:
-		return "a stage, one of its outputs or a path"
-	case t == stage.ReferenceType:
-		return "a stage"
-	case t == stage.ExpressionType:
-		return "an expression"
-	case t == cty.String:
-		return "a string"
-	case t == cty.Number:
-		return "a number"
-	case t == cty.Bool:
-		return "true or false"
-	case t == cty.DynamicPseudoType:
-		return "any value"
-	case t.IsListType() || t.IsSetType():
-		return "a list" + ofWhat(t.ElementType())
-	case t.IsMapType():
-		return "a map" + ofWhat(t.ElementType())
-	case t.IsTupleType():
-		return "a list"
-	case t.IsObjectType():
-		return "an object"
-	}
-	return t.FriendlyName()
-}
-
-func ofWhat(t cty.Type) string {
 	switch t {
-	case cty.String:
-		return " of strings"
-	case cty.Number:
-		return " of numbers"
 	case cty.Bool:
-		return " of booleans"
-	case stage.ArtifactType:
-		return " of stages, outputs or paths"
-	case stage.ReferenceType:
-		return " of stages"
-	case stage.ExpressionType:
-		return " of expressions"
+		return "true or false"
 	case cty.DynamicPseudoType:
-		return ""
+		return "any value"
 	}
-	if t.IsListType() || t.IsTupleType() {
-		return " of lists"
+	name := stage.TypeName(t)
+	if strings.ContainsRune("aeiou", rune(name[0])) {
+		return "an " + name
 	}
-	return " of objects"
+	return "a " + name
 }
 
 // describeValue names what a value is, for "got …".

@@ -4,8 +4,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/zclconf/go-cty/cty"
 
+	"github.com/flow-pipelines/flow/engine/config"
 	"github.com/flow-pipelines/flow/engine/stage"
 	"github.com/flow-pipelines/flow/internal/view"
 )
@@ -47,7 +47,7 @@ func runExplain(o *ExplainOptions) error {
 	}
 	if o.Path == "" {
 		if o.JSON {
-			return view.SchemasJSON(sh.Streams.Out, schemas, common())
+			return view.SchemasJSON(sh.Streams.Out, schemas, config.Common())
 		}
 		p := sh.out()
 		p.Types(schemas)
@@ -63,10 +63,10 @@ func runExplain(o *ExplainOptions) error {
 		if len(words) > 1 {
 			return usage("--json explains a whole stage type: flow explain %s --json", words[0])
 		}
-		return view.SchemasJSON(sh.Streams.Out, []*stage.Schema{schema}, common())
+		return view.SchemasJSON(sh.Streams.Out, []*stage.Schema{schema}, config.Common())
 	}
 	if len(words) == 1 {
-		sh.out().Schema(schema, common())
+		sh.out().Schema(schema, config.Common())
 		return nil
 	}
 	return o.argument(schema, words)
@@ -90,7 +90,7 @@ func findSchema(schemas []*stage.Schema, name string) (*stage.Schema, error) {
 // argument explains what a path such as train.optimizer.adam leads to.
 func (o *ExplainOptions) argument(schema *stage.Schema, words []string) error {
 	body := schema.Body
-	top := common()
+	top := config.Common()
 	body.Attributes = append(append([]stage.Attribute{}, body.Attributes...), top.Attributes...)
 	body.Blocks = append(append([]stage.Block{}, body.Blocks...), top.Blocks...)
 	for i, w := range words[1:] {
@@ -153,49 +153,4 @@ func inside(b stage.Block) stage.Body {
 		return b.Body
 	}
 	return stage.Body{Attributes: b.Body.Attributes, Blocks: append(append([]stage.Block{}, b.Body.Blocks...), b.Variants...)}
-}
-
-// common is what every stage takes besides its type's arguments.
-func common() stage.Body {
-	text := func(name, doc string) stage.Attribute {
-		return stage.Attribute{Name: name, Type: cty.String, Doc: doc}
-	}
-	condition := func(name, doc string) stage.Block {
-		return stage.Block{Name: name, Kind: stage.Repeated, Doc: doc, Body: stage.Body{Attributes: []stage.Attribute{
-			{Name: "condition", Type: cty.Bool, Required: true, Doc: "True or false."},
-			{Name: "error_message", Type: cty.String, Required: true, Doc: "What is wrong if it is false."},
-		}}}
-	}
-	return stage.Body{
-		Attributes: []stage.Attribute{
-			{Name: "for_each", Type: cty.DynamicPseudoType, Doc: "A map or a set of strings: one instance of the stage for each element, with each.key and each.value."},
-			{Name: "count", Type: cty.Number, Doc: "That many instances of the stage, with count.index."},
-			{Name: "depends_on", Type: cty.DynamicPseudoType, Doc: "Stages that come before this one though it does not refer to them."},
-			{Name: "when", Type: cty.Bool, Doc: "Whether the stage may run; often depends on metrics. If false, it is blocked, and so is what needs it."},
-			text("description", "What the stage is for."),
-			text("timeout", "How long a run may take: \"90s\", \"2h\". Then it is ended, which is a failure."),
-		},
-		Blocks: []stage.Block{
-			{Name: "retry", Doc: "When a failed stage is tried again.", Body: stage.Body{Attributes: []stage.Attribute{
-				{Name: "attempts", Type: cty.Number, Doc: "How often it is tried, the first time included."},
-				{Name: "on", Type: cty.List(cty.String), Doc: "The failures that count: \"timeout\", \"out_of_memory\", \"exit:75\". Left out: any."},
-				text("delay", "How long to wait before the second try."),
-				{Name: "backoff", Type: cty.Number, Doc: "Each further wait is that many times as long as the one before. Left out: as long."},
-				text("max_delay", "The longest wait."),
-			}}},
-			{Name: "resources", Doc: "What a run needs. Stages run side by side as long as the machine has it.", Body: stage.Body{Attributes: []stage.Attribute{
-				{Name: "cpus", Type: cty.Number, Doc: "CPUs; 0.5 is half of one."},
-				text("memory", "Memory: \"512MiB\", \"8GiB\"."),
-				{Name: "gpus", Type: cty.Number, Doc: "GPUs, of which the stage sees no others."},
-				text("gpu_memory", "So much memory of each GPU, instead of the whole: \"16GiB\". Others may have the rest."),
-				{Name: "licenses", Type: cty.Map(cty.Number), Doc: "Things of which the pipeline block says how many there are: { matlab = 1 }."},
-			}}},
-			{Name: "lifecycle", Doc: "How the stage differs in being made and replaced.", Body: stage.Body{Attributes: []stage.Attribute{
-				{Name: "always_run", Type: cty.Bool, Doc: "Run on every apply, though the result is known."},
-				{Name: "keep_outputs", Type: cty.Bool, Doc: "Move outputs to .flow/trash before they are replaced or deleted."},
-			}}},
-			condition("precondition", "What must hold before a run; if it does not, the stage fails."),
-			condition("postcondition", "What must hold of the result, which is self.metrics and self.outputs; if it does not, the stage fails."),
-		},
-	}
 }

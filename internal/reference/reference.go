@@ -157,7 +157,7 @@ func header(blk stage.Block) string {
 
 func typeText(a stage.Attribute) string {
 	if len(a.OneOf) == 0 {
-		return typeName(a.Type)
+		return stage.TypeName(a.Type)
 	}
 	values := make([]string, len(a.OneOf))
 	for i, v := range a.OneOf {
@@ -178,39 +178,6 @@ func defaultText(a stage.Attribute) string {
 		panic(fmt.Sprintf("BUG: the default of %s is not JSON: %v", a.Name, err))
 	}
 	return "`" + string(raw) + "`"
-}
-
-// typeName names a type, one word for what `flow explain` needs more for:
-// columns of a table are narrow.
-func typeName(t cty.Type) string {
-	switch {
-	case t == stage.ArtifactType:
-		return "file"
-	case t == stage.ReferenceType:
-		return "stage"
-	case t == stage.ExpressionType:
-		return "row expression"
-	case t == cty.DynamicPseudoType:
-		return "any"
-	case t.IsListType():
-		return "list of " + plural(t.ElementType())
-	case t.IsSetType():
-		return "set of " + plural(t.ElementType())
-	case t.IsMapType():
-		return "map of " + plural(t.ElementType())
-	}
-	return t.FriendlyName()
-}
-
-func plural(t cty.Type) string {
-	name := typeName(t)
-	if name == "any" {
-		return "values"
-	}
-	if head, rest, ok := strings.Cut(name, " of "); ok {
-		return head + "s of " + rest
-	}
-	return name + "s"
 }
 
 // cell makes text fit into a cell of a table.

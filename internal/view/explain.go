@@ -129,7 +129,7 @@ func (p *Printer) Attribute(a stage.Attribute, indent string) {
 // attributeText says the type of an argument, whether it must be given, its
 // default and its values.
 func attributeText(a stage.Attribute) string {
-	parts := []string{typeName(a.Type)}
+	parts := []string{stage.TypeName(a.Type)}
 	if len(a.OneOf) > 0 {
 		quoted := make([]string, len(a.OneOf))
 		for i, v := range a.OneOf {
@@ -213,39 +213,6 @@ func blockText(b stage.Block) string {
 	return s
 }
 
-// typeName writes a type for people.
-func typeName(t cty.Type) string {
-	switch {
-	case t == stage.ArtifactType:
-		return "stage, output or path"
-	case t == stage.ReferenceType:
-		return "stage"
-	case t == stage.ExpressionType:
-		return "expression"
-	case t == cty.DynamicPseudoType:
-		return "any"
-	case t.IsListType():
-		return "list of " + plural(typeName(t.ElementType()))
-	case t.IsSetType():
-		return "set of " + plural(typeName(t.ElementType()))
-	case t.IsMapType():
-		return "map of " + plural(typeName(t.ElementType()))
-	}
-	return t.FriendlyName()
-}
-
-func plural(s string) string {
-	switch s {
-	case "any", "stage, output or path":
-		return strings.NewReplacer("any", "anything", "stage, output or path", "stages, outputs or paths").Replace(s)
-	}
-	if strings.Contains(s, " of ") {
-		head, rest, _ := strings.Cut(s, " ")
-		return head + "s " + rest
-	}
-	return s + "s"
-}
-
 type schemaJSON struct {
 	Name    string          `json:"name"`
 	Version int             `json:"version"`
@@ -314,7 +281,7 @@ func SchemasJSON(w io.Writer, schemas []*stage.Schema, common stage.Body) error 
 func bodyToJSON(b stage.Body) bodyJSON {
 	j := bodyJSON{Arguments: []attributeJSON{}, Blocks: []blockJSON{}}
 	for _, a := range b.Attributes {
-		aj := attributeJSON{Name: a.Name, Type: typeName(a.Type), Required: a.Required, OneOf: a.OneOf, Doc: a.Doc}
+		aj := attributeJSON{Name: a.Name, Type: stage.TypeName(a.Type), Required: a.Required, OneOf: a.OneOf, Doc: a.Doc}
 		if a.Default != cty.NilVal {
 			if raw, err := ctyjson.Marshal(a.Default, a.Default.Type()); err == nil {
 				aj.Default = raw
