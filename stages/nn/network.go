@@ -47,11 +47,11 @@ func (n Network) Size() float64 {
 	for _, l := range n.Layers {
 		switch l := l.(type) {
 		case Dense:
-			size += (float64(shape.Size()) + 1) * float64(l.Units)
+			size += float64((float64(shape.Size()) + 1) * float64(l.Units))
 		case Convolution:
-			size += (float64(l.Window(shape).Patch()) + 1) * float64(l.Filters)
+			size += float64((float64(l.Window(shape).Patch()) + 1) * float64(l.Filters))
 		case BatchNorm:
-			size += 4 * float64(shape.Channels)
+			size += float64(4 * float64(shape.Channels))
 		}
 		shape, _ = l.Output(shape)
 	}

@@ -7,12 +7,18 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/flow-pipelines/flow/engine/executor"
 )
 
 // drain is how long a pump waits for the end of a pipe whose task has ended.
 // The pipe is then empty but for what a process wrote that escaped.
 const drain = 200 * time.Millisecond
+
+// pipeSize is the most that a pipe holds, as a rule: what is read beyond that
+// after the time for more was not there when the task ended.
+const pipeSize = 1 << 20
 
 // pump copies what a task writes into its log, through a pipe. Giving the task
 // the file itself would be simpler, but a script that says
@@ -52,15 +58,35 @@ func (p *pump) copy() error {
 	buf := buffers.Get().(*[32 << 10]byte)
 	defer buffers.Put(buf)
 	var failed error
-	for {
+	for late := 0; ; {
 		n, err := p.r.Read(buf[:])
+		if errors.Is(err, os.ErrDeadlineExceeded) && late < pipeSize {
+			// On a busy machine this may be the first that is seen of the pipe.
+			n = p.waiting(buf[:])
+			late += n
+		}
 		if n > 0 && failed == nil {
 			_, failed = p.to.Write(buf[:n])
 		}
-		if err != nil {
+		if err != nil && n <= 0 {
 			return errors.Join(failed, p.to.Close())
 		}
 	}
+}
+
+// waiting reads what is in the pipe by now, after the deadline for more.
+func (p *pump) waiting(buf []byte) (n int) {
+	c, err := p.r.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	_ = p.r.SetReadDeadline(time.Time{}) // else nothing is read at all
+	_ = c.Read(func(fd uintptr) (done bool) {
+		n, _ = unix.Read(int(fd), buf)
+		return true
+	})
+	_ = p.r.SetReadDeadline(time.Now())
+	return n
 }
 
 // started closes this process's writing end, so that the pipe ends when the
