@@ -103,12 +103,21 @@ func (k *known) digest(program string) digest.Digest {
 	return h.Sum()
 }
 
+// digestOf names the content of a file, or which names there are in a directory.
 func digestOf(file string) (digest.Digest, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return digest.Digest{}, err
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err != nil {
+		return digest.Digest{}, err
+	} else if info.IsDir() {
+		names, err := f.Readdirnames(-1)
+		names = slices.DeleteFunc(names, func(n string) bool { return n == "__pycache__" }) // which a run makes
+		slices.Sort(names)
+		return digest.OfBytes([]byte(strings.Join(names, "\x00"))), err
+	}
 	d, _, err := digest.OfReader(f)
 	return d, err
 }

@@ -76,7 +76,8 @@ type Description struct {
 	// machine to machine.
 	Starter bool `json:"starter,omitempty"`
 	// Watch are absolute paths of files that are not part of the plugin, but
-	// a change of which changes the description: an engine's list of files.
+	// a change of which changes the description: an engine's list of files. Of
+	// a directory it is which names are in it.
 	Watch []string `json:"watch,omitempty"`
 	// Reads are absolute paths of files and directories that jobs must be able
 	// to read, where they may lie in the project: an environment of Python.

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/flow-pipelines/flow/engine/stage"
 	"github.com/flow-pipelines/flow/plugins/conformance"
@@ -80,7 +81,11 @@ func write(t *testing.T, dir string) string {
 	program := filepath.Join(dir, "flow-plugin-everything")
 	for name, text := range map[string]string{
 		"flow-plugin-everything": everything, "flow_plugin.py": string(sdk), "words.txt": "words", "helper.py": "def twice(s):\n    return s + s\n",
+		"late.py": "# Imported by a function, if at all.\n", "pack/__init__.py": "", "pack/inner.py": "A = 1\n", "other/readme": "no package",
 	} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -134,10 +139,36 @@ func TestWhatAPluginIsMadeOfCounts(t *testing.T) {
 	if again := digest(func(string) {}); again != before {
 		t.Errorf("in two directories: %s and %s", before, again)
 	}
-	for _, name := range []string{"flow-plugin-everything", "flow_plugin.py", "helper.py", "words.txt"} {
+	for _, name := range []string{"flow-plugin-everything", "flow_plugin.py", "helper.py", "words.txt", "late.py", "pack/inner.py"} {
 		if digest(add(name)) == before {
 			t.Errorf("a change of %s does not count", name)
 		}
+	}
+}
+
+func TestAModuleThatComesLaterCounts(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	program := write(t, dir)
+	// With a memory of what the plugin has said before.
+	h := &host.Host{Environ: []string{"PATH=" + os.Getenv("PATH"), "XDG_CACHE_HOME=" + t.TempDir()}}
+	load := func() string {
+		l, err := h.Load(host.Installed{Name: "everything", Program: program, Place: host.InPath})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l.Plugin.Digest
+	}
+	before := load()
+	time.Sleep(50 * time.Millisecond) // a memory of files that were just written is not trusted
+	if again := load(); again != before {
+		t.Errorf("the same plugin is %s, then %s", before, again)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "pack", "more.py"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if load() == before {
+		t.Error("a module that came later does not count")
 	}
 }
 
