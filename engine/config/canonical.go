@@ -34,9 +34,6 @@ const exactDigits = 40
 // number writes a number in its shortest form that is exact, or, if that is
 // too long, as the nearest float64.
 func number(f *big.Float) json.Number {
-	if f.IsInf() {
-		return json.Number(strconv.FormatFloat(math.Copysign(math.MaxFloat64, float64(f.Sign())), 'g', -1, 64))
-	}
 	if f.IsInt() {
 		if s := f.Text('f', 0); len(s) <= exactDigits {
 			if s == "-0" {

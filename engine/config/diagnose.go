@@ -271,6 +271,10 @@ func (p *Pipeline) improve(diags hcl.Diagnostics) hcl.Diagnostics {
 				d.Detail = fmt.Sprintf("With %s, %s. Such a value can be passed in as a variable.", r.name, r.why)
 			}
 		}
+		if op, ok := d.Expression.(*hclsyntax.BinaryOpExpr); ok && d.Summary == "Operation failed" {
+			d.Summary = "Cannot compute " + exprText(p, op)
+			d.Detail = "There is no such number: " + strings.TrimPrefix(d.Detail, "Error during operation: ")
+		}
 		d.Expression, d.EvalContext = nil, nil
 	}
 	return diags

@@ -73,8 +73,8 @@ func refused(name, why string) function.Function {
 func pureFunctions() map[string]function.Function {
 	return map[string]function.Function{
 		"abs": stdlib.AbsoluteFunc, "ceil": stdlib.CeilFunc, "floor": stdlib.FloorFunc,
-		"log": stdlib.LogFunc, "max": stdlib.MaxFunc, "min": stdlib.MinFunc,
-		"parseint": stdlib.ParseIntFunc, "pow": stdlib.PowFunc, "signum": stdlib.SignumFunc,
+		"log": finite(stdlib.LogFunc, "only a number above zero has a logarithm, and the base is above zero and not 1"), "max": stdlib.MaxFunc, "min": stdlib.MinFunc,
+		"parseint": stdlib.ParseIntFunc, "pow": finite(stdlib.PowFunc, "the power is no real number, or too large for one of 64 bits"), "signum": stdlib.SignumFunc,
 		"sum": sumFunction(),
 
 		"chunklist": stdlib.ChunklistFunc, "coalesce": stdlib.CoalesceFunc,
