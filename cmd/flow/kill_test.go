@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -158,4 +159,97 @@ func marked(marker string) []string {
 		found = append(found, filepath.Base(filepath.Dir(e))+" "+string(bytes.ReplaceAll(cmd, []byte{0}, []byte{' '})))
 	}
 	return found
+}
+
+// flow killed while it stores a data set of many small files: what is in the
+// packs by then does no harm, the next apply goes on, and checkout brings all of
+// it back.
+func TestKilledWhileManyFilesAreStored(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
+	flow, err := exec.LookPath("flow")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	const files = 4000
+	content := func(i, version int) []byte { return fmt.Appendf(nil, "file %d of version %d\n", i, version) }
+	write := func(version int) {
+		for i := range files {
+			name := filepath.Join(dir, fmt.Sprintf("data/%02d/%04d", i%40, i))
+			if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(name, content(i, version), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "pipeline.hcl"), []byte("dataset \"data\" { path = \"data\" }\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	packed := func() (n int64) {
+		_ = filepath.WalkDir(filepath.Join(dir, ".flow", "cache"), func(_ string, d fs.DirEntry, err error) error {
+			if err == nil && !d.IsDir() {
+				if info, err := d.Info(); err == nil {
+					n += info.Size()
+				}
+			}
+			return nil
+		})
+		return n
+	}
+	kills, version := 0, 0
+	for attempt := 0; kills < 4; attempt++ {
+		if attempt == 40 {
+			t.Fatalf("only %d applies could be killed while they stored", kills)
+		}
+		version++
+		write(version)
+		before := packed()
+		c := exec.Command(flow, "apply", "--yes", "--progress", "plain")
+		c.Dir = dir
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		died := make(chan error, 1)
+		go func() { died <- c.Wait() }()
+		// After the first bytes in a pack, and later each time.
+		for running := true; running; {
+			select {
+			case err := <-died:
+				if err != nil {
+					t.Fatalf("after %d kills apply fails: %v", kills, err)
+				}
+				running = false
+			default:
+				if packed() <= before+int64(kills)*40_000 {
+					continue
+				}
+				if err := c.Process.Kill(); err != nil {
+					t.Fatal(err)
+				}
+				if err := <-died; err != nil {
+					kills++
+				}
+				running = false
+			}
+		}
+	}
+	must(t, dir, flow, "apply", "--yes")
+	must(t, dir, flow, "plan", "--detailed-exitcode")
+	if err := os.RemoveAll(filepath.Join(dir, "data")); err != nil {
+		t.Fatal(err)
+	}
+	must(t, dir, flow, "checkout")
+	for i := range files {
+		got, err := os.ReadFile(filepath.Join(dir, fmt.Sprintf("data/%02d/%04d", i%40, i)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := content(i, version); !bytes.Equal(got, want) {
+			t.Fatalf("file %d holds %q, want %q", i, got, want)
+		}
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,10 +29,23 @@ import (
 // work returns.
 func (a *apply) work(ctx context.Context, n *node, before *lock.Stage, outcomes map[addr.Address]plan.Outcome, vacated func()) result {
 	r := result{node: n, step: n.step, vacated: vacated}
-	step, err := a.decide(ctx, n.step, outcomes)
+	var err error
+	if !settled(n) {
+		r.step, err = a.decide(ctx, n.step, outcomes)
+	}
 	if err == nil {
-		r.step = step
 		err = a.act(ctx, &r, before, outcomes)
+	}
+	var changed *worktree.ChangedError
+	if settled(n) && errors.As(err, &changed) {
+		// Somebody wrote there after the plan, perhaps while it was asked
+		// about.
+		if r.step, err = a.decide(ctx, n.step, outcomes); err == nil {
+			err = a.act(ctx, &r, before, outcomes)
+		}
+	}
+	if errors.As(err, &changed) && r.step.Given() {
+		err = failf("%s changed while it was read; run flow apply again when nothing writes to it", changed.Path)
 	}
 	var f *failure
 	switch {
@@ -47,6 +61,17 @@ func (a *apply) work(ctx context.Context, n *node, before *lock.Stage, outcomes 
 		r.err = err
 	}
 	return r
+}
+
+// settled reports whether the plan's decision about the user's own files holds.
+// To decide anew would be to walk over all of them again. What the plan saw, and
+// was agreed to, is what is kept, or it is a *worktree.ChangedError: Store looks
+// for what the cache lacks and checks all that it reads. A file that has changed
+// since and is not read is seen by the next plan, like one that changes just
+// after a walk has passed it. With store = false nothing vouches for the content.
+func settled(n *node) bool {
+	return n.untouched && n.step.Given() && n.step.Action == plan.Run && !n.step.Stage.Open() &&
+		!slices.ContainsFunc(n.step.Stage.Job.Outputs, func(o stage.Output) bool { return o.NoStore })
 }
 
 // decide is plan's decision with what is known by now.
@@ -260,7 +285,8 @@ func (a *apply) storeGiven(ctx context.Context, step *plan.Step) error {
 		err := store(ctx, o.Path, filter, res.Node)
 		var changed *worktree.ChangedError
 		if errors.As(err, &changed) {
-			return failf("%s changed while it was read; run flow apply again when nothing writes to it", filepath.Join(o.Path, changed.Path))
+			changed.Path = filepath.Join(o.Path, changed.Path)
+			return changed
 		}
 		if err != nil {
 			return fmt.Errorf("store %s: %w", o.Path, err)

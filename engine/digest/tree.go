@@ -86,12 +86,19 @@ const treeHeader = "flow tree 1\n"
 
 // Node returns the directory that t lists.
 func (t Tree) Node() Node {
-	n := Node{Kind: Dir, Digest: OfBytes(t.Encode())}
+	n, _ := t.Encoded()
+	return n
+}
+
+// Encoded returns the directory that t lists, and t encoded.
+func (t Tree) Encoded() (Node, []byte) {
+	b := t.Encode()
+	n := Node{Kind: Dir, Digest: OfBytes(b)}
 	for _, e := range t {
 		n.Size += e.Size
 		n.Files += e.Files
 	}
-	return n
+	return n, b
 }
 
 // Sort orders t by name, as Encode wants it.

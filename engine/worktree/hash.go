@@ -19,7 +19,7 @@ func (w *Worktree) Hash(ctx context.Context, path string, f Filter) (digest.Node
 	if err != nil {
 		return digest.Node{}, err
 	}
-	s := &scan{Worktree: w, filter: f, cached: true, top: p}
+	s := &scan{Worktree: w, filter: f, cached: true, top: p, hold: true}
 	n, err := s.run(ctx, w.abs(p))
 	return n, wrap("hash", path, err)
 }

@@ -41,6 +41,7 @@ type scan struct {
 	top    string   // the scanned path below the root, if cached
 	given  string   // otherwise, the scanned path, which we may change
 	bounds []string // if given, directories that links may lead into, without links
+	hold   bool     // keep the listings that the store lacks; see listings
 
 	// visit, if not nil, is called for each directory, children first. It may
 	// be called concurrently.
@@ -225,7 +226,13 @@ func (s *scan) dir(ctx context.Context, in *room, abs, rel string, included bool
 	for i, e := range d.entries {
 		d.tree[i] = e.Entry
 	}
-	d.node = d.tree.Node()
+	var listing []byte
+	d.node, listing = d.tree.Encoded()
+	if s.hold {
+		if err := s.seen.add(ctx, s.store, d.node.Digest, listing); err != nil {
+			return digest.Node{}, err
+		}
+	}
 	if s.visit != nil {
 		err = s.visit(ctx, d)
 	}

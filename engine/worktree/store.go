@@ -4,27 +4,23 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
+	"strings"
 	"sync"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/flow-pipelines/flow/engine/cas"
 	"github.com/flow-pipelines/flow/engine/cas/disk"
 	"github.com/flow-pipelines/flow/engine/digest"
 )
 
-// keeper puts scanned directories and files into a batch.
+// keeper puts what was collected into a batch.
 type keeper struct {
 	*Worktree
-	batch   *disk.Batch
-	content bool // files too, not only listings
-	move    bool // files may be moved away
-}
-
-func (k *keeper) directory(ctx context.Context, d *directory) error {
-	if err := k.files(ctx, d, func(entry) bool { return k.content }); err != nil {
-		return err
-	}
-	return k.listing(ctx, d)
+	batch *disk.Batch
+	move  bool // files may be moved away
 }
 
 func (k *keeper) listing(ctx context.Context, d *directory) error {
@@ -98,7 +94,12 @@ func (k *keeper) link(ctx context.Context, abs, rel string, e entry) error {
 
 // Store keeps the content at path, which must be want, in the store. The
 // user's files are reflinked or copied, never moved or changed. When something
-// is not what it should be, or changes meanwhile, that is a *ChangedError.
+// that the store lacks is not there, or changes meanwhile, that is a
+// *ChangedError.
+//
+// Nothing is looked at that the store has already. That is sound because want
+// names its content: whatever has become of those files since they were hashed,
+// what is kept is want, and the next Hash tells.
 func (w *Worktree) Store(ctx context.Context, path string, f Filter, want digest.Node) error {
 	return w.keep(ctx, path, f, want, true)
 }
@@ -119,22 +120,127 @@ func (w *Worktree) keep(ctx context.Context, path string, f Filter, want digest.
 		return wrap("store", path, err)
 	}
 	defer func() { _ = batch.Close() }()
-	k := &keeper{Worktree: w, batch: batch, content: content}
-	s := &scan{Worktree: w, filter: f, cached: true, top: p, visit: k.directory}
-	s.visitFile = func(ctx context.Context, abs string, e entry) error {
-		if !content {
-			return nil
-		}
-		return k.behind(ctx, abs, "", e) // it may be a link to the file
+	s := &storing{Worktree: w, batch: batch, top: p, content: content}
+	dir, deep := p, want.Kind == digest.Dir
+	if !deep {
+		dir, _ = split(p)
 	}
-	got, err := s.run(ctx, w.abs(p))
-	if err == nil && got != want {
-		err = &ChangedError{Want: want, Got: got}
+	if err := w.cache.load(ctx, dir, deep); err != nil {
+		return wrap("store", path, err)
+	}
+	if deep {
+		err = s.dir(ctx, "", want)
+		if isMiss(err) { // nobody has looked since the program was started
+			if err = w.see(ctx, path, f, want); err == nil {
+				err = s.dir(ctx, "", want)
+			}
+		}
+	} else {
+		err = s.entry(ctx, "", want)
 	}
 	if err == nil {
 		err = batch.Commit(ctx)
 	}
+	if err == nil {
+		w.seen.forget(s.put)
+	}
 	return wrap("store", path, err)
+}
+
+// storing is one call of Store.
+type storing struct {
+	*Worktree
+	batch   *disk.Batch
+	top     string // the path below the root
+	content bool   // files too, not only listings
+
+	mu  sync.Mutex
+	put []digest.Digest // listings
+}
+
+// dir keeps a directory, its listing last: a listing in the store was complete
+// once.
+func (s *storing) dir(ctx context.Context, rel string, n digest.Node) error {
+	t, err := s.listing(ctx, n)
+	if err != nil {
+		return err
+	}
+	g := group{tokens: s.tokens}
+	for _, e := range t {
+		if err := ctx.Err(); err != nil || g.failed() {
+			g.keep(err)
+			break
+		}
+		rel := join(rel, e.Name)
+		if e.Kind == digest.Dir {
+			g.do(func() error { return s.dir(ctx, rel, e.Node) })
+			continue
+		}
+		if !s.content {
+			continue
+		}
+		has, err := s.batch.Has(e.Digest)
+		if err != nil {
+			g.keep(err)
+		} else if !has {
+			g.do(func() error { return s.entry(ctx, rel, e.Node) })
+		}
+	}
+	if err := g.wait(); err != nil {
+		return err
+	}
+	if err := s.batch.Put(ctx, n.Digest, bytes.NewReader(t.Encode())); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.put = append(s.put, n.Digest)
+	return nil
+}
+
+// entry keeps a file or link.
+func (s *storing) entry(ctx context.Context, rel string, n digest.Node) error {
+	if !s.content {
+		return nil
+	}
+	abs := s.abs(join(s.top, rel))
+	err := s.file(ctx, abs, rel, n)
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	var other *cas.MismatchError
+	if errors.As(err, &other) {
+		return &ChangedError{Path: rel, Want: n, Got: digest.Node{Kind: n.Kind, Digest: other.Got, Files: 1}}
+	}
+	if now, serr := stat(atCWD, abs, 0); serr != nil || !now.isRegular() {
+		return &ChangedError{Path: rel, Want: n}
+	}
+	return err
+}
+
+func (s *storing) file(ctx context.Context, abs, rel string, n digest.Node) error {
+	if n.Kind == digest.Link {
+		target, err := os.Readlink(abs)
+		if err != nil {
+			return err
+		}
+		return s.batch.Put(ctx, n.Digest, strings.NewReader(target))
+	}
+	put := func(abs string) error {
+		return s.batch.PutFile(ctx, n.Digest, disk.Source{Path: abs, Unchanged: func() bool {
+			dir, name := split(join(s.top, rel))
+			known, ok := s.cache.files(dir).Find(name)
+			now, err := lstat(atCWD, abs)
+			return ok && err == nil && known.Digest == n.Digest && now.proves(known)
+		}})
+	}
+	err := put(abs)
+	if errors.Is(err, unix.ELOOP) { // the file is what a link leads to
+		if abs, err = filepath.EvalSymlinks(abs); err == nil {
+			err = put(abs)
+		}
+	}
+	return err
 }
 
 // Collect hashes the file or directory at absPath, which lies outside of the
@@ -158,7 +264,7 @@ func (w *Worktree) Collect(ctx context.Context, absPath string, bounds ...string
 		return digest.Node{}, wrap("collect", absPath, err)
 	}
 	defer func() { _ = batch.Close() }()
-	c := &collecting{keeper: keeper{Worktree: w, batch: batch, content: true, move: true}}
+	c := &collecting{keeper: keeper{Worktree: w, batch: batch, move: true}}
 	n, err := c.run(ctx, absPath, bounds)
 	if err == nil {
 		err = batch.Commit(ctx)

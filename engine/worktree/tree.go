@@ -2,11 +2,9 @@ package worktree
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/flow-pipelines/flow/engine/cas"
 	"github.com/flow-pipelines/flow/engine/digest"
@@ -135,47 +133,29 @@ func (w *Worktree) Diff(ctx context.Context, old, new digest.Node, limit int) (c
 
 // DiffAt is Diff for a new side that lies at path, seen through the filter, and
 // whose listings the store may lack: nothing is kept of what is only looked at.
-// They are made again from the stat cache then, and those that the store lacks,
-// which is what has changed, are held meanwhile. If something else lies there by
-// now, that is a *ChangedError.
+// Those that a Hash has not seen are made again from the stat cache. If
+// something else lies there by now, that is a *ChangedError.
 func (w *Worktree) DiffAt(ctx context.Context, old, new digest.Node, path string, f Filter, limit int) (changes []Change, total int, err error) {
-	changes, total, err = w.Diff(ctx, old, new, limit)
-	if !isMiss(err) || new.Kind != digest.Dir {
-		return changes, total, err
+	has, err := w.store.Has(ctx, old.Digest)
+	if err == nil && !has && !old.IsZero() {
+		err = cas.NotFound(old.Digest)
 	}
-	if has, herr := w.store.Has(ctx, old.Digest); herr != nil || !has && !old.IsZero() {
-		return nil, 0, errors.Join(err, herr)
-	}
-	p, err := clean(path)
-	if err != nil {
-		return nil, 0, err
-	}
-	var mu sync.Mutex
-	d := &differ{Worktree: w, limit: limit, held: map[digest.Digest]digest.Tree{}}
-	s := &scan{Worktree: w, filter: f, cached: true, top: p}
-	s.visit = func(ctx context.Context, dir *directory) error {
-		has, err := w.store.Has(ctx, dir.node.Digest)
-		if err != nil || has {
-			return err
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		d.held[dir.node.Digest] = dir.tree
-		return nil
-	}
-	got, err := s.run(ctx, w.abs(p))
-	if err == nil && got != new {
-		err = &ChangedError{Want: new, Got: got}
-	}
+	d := &differ{Worktree: w, limit: limit, seen: true}
 	if err == nil {
 		err = d.node(ctx, "", old, new)
+	}
+	if isMiss(err) && (has || old.IsZero()) && new.Kind == digest.Dir {
+		if err = w.see(ctx, path, f, new); err == nil {
+			d = &differ{Worktree: w, limit: limit, seen: true}
+			err = d.node(ctx, "", old, new)
+		}
 	}
 	return d.changes, d.total, wrap("compare", path, err)
 }
 
 type differ struct {
 	*Worktree
-	held    map[digest.Digest]digest.Tree // listings that the store lacks
+	seen    bool // the new side may have been seen and not stored
 	limit   int
 	changes []Change
 	total   int
@@ -228,10 +208,12 @@ func (d *differ) trees(ctx context.Context, path string, old, new digest.Node) e
 		}
 	}
 	if !new.IsZero() {
-		if b = d.held[new.Digest]; b == nil {
-			if b, err = d.tree(ctx, new); err != nil {
-				return err
-			}
+		read := d.tree
+		if d.seen {
+			read = d.listing
+		}
+		if b, err = read(ctx, new); err != nil {
+			return err
 		}
 	}
 	for len(a) > 0 || len(b) > 0 {

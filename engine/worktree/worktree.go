@@ -64,6 +64,7 @@ type Worktree struct {
 	store *disk.Store
 	clock func() time.Time
 	cache *cache
+	seen  listings
 
 	tokens  chan struct{} // one is held by each goroutine beside its callers
 	readers sync.Pool     // of *reader

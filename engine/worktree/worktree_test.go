@@ -244,6 +244,31 @@ func TestStoreNoticesChange(t *testing.T) {
 	}
 }
 
+func TestStoreKeepsWhatWasHashedWhateverElseHasChanged(t *testing.T) {
+	p := newProject(t)
+	p.write("d/a", "a")
+	p.write("d/sub/b", "b")
+	p.must(os.Symlink(filepath.Join(p.root, "d/sub"), filepath.Join(p.root, "d/behind"))) // counts as a directory
+	p.stored("d")
+	p.write("d/a", "new")
+	p.write("d/more/c", "c")
+	n := p.hash("d")
+	p.write("d/sub/b", "the store has what this was")
+	p.must(p.Store(context.Background(), "d", Filter{}, n))
+	p.checkout("d", n)
+	if got := p.read("d/sub/b"); got != "b" {
+		t.Errorf("d/sub/b holds %q", got)
+	}
+	// What it lacks and is no longer there is a change.
+	p.write("d/more/c", "c2")
+	n = p.hash("d")
+	p.must(os.RemoveAll(filepath.Join(p.root, "d/more")))
+	var ce *ChangedError
+	if err := p.Store(context.Background(), "d", Filter{}, n); !errors.As(err, &ce) || ce.Path != "more/c" {
+		t.Errorf("got %v, want a *ChangedError for more/c", err)
+	}
+}
+
 func TestAWriteWhoseTimeIsPutBackIsSeen(t *testing.T) {
 	p := newProject(t)
 	p.write("d/a", "old")
@@ -379,6 +404,7 @@ func TestDiff(t *testing.T) {
 	if _, _, err := p.DiffAt(ctx, new, old, "d", Filter{}, 10); !errors.Is(err, cas.ErrNotFound) {
 		t.Errorf("from what is not stored: %v", err)
 	}
+	p.reopen()
 	if _, _, err := p.DiffAt(ctx, old, new, "d", Filter{Ignore: []string{"a"}}, 10); !errors.As(err, &changed) {
 		t.Errorf("something else in place: %v", err)
 	}

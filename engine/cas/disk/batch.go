@@ -58,7 +58,7 @@ func (s *Store) Put(ctx context.Context, d digest.Digest, r io.Reader) error {
 
 // Put stores what r holds.
 func (b *Batch) Put(ctx context.Context, d digest.Digest, r io.Reader) error {
-	if ok, err := b.has(d); ok || err != nil {
+	if ok, err := b.Has(d); ok || err != nil {
 		return err
 	}
 	if err := b.put(ctx, d, r); err != nil {
@@ -104,10 +104,11 @@ func (b *Batch) putLarge(ctx context.Context, d digest.Digest, r io.Reader) erro
 	return b.add(ctx, d, tmp)
 }
 
-// has reports whether an object need not be stored. What other processes do is
+// Has reports whether an object need not be put, which Put and PutFile find out
+// themselves. What other processes do is
 // looked at for the first of them: an object that one stores meanwhile is stored
 // twice, and one that is found damaged meanwhile is missing.
-func (b *Batch) has(d digest.Digest) (bool, error) {
+func (b *Batch) Has(d digest.Digest) (bool, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.began {

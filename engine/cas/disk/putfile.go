@@ -32,7 +32,7 @@ type Source struct {
 // large one by rename (Move), else reflink, else copy. When its bytes are not
 // those of d it returns a *cas.MismatchError and stores nothing.
 func (b *Batch) PutFile(ctx context.Context, d digest.Digest, src Source) error {
-	if ok, err := b.has(d); ok || err != nil {
+	if ok, err := b.Has(d); ok || err != nil {
 		return err
 	}
 	if err := b.putFile(ctx, d, src); err != nil {
