@@ -3,6 +3,7 @@ package worktree
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -319,13 +320,15 @@ func TestRacilyCleanFilesAreReadAgain(t *testing.T) {
 	p := newProject(t)
 	for i := range 50 {
 		start := time.Now()
-		p.write("f", "a"+string(rune('a'+i%2)))
+		p.write("f", fmt.Sprintf("%02d", i))
 		got := p.hash("f")
-		if want := digest.OfBytes([]byte(p.read("f"))); got.Digest != want {
+		want := digest.OfBytes([]byte(p.read("f")))
+		if got.Digest != want {
 			t.Fatalf("round %d: got %s, want %s", i, got.Digest, want)
 		}
-		// On a machine that is busy enough the file is no longer racy.
-		if _, ok := p.cache.files("").Find("f"); ok && time.Since(start) < racyMargin {
+		// On a machine that is busy enough the file is no longer racy, and what
+		// is known of it stays known in the rounds after that.
+		if f, ok := p.cache.files("").Find("f"); ok && f.Digest == want && time.Since(start) < racyMargin {
 			t.Fatal("a racily clean file is trusted")
 		}
 	}
