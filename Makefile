@@ -5,7 +5,7 @@ GOFUMPT   := mvdan.cc/gofumpt@v0.12.0
 DEADCODE  := golang.org/x/tools/cmd/deadcode@v0.52.0
 VERSION   := $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.1.0-dev)
 FUZZTIME  ?= 10s
-EXAMPLES  := breast-cancer digits housing scripts
+EXAMPLES  := breast-cancer digits housing plugin scripts
 # Whole commands that do much at once; all of them under the detector take minutes.
 RACED     := TestScripts/(concurrent|failure|incremental|restore|plan_and_apply|a_saved_plan|secrets|progress|fan_out)
 # One static binary, without cgo.
@@ -46,7 +46,9 @@ quickstart: flow ## plan and apply a real pipeline, twice
 test: ## run the tests
 	$(GO) test ./...
 	@if command -v $(CC) >/dev/null; then CGO_ENABLED=1 $(GO) test -C plugins/duckdb ./... ; \
-	else echo "plugins/duckdb is not tested: there is no C compiler ($(CC))."; fi
+	else echo "plugins/duckdb was not tested: there is no C compiler ($(CC)). On Debian: apt-get install gcc"; fi
+	@sh plugins/torch/setup.sh --there || echo "plugins/torch was not tested, or not wholly: PyTorch or Pillow is not installed. make torch installs them."
+	@sh internal/oracle/setup.sh --there || echo "flow's numbers were not compared with those of scikit-learn and onnxruntime: they are not installed. make oracle installs them."
 
 .PHONY: race
 race: export CGO_ENABLED = 1
@@ -57,6 +59,8 @@ race: ## run the tests under the race detector (needs a C compiler)
 .PHONY: lint
 lint: ## check style, layers and formatting
 	$(GO) vet ./...
+	@$(GO) mod tidy -diff || { echo "run go mod tidy"; exit 1; }
+	@$(GO) -C plugins/duckdb mod tidy -diff || { echo "run go -C plugins/duckdb mod tidy"; exit 1; }
 	@if command -v $(CC) >/dev/null; then CGO_ENABLED=1 $(GO) vet -C plugins/duckdb ./... ; fi
 	$(GO) run $(GOLANGCI) run ./...
 	@test -z "$$($(GO) run $(GOFUMPT) -l engine stages plugins internal cmd bench)" || { echo "run make fmt"; exit 1; }

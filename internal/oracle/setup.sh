@@ -2,6 +2,7 @@
 # Creates the virtual environment of real packages that tests compare flow
 # with, outside the tree, so that a clean clone shares it. Running it again is
 # free: a stamp holds the requirements' checksum and the interpreter's version.
+# With --there it makes nothing, and fails if it is not there.
 #
 #   FLOW_ORACLE  where it lives (default ${XDG_CACHE_HOME:-~/.cache}/flow/oracle)
 #   PYTHON       the interpreter to build it from (default: the first of
@@ -23,6 +24,7 @@ wanted=$(cksum <"$requirements")
 if [ -x "$target/bin/python" ] && [ "$(cat "$target/.flow-stamp" 2>/dev/null || true)" = "$wanted" ]; then
     exit 0
 fi
+[ "${1:-}" != --there ] || exit 1
 
 supported='import sys, venv, ensurepip; sys.exit(not ((3, 9) <= sys.version_info[:2] <= (3, 13)))'
 python=

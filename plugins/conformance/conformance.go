@@ -335,7 +335,7 @@ func (s *suite) checked(ctx context.Context, t *protocol.Type, trial protocol.Tr
 	if err := layOut(dir, trial); err != nil {
 		return err
 	}
-	q := protocol.Check{Protocol: protocol.Version, Type: t.Name, Args: trial.Args, Inputs: map[string]protocol.CheckInput{}}
+	q := protocol.Check{Protocol: protocol.Version, Type: t.Name, Args: trial.Args, Inputs: inputs(dir, t, trial)}
 	status, out, err := s.ask(ctx, protocol.CheckJob, q)
 	if err != nil {
 		return err
@@ -350,4 +350,40 @@ func (s *suite) checked(ctx context.Context, t *protocol.Type, trial protocol.Tr
 		return fmt.Errorf("check complains about what works: %s", v.Problems[0].Summary)
 	}
 	return nil
+}
+
+// inputs are the files of a trial that its arguments name, as flow tells of them.
+// Those in nested blocks are left out.
+func inputs(dir string, t *protocol.Type, trial protocol.Trial) map[string]protocol.CheckInput {
+	all := map[string]protocol.CheckInput{}
+	add := func(role string, value any) {
+		path, _ := value.(string)
+		if file := filepath.Join(dir, filepath.FromSlash(path)); path != "" {
+			in := protocol.CheckInput{Path: path}
+			if _, err := os.Stat(file); err == nil {
+				in.File = file
+			}
+			all[role] = in
+		}
+	}
+	var args map[string]any
+	_ = json.Unmarshal(trial.Args, &args) // what is no object names no files
+	for _, a := range t.Body.Arguments {
+		if !strings.Contains(a.Type, "artifact") {
+			continue
+		}
+		switch v := args[a.Name].(type) {
+		case []any:
+			for i, e := range v {
+				add(fmt.Sprintf("%s[%d]", a.Name, i), e)
+			}
+		case map[string]any:
+			for k, e := range v {
+				add(a.Name+"."+k, e)
+			}
+		default:
+			add(a.Name, v)
+		}
+	}
+	return all
 }

@@ -176,7 +176,9 @@ type Trial struct {
 }
 
 // Spec is a job. The process starts in the job's directory, in which the inputs
-// lie and the directories of the outputs are.
+// lie and the directories of the outputs are. Of GPUs it sees those that were lent
+// to the stage: the variables CUDA_VISIBLE_DEVICES and ROCR_VISIBLE_DEVICES name
+// them, and none where it asked for none.
 type Spec struct {
 	Protocol int    `json:"protocol"`
 	Type     string `json:"type"`

@@ -24,6 +24,8 @@ log. A mistake of the user's is raised as a Problem; flow then points at the lin
 of HCL. The same arguments and inputs must give the same bytes.
 """
 
+import csv
+import gzip
 import json
 import os
 import sys
@@ -226,6 +228,17 @@ def _args(value):
     return value
 
 
+def _header(path):
+    """The columns of a CSV file, None of anything else."""
+    if not path or not path.lower().endswith((".csv", ".csv.gz")) or not os.path.isfile(path):
+        return None
+    try:
+        with (gzip.open if path.lower().endswith(".gz") else open)(path, "rt", newline="", encoding="utf-8-sig") as f:
+            return next(csv.reader(f), None)
+    except (OSError, ValueError, csv.Error):
+        return None  # the run tells what is wrong with it
+
+
 def _plain(value):
     if hasattr(value, "item"):  # a number of numpy or torch
         return value.item()
@@ -243,9 +256,10 @@ class StageType:
     def check(self, function):
         """Decorator: check(args, inputs) judges arguments before anything runs.
 
-        inputs[PATH_OF_ARGUMENT] has "path", "file" if it is there, and
-        "columns" if they are known. It raises Problem, and may return the
-        columns of outputs: {"data": ["a", "b"]}.
+        inputs[PATH_OF_ARGUMENT].path is the path, .file where the file lies if
+        it is there, and .columns are those of a table if they are known: of a
+        CSV file that is there, or of one that a stage will write. It raises
+        Problem, and may return the columns of outputs: {"data": ["a", "b"]}.
         """
         self.judge = function
         return function
@@ -400,7 +414,10 @@ class Plugin:
         answer = {}
         try:
             if found.judge:
-                columns = found.judge(_args(question["args"]), question.get("inputs", {}))
+                inputs = _args(question.get("inputs", {}))
+                for i in inputs.values():
+                    i.setdefault("columns", _header(i.file))
+                columns = found.judge(_args(question["args"]), inputs)
                 if columns:
                     answer["columns"] = columns
         except (Problem, Problems) as e:

@@ -12,6 +12,7 @@ import (
 	"github.com/flow-pipelines/flow/engine/stage"
 	"github.com/flow-pipelines/flow/plugins/conformance"
 	"github.com/flow-pipelines/flow/plugins/host"
+	"github.com/flow-pipelines/flow/plugins/python"
 )
 
 // everything is a plugin that uses all of the SDK.
@@ -105,6 +106,42 @@ func TestAPluginMadeWithItConforms(t *testing.T) {
 	}
 	if len(checks) != 10 {
 		t.Errorf("%d checks were made, want 10", len(checks))
+	}
+}
+
+// A copy of the SDK lies beside each plugin of the examples.
+func TestExamplesHaveThisSDK(t *testing.T) {
+	t.Parallel()
+	copies, err := filepath.Glob("../../examples/*/plugins/*/flow_plugin.py")
+	if err != nil || len(copies) == 0 {
+		t.Fatalf("no copies: %v", err)
+	}
+	for _, c := range copies {
+		if b, err := os.ReadFile(c); err != nil || string(b) != string(python.SDK) {
+			t.Errorf("%s is not plugins/python/flow_plugin.py: %v", c, err)
+		}
+	}
+}
+
+// A check is told the columns of a CSV file that is there, and of a table that
+// a stage will write.
+func TestAChecksInputsHaveColumns(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	program := write(t, dir)
+	text := strings.Replace(everything, `    return {"data": ["a"]}`, `    return {k: v.columns for k, v in inputs.items() if v.columns}`, 1)
+	for name, content := range map[string]string{"flow-plugin-everything": text, "a.csv": "\ufeffx,\"y z\"\n1,2\n", "b.txt": "x,y\n", "c.csv": ""} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := exec.Command(program, "check")
+	c.Stdin = strings.NewReader(`{"protocol":1,"type":"everything","args":{"n":1},"inputs":{
+		"a":{"path":"a.csv","file":"` + dir + `/a.csv"}, "b":{"path":"b.txt","file":"` + dir + `/b.txt"}, "c":{"path":"c.csv","file":"` + dir + `/c.csv"},
+		"later":{"path":"d.csv","columns":["q"]}, "unknown":{"path":"e.csv"}}}`)
+	out, err := c.Output()
+	if want := `{"columns": {"a": ["x", "y z"], "later": ["q"]}}` + "\n"; err != nil || string(out) != want {
+		t.Errorf("got %s, %v; want %s", out, err, want)
 	}
 }
 

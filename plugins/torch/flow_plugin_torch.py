@@ -10,10 +10,12 @@ torch is imported in a run alone: a plan asks what the plugin is, and must not w
 """
 
 import csv
+import gzip
 import importlib
 import inspect
 import json
 import os
+import struct
 import subprocess
 import sys
 import zlib
@@ -42,13 +44,18 @@ EXAMPLE = '''torch_train "digits" {
 
 DOC = """The **model** is `mlp` (layers of `hidden` units), or the dotted name of something in
 `code` that is called with `model_args` and returns a `torch.nn.Module`. The **data** is a
-table (CSV), texts (a CSV with the column `text`), images (a folder for each class), or,
-by `dataset`, the dotted name of something that is called with the path and returns a
+table (CSV), texts (a CSV with the column `text`), images (a folder for each class, or a
+pair of IDX files, `…images-idx3-ubyte` and `…labels-idx1-ubyte`, perhaps with `.gz`), or, by `dataset`, the dotted name of something that is called with the path and returns a
 `torch.utils.data.Dataset` of pairs (input, target).
 
 A run that is interrupted goes on from the last epoch that was saved, and comes to the same
-bytes. With `processes` above 1 that many processes train together, started by torchrun,
-each on a GPU of its own; on the CPU they use gloo."""
+bytes.
+
+`resources { gpus = 2 }` gives the stage two GPUs, and one process trains on each of them,
+started by torchrun. They share each batch, so the result is that of one GPU but for rounding.
+`processes` sets their number by hand; on the CPU they use gloo.
+
+The model takes the data as it is: of a table, the scale of the columns is part of it."""
 
 
 @plugin.stage_type(
@@ -56,6 +63,7 @@ each on a GPU of its own; on the CPU they use gloo."""
     doc=DOC,
     example=EXAMPLE,
     metrics="`loss` of the last epoch, `validation` with `loss` and, for classes, `accuracy`, and `epochs`.",
+    version=2,
     checkpoint=True,
     arguments={
         "data": artifact("What is trained on: a CSV file, a folder of images, or what the data set takes.", required=True),
@@ -71,15 +79,15 @@ each on a GPU of its own; on the CPU they use gloo."""
         "optimizer": string("How weights are changed.", default="adam", one_of=["sgd", "adam", "adamw"]),
         "learning_rate": number("Size of the steps.", default=0.001),
         "epochs": number("How often all examples are seen.", default=10),
-        "batch_size": number("Examples in a step.", default=64),
+        "batch_size": number("Examples in a step, of all processes together.", default=64),
         "seed": number("Where random numbers begin.", default=1),
-        "device": string("auto takes a GPU if there is one.", default="auto", one_of=["auto", "cpu", "cuda"]),
+        "device": string("auto takes the GPUs that the stage has (`resources { gpus = 1 }`), else the CPU.", default="auto", one_of=["auto", "cpu", "cuda"]),
         "precision": string("Of products; bfloat16 and float16 are mixed with float32.", default="float32", one_of=["float32", "bfloat16", "float16"]),
         "threads": number("Threads on the CPU. They change the last bits, so they are part of the key.", default=1),
-        "processes": number("Processes that train together, a GPU each.", default=1),
+        "processes": number("Processes that train together; left out, one for each GPU that the stage has."),
         "deterministic": boolean("Use only operations that give the same result each time.", default=True),
         "checkpoint_every": number("Epochs from one checkpoint to the next.", default=1),
-        "image_size": number("Width and height to which images are brought.", default=32),
+        "image_size": number("Width and height to which images of folders are brought.", default=32),
         "buckets": number("Into how many numbers words of a text are hashed.", default=4096),
         "onnx": boolean("Write the model as ONNX too.", default=False),
     },
@@ -94,21 +102,18 @@ each on a GPU of its own; on the CPU they use gloo."""
     ],
 )
 def torch_train(run):
-    if run.args.processes > 1:
-        return together(run)
+    n = processes_of(run.args)
+    if n > 1:
+        return together(run, n)
     return train(run, rank=0, world=1)
 
 
 @torch_train.check
 def _(args, inputs):
     for name in ("epochs", "batch_size", "threads", "processes", "checkpoint_every"):
-        if (getattr(args, name) or 0) < 1:
+        if getattr(args, name) is not None and getattr(args, name) < 1:
             raise Problem(name, "At least 1 is needed", "Give a whole number from 1 on.")
-    columns = inputs.get("data", {}).get("columns")
-    where = inputs.get("data", {}).get("file")
-    if where and os.path.isfile(where) and where.endswith(".csv"):
-        with open(where, newline="", encoding="utf-8") as f:
-            columns = next(csv.reader(f), None)
+    columns = inputs["data"].columns if "data" in inputs else None
     if columns and not args.dataset and args.kind != "images":
         need_target(args, columns)
 
@@ -123,14 +128,26 @@ def need_target(args, columns):
 # --- several processes -------------------------------------------------------
 
 
-def together(run):
+def lent():
+    """The GPUs that flow lent to the stage, which it says by a variable."""
+    names = os.environ.get("CUDA_VISIBLE_DEVICES", "") + "," + os.environ.get("ROCR_VISIBLE_DEVICES", "")
+    return [n for n in names.split(",") if n.strip()]
+
+
+def processes_of(a):
+    if a.processes:
+        return int(a.processes)
+    return 1 if a.device == "cpu" else max(1, len(lent()))
+
+
+def together(run, processes):
     """Train in several processes, which torchrun starts; the first one speaks for all."""
     spec = {"type": run.type, "address": run.address, "args": run.args, "outputs": run.outputs, "cpus": run.cpus, "checkpoint": run.checkpoint}
     path = os.path.join(os.environ.get("TMPDIR", "."), "torchrun-spec.json")
     with open(path, "w", encoding="utf-8") as f:
         json.dump(spec, f)
     search = os.pathsep.join([os.path.dirname(os.path.realpath(__file__)), *filter(None, sys.path)])
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={int(run.args.processes)}", os.path.realpath(__file__), path]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}", os.path.realpath(__file__), path]
     metrics, problem = {}, None
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": search}) as p:
         for line in p.stdout:
@@ -185,7 +202,7 @@ def train(run, rank, world):
     if a.deterministic:
         torch.use_deterministic_algorithms(True)
         torch.backends.cudnn.benchmark = False
-    device = device_of(torch, a, rank)
+    device = device_of(torch, a, rank, world)
     if world > 1:
         torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     torch.manual_seed(int(a.seed))
@@ -214,10 +231,12 @@ def train(run, rank, world):
 
     def batches(ds, epoch, shuffled):
         order = torch.randperm(len(ds), generator=torch.Generator().manual_seed(int(a.seed) * 1_000_003 + epoch)) if shuffled else torch.arange(len(ds))
-        if shuffled and world > 1:
-            # Each process has as many examples, or they would wait for each other.
-            order = order[: len(order) - len(order) % world][rank::world]
         for chunk in order.split(int(a.batch_size)):
+            if shuffled and world > 1:
+                # Each process has as many examples, or they would wait for each other.
+                chunk = chunk[: len(chunk) - len(chunk) % world][rank::world]
+                if len(chunk) == 0:
+                    continue
             pairs = [ds[i] for i in chunk.tolist()]
             yield torch.stack([torch.as_tensor(x) for x, _ in pairs]).to(device), torch.stack([torch.as_tensor(y) for _, y in pairs]).to(device)
 
@@ -249,6 +268,10 @@ def train(run, rank, world):
             scaler.step(optimizer)
             scaler.update()
             total, seen = total + float(value.detach()) * len(x), seen + len(x)
+        if world > 1:
+            sums = torch.tensor([total, float(seen)], dtype=torch.float64, device=device)
+            torch.distributed.all_reduce(sums)
+            total, seen = sums.tolist()
         loss = total / max(1, seen)
         shown = {"loss": loss}
         if held is not None:
@@ -271,7 +294,11 @@ def train(run, rank, world):
 def write(torch, run, model, examples, data):
     model = model.cpu().eval()
     example = torch.as_tensor(data[0][0])
-    torch.save({"model": model.state_dict(), "classes": examples.classes, "shape": list(example.shape)}, run.outputs["model"])
+    state = {"model": model.state_dict(), "classes": examples.classes, "shape": list(example.shape)}
+    if examples.scale:
+        state.update(columns=examples.columns, **examples.scale)
+        model = with_scale(torch, examples.scale, model)
+    torch.save(state, run.outputs["model"])
     if run.args.onnx:
         # The exporter by tracing needs the package onnx at most; its successor, more.
         older = {"dynamo": False} if "dynamo" in inspect.signature(torch.onnx.export).parameters else {}
@@ -282,15 +309,34 @@ def write(torch, run, model, examples, data):
             raise Problem("onnx", "The model cannot be written as ONNX", f"{type(e).__name__}: {e}") from e
 
 
-def device_of(torch, a, rank):
+def with_scale(torch, scale, model):
+    """The model with the scaling of a table's columns before it."""
+
+    class Scaled(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = model
+            self.register_buffer("mean", scale["mean"])
+            self.register_buffer("std", scale["std"])
+
+        def forward(self, x):
+            return self.model((x - self.mean) / self.std)
+
+    return Scaled().eval()
+
+
+def device_of(torch, a, rank, world):
     there = torch.cuda.is_available()
+    if a.device != "cpu" and lent() and not there:
+        raise Problem("device", "PyTorch does not see the GPUs of the stage",
+                      f"It has {len(lent())}, and PyTorch {torch.__version__} finds none: it may be one for the CPU alone. Install another, or use cpu.")
     if a.device == "cuda" and not there:
-        raise Problem("device", "There is no GPU", "PyTorch finds none on this machine. Use auto or cpu.")
+        raise Problem("device", "There is no GPU", "The stage has none. Ask for one by resources { gpus = 1 }, or use auto or cpu.")
     if a.device == "cpu" or not there:
         return torch.device("cpu")
-    if a.processes > torch.cuda.device_count():
-        raise Problem("processes", "More processes than GPUs", f"This machine has {torch.cuda.device_count()}.")
-    return torch.device("cuda", rank if a.processes > 1 else 0)
+    if world > torch.cuda.device_count():
+        raise Problem("processes", "More processes than GPUs", f"The stage has {torch.cuda.device_count()}. Ask for more by resources {{ gpus = {world} }}.")
+    return torch.device("cuda", rank)
 
 
 def named(path, argument):
@@ -330,12 +376,26 @@ def loss_of(torch, a, examples):
     return named(name, "loss")
 
 
+def read_idx(path, dimensions):
+    """The shape and the bytes of an IDX file, which MNIST and its kin are published as."""
+    with (gzip.open if path.endswith(".gz") else open)(path, "rb") as f:
+        raw = f.read()
+    shape = struct.unpack_from(f">{dimensions}I", raw, 4) if len(raw) >= 4 + 4 * dimensions else ()
+    size = 1
+    for n in shape:
+        size *= n
+    values = bytearray(raw[4 + 4 * dimensions:])
+    if raw[:4] != bytes([0, 0, 8, dimensions]) or len(values) != size:
+        raise Problem("data", f"{os.path.basename(path)} is no IDX file", f"{path}: expected bytes in {dimensions} dimensions, as many as its head says.")
+    return shape, values
+
+
 class Examples:
     """Examples of the common kinds; what is fitted is fitted to the first data loaded."""
 
     def __init__(self, torch, a):
         self.torch, self.a = torch, a
-        self.classes, self.inputs, self.columns = None, None, None
+        self.classes, self.inputs, self.columns, self.scale = None, None, None, None
 
     def load(self, path):
         if self.a.dataset:
@@ -374,8 +434,8 @@ class Examples:
             raise Problem("data", "A column is not of numbers", f"{path}: {e}. Encode it first, or write a data set of your own.") from e
         if self.columns is None:
             self.columns, self.inputs = names, len(names)
-            self.mean, self.std = x.mean(0), x.std(0).clamp_min(1e-8)
-        return torch.utils.data.TensorDataset((x - self.mean) / self.std, y)
+            self.scale = {"mean": x.mean(0), "std": x.std(0).clamp_min(1e-8)}
+        return torch.utils.data.TensorDataset((x - self.scale["mean"]) / self.scale["std"], y)
 
     def text(self, path):
         torch, rows, n = self.torch, self.rows(path), int(self.a.buckets)
@@ -390,6 +450,32 @@ class Examples:
         return torch.utils.data.TensorDataset(x.log1p(), y)
 
     def images(self, path):
+        if not os.path.isdir(path):
+            raise Problem("data", "Images lie in a directory", f"{path} is a file. Give the directory with a folder for each class, or with the IDX files.")
+        pair = [[f for f in sorted(os.listdir(path)) if kind in f.replace(".", "-")] for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")]
+        if any(pair):
+            return self.idx(path, *pair)
+        return self.folders(path)
+
+    def idx(self, path, images, labels):
+        if len(images) != 1 or len(labels) != 1:
+            raise Problem("data", "IDX files come in pairs", f"{path} holds {len(images)} of images and {len(labels)} of labels; one of each makes a data set.")
+        torch = self.torch
+        x = read_idx(os.path.join(path, images[0]), 3)
+        y = read_idx(os.path.join(path, labels[0]), 1)
+        if len(x[1]) == 0 or x[0][0] != y[0][0]:
+            raise Problem("data", "IDX files do not fit together", f"{path} has {x[0][0]} images and {y[0][0]} labels.")
+        n, height, width = x[0]
+        pixels = torch.frombuffer(x[1], dtype=torch.uint8).reshape(n, 1, height, width) / 255
+        found = torch.frombuffer(y[1], dtype=torch.uint8).long()
+        if self.columns is None:
+            self.columns, self.inputs = ["image"], height * width
+            self.classes = [str(c) for c in range(int(found.max()) + 1)]
+        if int(found.max()) >= len(self.classes):
+            raise Problem("validation", f'"{int(found.max())}" is no class of the training data', f"It has 0 to {len(self.classes) - 1}.")
+        return torch.utils.data.TensorDataset(pixels, found)
+
+    def folders(self, path):
         try:
             from PIL import Image
         except ModuleNotFoundError as e:
@@ -406,6 +492,9 @@ class Examples:
             with Image.open(name) as image:
                 raw = image.convert("RGB").resize((size, size), Image.BILINEAR).tobytes()
             x[i] = torch.frombuffer(bytearray(raw), dtype=torch.uint8).reshape(size, size, 3).permute(2, 0, 1) / 255
+        unknown = sorted(set(found) - set(self.classes))
+        if unknown:
+            raise Problem("validation", f'"{unknown[0]}" is no class of the training data', "It has " + ", ".join(self.classes[:20]) + ".")
         self.columns = self.columns or ["image"]
         y = torch.tensor([self.classes.index(c) for _, c in files])
         self.inputs = 3 * size * size

@@ -2,6 +2,8 @@
 # Makes a directory whose bin/python3 has PyTorch, outside of the tree, for the
 # tests of this plugin. Running it again is free.
 #
+# With --there it installs nothing, and fails if it is not there.
+#
 #   FLOW_TORCH  where it lives (default ${XDG_CACHE_HOME:-~/.cache}/flow/plugin-torch)
 #
 # Debian's own package is taken where it can be had: it is made for the CPU and a
@@ -9,13 +11,14 @@
 set -eu
 
 target=${FLOW_TORCH:-${XDG_CACHE_HOME:-$HOME/.cache}/flow/plugin-torch}
-works() { [ -x "$1" ] && "$1" -c 'import torch, numpy' >/dev/null 2>&1; }
+works() { [ -x "$1" ] && "$1" -c 'import torch, numpy, PIL' >/dev/null 2>&1; }
 
 if works "$target/bin/python3"; then
     exit 0
 fi
+[ "${1:-}" != --there ] || exit 1
 if ! works /usr/bin/python3 && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-    { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends python3-torch python3-numpy; } >&2 || true
+    { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends python3-torch python3-numpy python3-pil; } >&2 || true
 fi
 rm -rf "$target"
 mkdir -p "$target/bin"
@@ -24,7 +27,7 @@ if works /usr/bin/python3; then
 else
     rmdir "$target/bin"
     python3 -m venv "$target"
-    "$target/bin/python3" -m pip install --quiet --disable-pip-version-check --no-input torch numpy onnx >&2
+    "$target/bin/python3" -m pip install --quiet --disable-pip-version-check --no-input torch numpy onnx pillow >&2
 fi
 works "$target/bin/python3" || {
     echo "error: PyTorch could not be installed" >&2

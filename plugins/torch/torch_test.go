@@ -4,12 +4,18 @@ package torch_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"fmt"
+	"image"
+	"image/color"
+	"image/png"
 	"maps"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -101,15 +107,7 @@ func files(t *testing.T) string {
 		fmt.Fprintf(&table, "%d,%d,%s\n", i%7, i%5, label)
 		fmt.Fprintf(&text, "%s today %d,%s\n", word, i, label)
 	}
-	for name, content := range map[string]string{"in.csv": table.String(), "text.csv": text.String(), "src/net.py": net} {
-		p := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(p, []byte(content), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+	write(t, dir, map[string]string{"in.csv": table.String(), "text.csv": text.String(), "src/net.py": net})
 	return dir
 }
 
@@ -178,12 +176,16 @@ func TestARunGoesOnToTheSameBytes(t *testing.T) {
 	}
 }
 
+// torchrunWorks reports whether several processes can be started. That of PyTorch
+// 1.13 does not work on Python 3.11, where a loop over flags leaves out zero.
+func torchrunWorks() bool {
+	return exec.Command("python3", "-c", "from torch.distributed.elastic.multiprocessing import Std; Std.from_str('0').value").Run() == nil
+}
+
 func TestCommonDataIsLearnt(t *testing.T) {
 	p := program(t)
-	// torchrun of PyTorch 1.13 does not work on Python 3.11, where a loop over flags
-	// leaves out zero.
 	several := 2
-	if exec.Command("python3", "-c", "from torch.distributed.elastic.multiprocessing import Std; Std.from_str('0').value").Run() != nil {
+	if !torchrunWorks() {
 		t.Log("torchrun of this PyTorch does not start: training by several processes is not tested")
 		several = 1
 	}
@@ -207,6 +209,195 @@ func TestCommonDataIsLearnt(t *testing.T) {
 		if info, err := os.Stat(filepath.Join(dir, "model.onnx")); more["onnx"] == true && (err != nil || info.Size() == 0) {
 			t.Errorf("%s: no ONNX: %v", name, err)
 		}
+	}
+}
+
+// write puts files into dir.
+func write(t *testing.T, dir string, files map[string]string) {
+	t.Helper()
+	for name, text := range files {
+		p := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(p, []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// pixel is that of an image of a class: the first is dark on the left.
+func pixel(class, x int) byte {
+	if (x < 4) == (class == 0) {
+		return 20
+	}
+	return 230
+}
+
+// idx are images and their classes as the two files that MNIST is published as.
+func idx(n int) (images, labels string) {
+	pixels, classes := []byte{0, 0, 8, 3, 0, 0, 0, byte(n), 0, 0, 0, 8, 0, 0, 0, 8}, []byte{0, 0, 8, 1, 0, 0, 0, byte(n)}
+	for i := range n {
+		for at := range 64 {
+			pixels = append(pixels, pixel(i%2, at%8)+byte(i%16))
+		}
+		classes = append(classes, byte(i%2))
+	}
+	return string(pixels), string(classes)
+}
+
+func TestImagesAreLearnt(t *testing.T) {
+	p := program(t)
+	dir := files(t)
+	images, labels := idx(32)
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	if _, err := z.Write([]byte(images)); err != nil || z.Close() != nil {
+		t.Fatal("gzip does not write")
+	}
+	write(t, dir, map[string]string{"idx/train-images-idx3-ubyte.gz": packed.String(), "idx/train-labels.idx1-ubyte": labels, "torn/x-images-idx3-ubyte": images[:99], "torn/x-labels-idx1-ubyte": labels, "lone/x-labels-idx1-ubyte": labels})
+	for i := range 16 {
+		picture := image.NewGray(image.Rect(0, 0, 8, 8))
+		for at := range 64 {
+			picture.SetGray(at%8, at/8, color.Gray{Y: pixel(i%2, at%8)})
+		}
+		var b bytes.Buffer
+		if err := png.Encode(&b, picture); err != nil {
+			t.Fatal(err)
+		}
+		write(t, dir, map[string]string{fmt.Sprintf("folders/%s/%d.png", []string{"left", "right"}[i%2], i): b.String()})
+	}
+	learn := map[string]any{"kind": "images", "target": nil, "epochs": 5, "onnx": true}
+	for _, data := range []string{"idx", "folders"} {
+		if data == "folders" && exec.Command("python3", "-c", "import PIL").Run() != nil {
+			t.Log("Pillow is not installed: images in folders are not tested; `make torch` installs it")
+			continue
+		}
+		learn["data"], learn["validation"] = data, data
+		_, m, said, err := train(t, p, dir, "", learn)
+		if err != nil || accuracy(m) != 1 {
+			t.Errorf("%s: accuracy %v, %v\n%s", data, accuracy(m), err, said)
+		}
+	}
+	for data, want := range map[string]string{
+		"torn": "x-images-idx3-ubyte is no IDX file", "lone": "IDX files come in pairs", "in.csv": "Images lie in a directory",
+	} {
+		learn["data"], learn["validation"] = data, nil
+		_, _, said, err := train(t, p, dir, "", learn)
+		if ps := stage.ProblemsIn(err); len(ps) != 1 || ps[0].Path != "data" || !strings.Contains(ps[0].Error(), want) {
+			t.Errorf("%s: got %v, want %q\n%s", data, err, want, said)
+		}
+	}
+}
+
+// Processes share each batch, so that as many of them as there happen to be GPUs
+// come to the same, but for rounding.
+func TestProcessesShareEachBatch(t *testing.T) {
+	p := program(t)
+	if !torchrunWorks() {
+		t.Skip("torchrun of this PyTorch does not start")
+	}
+	var losses []float64
+	for _, n := range []int{1, 2, 4} {
+		_, m, said, err := train(t, p, files(t), "", map[string]any{"processes": n, "epochs": 3})
+		if err != nil {
+			t.Fatalf("%d processes: %v\n%s", n, err, said)
+		}
+		loss, _ := m["loss"].(json.Number).Float64()
+		losses = append(losses, loss)
+	}
+	for _, l := range losses[1:] {
+		if math.Abs(l-losses[0]) > 1e-4 {
+			t.Errorf("loss with 1, 2 and 4 processes: %v", losses)
+		}
+	}
+}
+
+// What a table's columns are scaled by is part of the model that is written.
+func TestTheModelTakesTheTableAsItIs(t *testing.T) {
+	p := program(t)
+	dir := files(t)
+	if _, _, said, err := train(t, p, dir, "", nil); err != nil {
+		t.Fatalf("%v\n%s", err, said)
+	}
+	const script = `import torch
+m = torch.load("model.pt")
+rows = [line.split(",")[:2] for line in open("in.csv").read().split()[1:]]
+x = torch.tensor([[float(a), float(b)] for a, b in rows])
+assert m["columns"] == ["a", "b"], m["columns"]
+assert torch.equal(m["mean"], x.mean(0)) and torch.equal(m["std"], x.std(0)), m`
+	c := exec.Command("python3", "-c", script)
+	c.Dir = dir
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// fake is a PyTorch that is there, and whose torchrun tells how it was started.
+var fake = map[string]string{
+	"torch/__init__.py":              "",
+	"torch/distributed/__init__.py":  "",
+	"torch-2.0.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: torch\nVersion: 2.0.0\n",
+	"torch/distributed/run.py": `import json, os, sys
+spec = json.load(open(sys.argv[-1]))
+open(spec["outputs"]["model"], "w").write(os.environ["CUDA_VISIBLE_DEVICES"] + " " + " ".join(a for a in sys.argv if a.startswith("--nproc")))
+print('flow {"type": "metrics", "values": {"loss": 1}}')
+`,
+}
+
+// A stage that has two GPUs trains in two processes, which see those two. The
+// devices are not there, and PyTorch neither.
+func TestTheGPUsOfTheStageAreUsed(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("GPUs are lent on Linux only")
+	}
+	if _, err := exec.LookPath("python3"); err != nil {
+		t.Skip("python3 is not installed")
+	}
+	dir := t.TempDir()
+	flow := filepath.Join(dir, "bin", "flow")
+	build := exec.Command("go", "build", "-o", flow, "../../cmd/flow")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	write(t, filepath.Join(dir, "modules"), fake)
+	write(t, dir, map[string]string{
+		"bin/nvidia-smi":   "#!/bin/sh\ncase $1 in --query-gpu=uuid,name*) for d in a b c; do echo \"GPU-$d, NVIDIA A10, 550.54, 24576, [N/A]\"; done;; esac\n",
+		"project/in.csv":   "a,label\n1,x\n2,y\n",
+		"project/flow.hcl": "pipeline \"p\" {\n  plugin \"torch\" {}\n}\ntorch_train \"two\" {\n  data = \"in.csv\"\n  target = \"label\"\n  resources { gpus = 2 }\n}\n",
+		"runtime/.keep":    "",
+	})
+	self, err := filepath.Abs("flow-plugin-torch")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(self, filepath.Join(dir, "bin", "flow-plugin-torch")); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"get"}, {"apply", "--yes"}} {
+		c := exec.Command(flow, args...)
+		c.Dir = filepath.Join(dir, "project")
+		c.Env = append(os.Environ(), "PATH="+filepath.Dir(flow)+":"+os.Getenv("PATH"), "HOME="+dir, "XDG_CACHE_HOME="+dir, "XDG_RUNTIME_DIR="+filepath.Join(dir, "runtime"),
+			"PYTHONPATH="+filepath.Join(dir, "modules"), "PYTHONDONTWRITEBYTECODE=1")
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Fatalf("flow %v: %v\n%s", args, err, out)
+		}
+	}
+	b, err := os.ReadFile(filepath.Join(dir, "project/out/torch_train/two/model.pt"))
+	if want := "GPU-a,GPU-b --nproc_per_node=2"; err != nil || string(b) != want {
+		t.Errorf("got %q, %v; want %q", b, err, want)
+	}
+}
+
+// GPUs that PyTorch does not see are told of: training on the CPU instead would
+// be a surprise.
+func TestGPUsThatPyTorchDoesNotSee(t *testing.T) {
+	p := program(t)
+	t.Setenv("CUDA_VISIBLE_DEVICES", "GPU-of-nobody")
+	_, _, said, err := train(t, p, files(t), "", map[string]any{"device": "auto", "processes": nil})
+	if ps := stage.ProblemsIn(err); len(ps) != 1 || ps[0].Path != "device" || !strings.Contains(ps[0].Error(), "does not see the GPUs of the stage") {
+		t.Errorf("got %v\n%s", err, said)
 	}
 }
 
