@@ -100,6 +100,65 @@ func TestTablesOfAllFormatsAreRead(t *testing.T) {
 	}
 }
 
+// A directory of files of any format is one table; columns go by their names.
+func TestDirectoriesAreTables(t *testing.T) {
+	in(t, map[string]string{
+		"csv/1.csv": "k,v\nx,1\n", "csv/sub/2.csv": "v,k\n2,y\n", "csv/.part": "no",
+		"jsonl/1.jsonl": `{"k":"x","v":1}` + "\n", "jsonl/2.ndjson": `{"v":2,"k":"y"}` + "\n",
+		"parquet/.keep": "", "empty/.keep": "",
+	})
+	for i, query := range []string{"select 'x' as k, 1 as v", "select 2 as v, 'y' as k"} {
+		if _, _, err := do(t, 1, Config{Query: query, Format: "parquet"}); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename("data.parquet", fmt.Sprintf("parquet/%d.parquet", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, dir := range []string{"csv", "jsonl", "parquet"} {
+		got, _, err := do(t, 2, Config{Inputs: inputs("t", dir), Query: "select k, v from t"})
+		if want := "k,v\nx,1\ny,2\n"; err != nil || got != want {
+			t.Errorf("%s: got %q, %v; want %q", dir, got, err, want)
+		}
+	}
+	_, _, err := do(t, 1, Config{Inputs: inputs("t", "empty"), Query: "from t"})
+	if ps := stage.ProblemsIn(err); len(ps) != 1 || ps[0].Path != "inputs.t" || !strings.Contains(ps[0].Error(), "holds no file") {
+		t.Errorf("an empty directory: got %v", err)
+	}
+}
+
+// Times are UTC wherever the machine stands.
+func TestTimesAreUTC(t *testing.T) {
+	t.Setenv("TZ", "Asia/Kolkata")
+	in(t, map[string]string{"t.csv": "seen\n2026-01-31T23:30:00+02:00\n"})
+	got, _, err := do(t, 1, Config{Inputs: inputs("t", "t.csv"), Query: "select seen::timestamptz as a, (seen::timestamptz)::timestamp as b, hour(seen::timestamptz) as h, to_timestamp(0)::varchar as z from t"})
+	if want := "a,b,h,z\n2026-01-31 21:30:00+00,2026-01-31 21:30:00,21,1970-01-01 00:00:00+00\n"; err != nil || got != want {
+		t.Errorf("got %q, %v; want %q", got, err, want)
+	}
+}
+
+// What needs an extension is an error, and nothing is fetched for it: neither by
+// itself, nor by a setup that asks for it.
+func TestNoExtensionIsFetched(t *testing.T) {
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	in(t, map[string]string{"t.csv": "a\n1\n"})
+	for _, c := range []struct{ path, setup, query, want string }{
+		{"query", "", "select * from read_csv('https://localhost:1/t.csv')", "requires the extension httpfs"},
+		{"query", "", "select st_point(1, a) as p from t", "exists in the spatial extension"},
+		{"setup", "create macro f() as 1;\n  Install spatial", "from t", "Extensions are not used"},
+		{"setup", "LOAD spatial", "from t", "Extensions are not used"},
+	} {
+		_, _, err := do(t, 1, Config{Inputs: inputs("t", "t.csv"), Query: c.query, Setup: c.setup})
+		if ps := stage.ProblemsIn(err); len(ps) != 1 || ps[0].Path != c.path || !strings.Contains(ps[0].Error(), c.want) {
+			t.Errorf("%s; %s: got %v, want %q at %s", c.setup, c.query, err, c.want, c.path)
+		}
+	}
+	if found, _ := filepath.Glob(filepath.Join(home, ".duckdb", "*")); len(found) > 0 {
+		t.Errorf("it left %v", found)
+	}
+}
+
 // The order of rows is that of the input, or completed to a total one.
 func TestTheOrderOfRowsIsSettled(t *testing.T) {
 	in(t, map[string]string{"t.csv": "a,b\n2,x\n1,z\n2,w\n1,y\n"})

@@ -62,6 +62,9 @@ func (c *Config) queries() ([]query, error) {
 	return qs, nil
 }
 
+// extension matches statements that bring an extension along.
+var extension = regexp.MustCompile(`(?i)(^|;)\s*(force\s+)?(install|load)\s`)
+
 // prepare opens the engine with all inputs as views.
 func (c *Config) prepare(ctx context.Context, view func(e *engine, as, path string) error) (*engine, error) {
 	if c.Threads < 1 {
@@ -75,6 +78,9 @@ func (c *Config) prepare(ctx context.Context, view func(e *engine, as, path stri
 		if err := view(e, as, string(path)); err != nil {
 			return nil, errors.Join(err, e.close())
 		}
+	}
+	if extension.MatchString(c.Setup) {
+		return nil, errors.Join(sdk.Problemf("setup", "Extensions are not used", "What INSTALL fetches or LOAD finds differs from machine to machine and is not in the key. Those that are built in (core_functions, json, parquet, icu) are there."), e.close())
 	}
 	if c.Setup != "" {
 		if err := e.do(ctx, c.Setup); err != nil {
