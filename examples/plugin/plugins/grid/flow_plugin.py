@@ -311,7 +311,8 @@ class Plugin:
             # What an installer wrote about the package changes whenever it does.
             about = str(getattr(dist, "_path", ""))
             watch += [p for p in (os.path.join(about, n) for n in ("RECORD", "METADATA", "PKG-INFO")) if os.path.isfile(p)]
-        files = self._files()
+        files, folders = self._files()
+        watch += folders
         program = os.path.realpath(sys.argv[0])
         files.discard(program)
         out = {
@@ -328,17 +329,22 @@ class Plugin:
         return out
 
     def _files(self):
-        """The files that the plugin is made of: named ones, and modules beside it."""
+        """The files that the plugin is made of, named ones and modules beside it, and the folders of these."""
         home = os.path.dirname(self._module)
         files = {self._module, os.path.realpath(__file__), *(os.path.realpath(os.path.join(home, f)) for f in self.files)}
+        folders = []
         if os.path.basename(home) in ("site-packages", "dist-packages"):
-            return files  # everything that is installed lies beside it
-        for module in list(sys.modules.values()):
-            path = os.path.realpath(getattr(module, "__file__", None) or "/")
-            inside = path[len(home):] if path.startswith(home + os.sep) else ""
-            if inside.endswith(".py") and "site-packages" not in inside:
-                files.add(path)
-        return files
+            return files, folders  # everything that is installed lies beside it
+        # All of them, imported by now or not: a function may import what it needs.
+        for folder, inner, names in os.walk(home):
+            modules = [n for n in names if n.endswith(".py")]
+            if not modules and folder != home:
+                inner.clear()  # no package
+                continue
+            inner[:] = sorted(n for n in inner if n.isidentifier() and n not in ("__pycache__", "site-packages"))
+            files.update(os.path.realpath(os.path.join(folder, n)) for n in modules)
+            folders.append(os.path.realpath(folder))
+        return files, folders
 
     def main(self, argv=None):
         """Answer the word that flow started the program with, and exit."""
