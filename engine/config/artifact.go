@@ -69,7 +69,11 @@ func (e *encoder) artifact(v cty.Value, marks cty.ValueMarks, where string, arou
 	if parts := strings.SplitN(text, ".", 3); len(parts) > 1 {
 		name, _, _ := strings.Cut(parts[1], "[")
 		if a := (addr.Address{Module: e.b.mod.path, Type: parts[0], Name: name}); e.b.mod.blocks[a] != nil {
-			e.fail(where, "A reference in quotes", fmt.Sprintf("In quotes it is the path of a file, and not the stage %s. Write %s without quotes; for a file of that name, write \"./%s\".", a.Local(), text, text))
+			instead := text + " without quotes"
+			if strings.HasSuffix(e.b.Range.Filename, ".json") {
+				instead = `"${` + text + `}"`
+			}
+			e.fail(where, "A reference in quotes", fmt.Sprintf("In quotes it is the path of a file, and not the stage %s. Write %s; for a file of that name, write \"./%s\".", a.Local(), instead, text))
 			return nil, nil
 		}
 	}

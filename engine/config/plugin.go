@@ -56,10 +56,10 @@ func (p *Pipeline) declarePlugin(h *hcl.Block) hcl.Diagnostics {
 	p.plugins = append(p.plugins, &Plugin{Plugin: found, Range: h.DefRange})
 	if a := c.Attributes["version"]; a != nil {
 		if d := checkPlugin(a.Expr.Range(), required, found); d != nil {
-			return hcl.Diagnostics{d}
+			diags = append(diags, d)
 		}
 	}
-	return p.addTypes(h, found, types)
+	return append(diags, p.addTypes(h, found, types)...)
 }
 
 // addTypes makes a plugin's stage types known.

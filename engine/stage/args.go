@@ -3,7 +3,10 @@ package stage
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"reflect"
+	"strings"
 )
 
 // Artifact is an argument that names a file or a directory: a stage, one of
@@ -32,13 +35,19 @@ type Expression struct {
 }
 
 // Decode reads resolved arguments into a configuration struct, the same that
-// BodyOf described them by.
+// BodyOf described them by. A number that is not whole where one has to be is a
+// *Problem.
 func Decode[C any](args json.RawMessage) (C, error) {
 	var c C
 	d := json.NewDecoder(bytes.NewReader(args))
 	d.UseNumber()
-	if err := d.Decode(&c); err != nil {
-		return c, fmt.Errorf("decode arguments: %w", err)
+	err := d.Decode(&c)
+	var wrong *json.UnmarshalTypeError
+	switch {
+	case err == nil:
+		return c, nil
+	case errors.As(err, &wrong) && wrong.Type.Kind() >= reflect.Int && wrong.Type.Kind() <= reflect.Uint64:
+		return c, Problemf(wrong.Field, wrong.Field+" is a whole number", "It is one of 64 bits at most; got %s.", strings.TrimPrefix(wrong.Value, "number "))
 	}
-	return c, nil
+	return c, fmt.Errorf("decode arguments: %w", err)
 }

@@ -69,7 +69,7 @@ func (h *Host) Installed() []Installed {
 			if name == e.Name() && (d.place == InPath || !e.IsDir()) || seen[name] || !protocol.ValidName(name) {
 				continue
 			}
-			if program := programIn(d, name); program != "" {
+			if program, executable := programIn(d, name); executable {
 				seen[name] = true
 				all = append(all, Installed{Name: name, Program: program, Place: d.place})
 			}
@@ -84,10 +84,18 @@ func (h *Host) Locate(name string) (Installed, error) {
 	if !protocol.ValidName(name) {
 		return Installed{}, stage.Problemf("", fmt.Sprintf("%q is not the name of a plugin", name), "It has small letters, digits and -, as in the name of its program without %s.", protocol.Prefix)
 	}
+	var idle string
 	for _, d := range h.dirs() {
-		if program := programIn(d, name); program != "" {
+		program, executable := programIn(d, name)
+		if executable {
 			return Installed{Name: name, Program: program, Place: d.place}, nil
 		}
+		if idle == "" {
+			idle = program
+		}
+	}
+	if idle != "" {
+		return Installed{}, stage.Problemf("", fmt.Sprintf("Plugin %q cannot be started", name), "%s is there, but is not marked as a program. Mark it: chmod +x %s", idle, idle)
 	}
 	return Installed{}, stage.Problemf("", fmt.Sprintf("Plugin %q is not installed", name),
 		"A program called %s%s is needed, in the project's directory plugins, in %s, or in PATH.%s", protocol.Prefix, name, h.userDir(), h.others())
@@ -145,21 +153,26 @@ func (h *Host) getenv(name string) string {
 	return ""
 }
 
-// programIn returns the plugin's program in a directory: directly, or, where
-// there are plugins and nothing else, in a directory of the plugin's name, with
-// its sources.
-func programIn(d dir, name string) string {
+// programIn returns the plugin's program in a directory, "" if there is none, and
+// whether it may be started: directly, or, where there are plugins and nothing
+// else, in a directory of the plugin's name, with its sources.
+func programIn(d dir, name string) (program string, executable bool) {
 	places := []string{protocol.Prefix + name}
 	if d.place != InPath {
 		places = append(places, filepath.Join(name, protocol.Prefix+name))
 	}
 	for _, p := range places {
 		p = filepath.Join(d.path, p)
-		if info, err := os.Stat(p); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
-			return p
+		info, err := os.Stat(p)
+		if err != nil || !info.Mode().IsRegular() {
+			continue
 		}
+		if info.Mode()&0o111 != 0 {
+			return p, true
+		}
+		program = p
 	}
-	return ""
+	return program, false
 }
 
 // Find returns an installed plugin with its stage types. That it is not to be
