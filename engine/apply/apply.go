@@ -106,7 +106,7 @@ func Run(ctx context.Context, cfg Config, pl *plan.Plan) (*Report, error) {
 	a := &apply{Config: cfg, known: plan.NewKnown(cfg.World), expanded: pl.Pipeline, envs: environments(cfg.Root)}
 	a.options = plan.Options{Rerun: a.forced, Postconditions: func(at addr.Address, own stage.Metrics) ([]config.Assertion, hcl.Diagnostics) {
 		return a.pipeline().Postconditions(at, a, own)
-	}}
+	}, Writer: a.writerOf}
 	a.secrets.Store(cfg.Secrets)
 	if cfg.Choose != nil {
 		stages, _ := pl.Pipeline.Stages(config.NoResults{}) // planning has told what is wrong
@@ -118,6 +118,7 @@ func Run(ctx context.Context, cfg Config, pl *plan.Plan) (*Report, error) {
 	if len(pl.Deferred) > 0 {
 		before = cfg.Lock.Clone()
 	}
+	a.wrote = plan.Writer(pl.Pipeline, before)
 	s := newScheduler(a, pl)
 	err := a.relocate(ctx, pl)
 	if err == nil {
@@ -149,6 +150,8 @@ type apply struct {
 	rooms rooms
 
 	options plan.Options
+	// wrote is plan.Writer of the pipeline as it was planned.
+	wrote func(path string) (addr.Address, bool)
 	// secrets grow when a block is expanded.
 	secrets atomic.Pointer[executor.Secrets]
 
@@ -159,6 +162,15 @@ type apply struct {
 }
 
 var _ config.Results = (*apply)(nil)
+
+// writerOf is plan.Options.Writer. What an instance wrote that is gone lies there
+// until the end, and is nobody's input either.
+func (a *apply) writerOf(path string) (addr.Address, bool) {
+	if at, ok := a.pipeline().Writer(path); ok {
+		return at, true
+	}
+	return a.wrote(path)
+}
 
 func (a *apply) emit(e event.Event) {
 	a.mu.Lock()

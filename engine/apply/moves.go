@@ -3,6 +3,7 @@ package apply
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/flow-pipelines/flow/engine/addr"
 	"github.com/flow-pipelines/flow/engine/lock"
 	"github.com/flow-pipelines/flow/engine/plan"
 	"github.com/flow-pipelines/flow/engine/stage"
@@ -100,6 +102,9 @@ func (a *apply) discard(ctx context.Context, orphans []plan.Orphan) error {
 			recorded[r.Path] = true
 		}
 	}
+	var aside []plan.Orphan
+	var places []string
+	defer func() { a.tellAside(aside, places) }()
 	for _, o := range orphans {
 		if o.Fate == plan.Leave || recorded[o.Path] {
 			continue
@@ -115,10 +120,35 @@ func (a *apply) discard(ctx context.Context, orphans []plan.Orphan) error {
 		if err != nil {
 			return err
 		}
-		a.warn(o.Addr, "%s is kept as %s", o.Path, kept)
+		aside, places = append(aside, o), append(places, kept)
 		a.removeEmpty(path.Dir(o.Path))
 	}
 	return nil
+}
+
+// mostAside is how many of the files that were set aside are named: the plan has
+// listed them.
+const mostAside = 3
+
+// tellAside says in one warning what was set aside, and where it is now.
+func (a *apply) tellAside(aside []plan.Orphan, places []string) {
+	switch n := len(aside); {
+	case n == 0:
+		return
+	case n == 1:
+		a.warn(aside[0].Addr, "%s is kept as %s", aside[0].Path, places[0])
+		return
+	}
+	var names []string
+	for _, o := range aside[:min(len(aside), mostAside)] {
+		names = append(names, o.Path)
+	}
+	more := ""
+	if n := len(aside) - len(names); n > 0 {
+		more = fmt.Sprintf(" and %d more", n)
+	}
+	a.warn(addr.Address{}, "%d outputs that no stage writes any more are kept in %s: %s%s",
+		len(aside), strings.TrimSuffix(places[0], "/"+aside[0].Path), strings.Join(names, ", "), more)
 }
 
 func (a *apply) abs(rel string) string { return filepath.Join(a.Root, filepath.FromSlash(rel)) }

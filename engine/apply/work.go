@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -191,7 +192,17 @@ func sameResults(before *lock.Stage, step *plan.Step) bool {
 			return false
 		}
 	}
-	return len(step.Results) == len(before.Results)
+	return len(step.Results) == len(before.Results) && sameMetrics(before.Metrics, step.Metrics)
+}
+
+// sameMetrics compares metrics as flow.lock would have them.
+func sameMetrics(a, b stage.Metrics) bool {
+	before, err := json.Marshal(a)
+	if err != nil {
+		return false
+	}
+	now, err := json.Marshal(b)
+	return err == nil && (bytes.Equal(before, now) || len(a) == 0 && len(b) == 0)
 }
 
 // heal moves all damaged objects of a stage's results out of the way at once.

@@ -150,10 +150,14 @@ func baselineFunction(read Baseline, told *faults) function.Function {
 	var mu sync.Mutex
 	seen := map[string]entry{}
 	get := func(args []cty.Value) (cty.Value, error) {
-		if read == nil || !args[0].IsKnown() {
-			return cty.DynamicVal, nil
+		bare, marks := args[0].Unmark()
+		if _, secret := marks[sensitiveMark{}]; secret {
+			return cty.DynamicVal, function.NewArgErrorf(0, "the name of a revision is shown, and this one is sensitive")
 		}
-		rev := args[0].AsString()
+		if read == nil || !bare.IsKnown() {
+			return cty.DynamicVal.WithMarks(marks), nil
+		}
+		rev := bare.AsString()
 		mu.Lock()
 		defer mu.Unlock()
 		e, ok := seen[rev]
@@ -171,10 +175,10 @@ func baselineFunction(read Baseline, told *faults) function.Function {
 			}
 			seen[rev] = e
 		}
-		return e.value, e.err
+		return e.value.WithMarks(marks), e.err
 	}
 	return function.New(&function.Spec{
-		Params: []function.Parameter{{Name: "revision", Type: cty.String}},
+		Params: []function.Parameter{{Name: "revision", Type: cty.String, AllowMarked: true}},
 		Type: func(args []cty.Value) (cty.Type, error) {
 			v, err := get(args)
 			return v.Type(), err

@@ -224,8 +224,7 @@ func (p *Pipeline) diagnose(a addr.Address, err error, sensitive []string) hcl.D
 	for _, problem := range many {
 		summary, detail := problem.Summary, problem.Detail
 		if steps := splitPath(problem.Path); len(steps) > 0 && slices.ContainsFunc(sensitive, func(path string) bool { return splitPath(path)[0] == steps[0] }) {
-			summary = fmt.Sprintf("%s cannot have this value", problem.Path)
-			detail = "The reason is not shown, for the value is sensitive."
+			summary, detail = unshown(problem.Path)
 		}
 		if a != a.Block() {
 			detail = strings.TrimPrefix(detail+fmt.Sprintf("\n\nThis is in %s.", a), "\n\n")

@@ -37,6 +37,8 @@ type encoder struct {
 	unknown, sensitive bool
 	// hidden counts the sensitive values that the value at hand is in.
 	hidden int
+	// secretOptions are the meta-arguments with sensitive values.
+	secretOptions []string
 }
 
 func newEncoder(f *frame, b *block, a addr.Address, ctx *hcl.EvalContext) *encoder {
@@ -215,6 +217,9 @@ func join(at, name string) string {
 
 func (e *encoder) fail(where, summary, detail string) {
 	e.failed = true
+	if e.secretOption(where) {
+		summary, detail = unshown(where)
+	}
 	if e.addr != e.addr.Block() {
 		detail += fmt.Sprintf("\n\nThis is in %s.", e.addr)
 	}

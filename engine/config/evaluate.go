@@ -129,7 +129,7 @@ func (p *Pipeline) Stages(r Results) ([]*Stage, hcl.Diagnostics) {
 		}
 		stages = append(stages, in.stage)
 	}
-	more := append(ev.diags, p.faults.all()...)
+	more := append(append(ev.diags, p.checkReads()...), p.faults.all()...)
 	if len(more) == 0 {
 		return stages, p.baseDiags
 	}
@@ -183,7 +183,7 @@ func (p *Pipeline) Outputs(r Results) ([]Output, hcl.Diagnostics) {
 			Description: o.description, Deps: sorted(f.instances), Range: o.Range,
 		})
 	}
-	return outs, tidy(append(ev.diags, p.faults.all()...))
+	return outs, tidy(append(append(ev.diags, p.checkReads()...), p.faults.all()...))
 }
 
 // instance returns the base's instance, nil if there is none.

@@ -29,11 +29,20 @@ type projectFiles struct {
 	mu      sync.Mutex
 	read    map[string][]byte // by clean path
 	digests map[string]string
-	found   map[string]bool // by fileset and fileexists
+	found   map[string]bool    // by fileset and fileexists
+	asked   map[string]request // by function and path
+}
+
+// request is what a function was asked for.
+type request struct {
+	function string
+	argument string   // the path or directory, as it was given
+	path     string   // of the project; of fileset a glob
+	found    []string // by fileset
 }
 
 func newProjectFiles(dir string, seen *looks) *projectFiles {
-	return &projectFiles{dir: dir, looks: seen, read: map[string][]byte{}, digests: map[string]string{}, found: map[string]bool{}}
+	return &projectFiles{dir: dir, looks: seen, read: map[string][]byte{}, digests: map[string]string{}, found: map[string]bool{}, asked: map[string]request{}}
 }
 
 func (p *projectFiles) content(name string) ([]byte, error) {
@@ -53,6 +62,24 @@ func (p *projectFiles) content(name string) ([]byte, error) {
 	}
 	p.read[clean] = b
 	return b, nil
+}
+
+// ask notes a request for a path of the project.
+func (p *projectFiles) ask(r request) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.asked[r.function+"\x00"+r.path] = r
+}
+
+// requests are all that there were so far, in the order of functions and paths.
+func (p *projectFiles) requests() []request {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := make([]request, 0, len(p.asked))
+	for _, k := range slices.Sorted(maps.Keys(p.asked)) {
+		all = append(all, p.asked[k])
+	}
+	return all
 }
 
 // Reads returns the files of the project that the pipeline is made of, and those
@@ -201,9 +228,13 @@ func (p *projectFiles) set(dir, pattern string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	r := request{function: "fileset", argument: dir, path: path.Join(clean, pattern)}
 	for _, n := range names {
-		p.find(path.Join(clean, n))
+		at := path.Join(clean, n)
+		p.find(at)
+		r.found = append(r.found, at)
 	}
+	p.ask(r)
 	return names, nil
 }
 

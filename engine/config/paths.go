@@ -3,10 +3,14 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
+	"github.com/bmatcuk/doublestar/v4"
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
 
 	"github.com/flow-pipelines/flow/engine/addr"
 	"github.com/flow-pipelines/flow/engine/stage"
@@ -50,7 +54,20 @@ func (p *Pipeline) checkPaths() hcl.Diagnostics {
 		}
 		above = append(above, q)
 	}
-	return append(diags, p.checkInputs(places)...)
+	p.written = slices.DeleteFunc(places, func(q place) bool { return q.owner.Job.Given })
+	diags = append(diags, p.checkInputs()...)
+	return append(diags, p.checkReads()...)
+}
+
+// Writer returns the stage that writes what lies at a path of the project,
+// among those whose instances are known.
+func (p *Pipeline) Writer(name string) (addr.Address, bool) {
+	p.evaluateBase()
+	q := holderOf(name, p.written)
+	if q == nil {
+		return addr.Address{}, false
+	}
+	return q.owner.Addr, true
 }
 
 // collision judges an output that lies at or in another. Two stages may watch
@@ -69,19 +86,25 @@ func (p *Pipeline) collision(inner, outer place) hcl.Diagnostics {
 		fmt.Sprintf("%s, %q, lies in %s (%s), %q. Give one of them another path.", capital(inner.String()), inner.path, outer, at, outer.path))}
 }
 
-// checkInputs looks at inputs that are paths.
-func (p *Pipeline) checkInputs(places []place) hcl.Diagnostics {
+// checkInputs looks at inputs that are paths or globs.
+func (p *Pipeline) checkInputs() hcl.Diagnostics {
 	var diags hcl.Diagnostics
+	named := map[string]*place{} // many stages may read the same
 	for _, at := range p.placed {
 		if at.in.stage.Job == nil {
 			continue
 		}
 		for _, input := range at.in.stage.Job.Inputs {
-			if input.From != nil || strings.ContainsAny(input.Path, "*?[{") {
+			if input.From != nil {
 				continue
 			}
-			if q, ok := writerOf(input.Path, places); ok {
-				diags = append(diags, p.byPath(at.in.stage, input, q))
+			q, known := named[input.Path]
+			if !known {
+				q = p.namedBy(input.Path)
+				named[input.Path] = q
+			}
+			if q != nil {
+				diags = append(diags, p.byPath(at.in.stage, input, *q))
 			}
 		}
 	}
@@ -90,32 +113,146 @@ func (p *Pipeline) checkInputs(places []place) hcl.Diagnostics {
 
 func (p *Pipeline) byPath(s *Stage, input stage.Input, q place) *hcl.Diagnostic {
 	rng := p.ArgRange(s.Addr, input.Role)
-	if q.owner == s {
+	switch {
+	case q.owner == s:
 		return errorAt(rng, "An output is also an input", fmt.Sprintf("%s would read %q and write it too. A stage leaves its inputs as they are: write to another path.", s.Addr, q.path))
+	case isGlob(input.Path):
+		return errorAt(rng, "The output of a stage is named by a glob",
+			fmt.Sprintf("%q takes in %s, %q. Write %s.%s instead, or name the files more narrowly: so flow knows that %s comes after it.", input.Path, q, q.path, q.owner.Addr, q.out.Name, s.Addr))
 	}
 	return errorAt(rng, "The output of a stage is named by its path",
 		fmt.Sprintf("%q is %s. Write %s.%s instead of the path, so that flow knows that %s comes after it.", input.Path, q, q.owner.Addr, q.out.Name, s.Addr))
 }
 
-// writerOf finds the output of a stage that runs which is at the path, around
-// it or in it.
-func writerOf(path string, places []place) (place, bool) {
-	i, _ := slices.BinarySearchFunc(places, path, func(q place, path string) int { return comparePaths(q.path, path) })
-	for j := i; j < len(places) && within(places[j].path, path); j++ {
-		if !places[j].owner.Job.Given {
-			return places[j], true
+// checkReads looks at what functions have read of the project's files.
+func (p *Pipeline) checkReads() hcl.Diagnostics {
+	var diags hcl.Diagnostics
+	for _, r := range p.funcs.files.requests() {
+		q := p.namedBy(r.path)
+		for i := 0; i < len(r.found) && q == nil; i++ {
+			q = holderOf(r.found[i], p.written)
+		}
+		if q == nil {
+			continue
+		}
+		more := ""
+		if r.function == "fileset" || r.function == "templatefile" {
+			more = ", …"
+		}
+		diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagError, Subject: p.callRange(r), Summary: "A function reads the output of a stage by its path",
+			Detail: fmt.Sprintf("%s takes in %s, %q. Write %s(%s.%s.path%s), so that flow reads what the stage has written and not what lies there by chance, or name other files.",
+				r.function, q, q.path, r.function, q.owner.Addr, q.out.Name, more)})
+	}
+	return diags
+}
+
+// callRange finds the call of a function that a request came from: the one with
+// this path in quotes, else the first one of the function.
+func (p *Pipeline) callRange(r request) *hcl.Range {
+	var rng *hcl.Range
+	exact := false
+	for _, folder := range mapKeys(p.parsed) {
+		for _, body := range p.parsed[folder] {
+			_ = hclsyntax.VisitAll(body, func(n hclsyntax.Node) hcl.Diagnostics {
+				call, ok := n.(*calling)
+				if !ok || exact || call.Name != r.function || len(call.Args) == 0 {
+					return nil
+				}
+				v, diags := call.Args[0].Value(nil)
+				exact = !diags.HasErrors() && v.Type() == cty.String && v.IsKnown() && !v.IsNull() && v.AsString() == r.argument
+				if exact || rng == nil {
+					rng = call.Range().Ptr()
+				}
+				return nil
+			})
 		}
 	}
-	for at := path; ; {
+	return rng
+}
+
+// namedBy finds the output of a stage that a path or glob names: that is at a
+// path, around it or in it, or that a glob matches or leads into. A glob that
+// merely might match what lies in a directory of outputs, as **/*.py might, does
+// not name it, and takes in nothing of it.
+func (p *Pipeline) namedBy(name string) *place {
+	name = path.Clean(name)
+	if !isGlob(name) {
+		return writerOf(name, p.written)
+	}
+	fixed, _ := doublestar.SplitPattern(name)
+	if q := holderOf(fixed, p.written); q != nil {
+		return q
+	}
+	below := p.written
+	if fixed != "." {
+		below = below[searchPlace(fixed, below):]
+	}
+	leads := waysInto(name)
+	for i := range below {
+		if fixed != "." && !within(below[i].path, fixed) {
+			break
+		}
+		for _, glob := range leads {
+			if doublestar.MatchUnvalidated(glob, below[i].path) {
+				return &below[i]
+			}
+		}
+	}
+	return nil
+}
+
+// waysInto are a glob and the directories that it leads through up to the first
+// **, behind which it leads anywhere.
+func waysInto(glob string) []string {
+	globs := []string{glob}
+	braces, start := 0, 0
+	for i := range len(glob) {
+		switch glob[i] {
+		case '{':
+			braces++
+		case '}':
+			braces--
+		case '/':
+			if braces > 0 {
+				continue
+			}
+			if strings.Contains(glob[start:i], "**") {
+				return globs
+			}
+			globs, start = append(globs, glob[:i]), i+1
+		}
+	}
+	return globs
+}
+
+func isGlob(name string) bool { return strings.ContainsAny(name, "*?[{") }
+
+// writerOf finds the output that is at the path, around it or in it.
+func writerOf(name string, places []place) *place {
+	if i := searchPlace(name, places); i < len(places) && within(places[i].path, name) {
+		return &places[i]
+	}
+	return holderOf(name, places)
+}
+
+// holderOf finds the output that is at the path or around it.
+func holderOf(name string, places []place) *place {
+	for at := name; ; {
+		if i := searchPlace(at, places); i < len(places) && places[i].path == at {
+			return &places[i]
+		}
 		cut := strings.LastIndexByte(at, '/')
 		if cut < 0 {
-			return place{}, false
+			return nil
 		}
 		at = at[:cut]
-		if j, ok := slices.BinarySearchFunc(places, at, func(q place, path string) int { return comparePaths(q.path, path) }); ok && !places[j].owner.Job.Given {
-			return places[j], true
-		}
 	}
+}
+
+// searchPlace returns where a path, and then what is in it, would stand.
+func searchPlace(name string, places []place) int {
+	i, _ := slices.BinarySearchFunc(places, name, func(q place, name string) int { return comparePaths(q.path, name) })
+	return i
 }
 
 func within(path, dir string) bool {

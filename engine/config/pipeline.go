@@ -94,6 +94,7 @@ type Pipeline struct {
 	base      *evaluation // with nothing known, or what Expand was told
 	baseDiags hcl.Diagnostics
 	placed    []placed // the instances, dependencies first
+	written   []place  // the outputs of stages that run, by path
 }
 
 // text is what was read, whatever is known of results.

@@ -43,15 +43,15 @@ func (ev *evaluation) callable() map[string]function.Function {
 // functions returns those that read files. others are what templates can call.
 func (r reader) functions(others map[string]function.Function) map[string]function.Function {
 	inTemplates := maps.Clone(others)
-	inTemplates["file"] = r.function(cty.String, r.text)
+	inTemplates["file"] = r.function("file", cty.String, r.text)
 	return map[string]function.Function{
 		"file": inTemplates["file"],
-		"filebase64": r.function(cty.String, func(at whereabouts) (cty.Value, error) {
+		"filebase64": r.function("filebase64", cty.String, func(at whereabouts) (cty.Value, error) {
 			b, err := r.bytes(at)
 			return cty.StringVal(base64.StdEncoding.EncodeToString(b)), err
 		}),
-		"filedigest":   r.function(cty.String, r.digest),
-		"fileexists":   r.function(cty.Bool, r.exists),
+		"filedigest":   r.function("filedigest", cty.String, r.digest),
+		"fileexists":   r.function("fileexists", cty.Bool, r.exists),
 		"fileset":      r.fileset(),
 		"templatefile": r.template(inTemplates),
 	}
@@ -92,8 +92,15 @@ func (r reader) find(path cty.Value) (at whereabouts, marks cty.ValueMarks, know
 	return at, marks, true
 }
 
+// ask notes that a function reads there, if that is in the project.
+func (r reader) ask(function string, at whereabouts) {
+	if clean, problem := projectPath(at.text); at.written == nil && problem == "" {
+		r.project.ask(request{function: function, argument: at.text, path: clean})
+	}
+}
+
 // function makes a function of a path.
-func (r reader) function(t cty.Type, read func(whereabouts) (cty.Value, error)) function.Function {
+func (r reader) function(name string, t cty.Type, read func(whereabouts) (cty.Value, error)) function.Function {
 	return function.New(&function.Spec{
 		Params: []function.Parameter{{Name: "path", Type: cty.String, AllowMarked: true, AllowUnknown: true}},
 		Type:   function.StaticReturnType(t),
@@ -102,6 +109,7 @@ func (r reader) function(t cty.Type, read func(whereabouts) (cty.Value, error)) 
 			if !known {
 				return cty.UnknownVal(t).WithMarks(marks), nil
 			}
+			r.ask(name, at)
 			v, err := read(at)
 			if err != nil {
 				return cty.NilVal, err
@@ -249,6 +257,7 @@ func (r reader) template(inTemplates map[string]function.Function) function.Func
 		if !known || !vars.IsKnown() {
 			return cty.DynamicVal.WithMarks(marks, more), nil
 		}
+		r.ask("templatefile", at)
 		name := at.text
 		src, err := r.text(at)
 		if err != nil {

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"path"
 	"slices"
-	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -151,14 +150,20 @@ func (ev *evaluation) outputsOf(b *block, a addr.Address, job *stage.Job) ([]out
 
 // reservedPath says why an output may not be at a path of the project.
 func (p *Pipeline) reservedPath(clean string) string {
-	first, _, _ := strings.Cut(clean, "/")
-	switch {
-	case clean == ".":
+	if clean == "." {
 		return "it is the project itself"
-	case first == ".flow" || first == ".git":
-		return fmt.Sprintf("%s is not for outputs", first)
-	case clean == "flow.lock" || (path.Ext(clean) == ".hcl" && first == clean) || p.files[clean] != nil:
-		return "the file belongs to the pipeline's text"
+	}
+	if owner := stage.ReservedFor(clean); owner != "" {
+		return fmt.Sprintf("%s belongs to %s", clean, owner)
+	}
+	// A module's directory, and one that holds text of the pipeline.
+	if _, module := p.parsed[path.Dir(clean)]; module && stage.IsText(path.Base(clean)) {
+		return fmt.Sprintf("%s belongs to the pipeline's text", clean)
+	}
+	for name := range p.files {
+		if within(path.Clean(name), clean) {
+			return fmt.Sprintf("%s belongs to the pipeline's text", clean)
+		}
 	}
 	return ""
 }

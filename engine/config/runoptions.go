@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/big"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,9 +23,15 @@ func (e *encoder) options(s *Stage) {
 	if a := e.b.retryArgs["attempts"]; a != nil {
 		s.Retry.Attempts = int(e.whole(a, "retry.attempts", 1))
 	}
+	if e.b.retry != nil && e.b.retryArgs["attempts"] == nil {
+		e.fail("retry", "A retry block without attempts", "It says nothing without the number of tries: attempts = 3 is the first and two more.")
+	}
 	e.retryOn(s)
 	s.Retry.Delay = e.duration(e.b.retryArgs["delay"], "retry.delay")
 	s.Retry.MaxDelay = e.duration(e.b.retryArgs["max_delay"], "retry.max_delay")
+	if s.Retry.MaxDelay > 0 && s.Retry.MaxDelay < s.Retry.Delay {
+		e.fail("retry.max_delay", "max_delay is shorter than delay", "delay is the time before the second try, and max_delay the longest that it grows to.")
+	}
 	s.Retry.Backoff = 1
 	if v, _, ok := e.option(e.b.retryArgs["backoff"], cty.Number, "retry.backoff"); ok {
 		if s.Retry.Backoff, _ = v.AsBigFloat().Float64(); !(s.Retry.Backoff >= 1 && s.Retry.Backoff <= 100) {
@@ -57,8 +64,7 @@ func (e *encoder) licenses(s *Stage) {
 	}
 	want, diags := counts(v, rng, "licenses")
 	if diags.HasErrors() {
-		e.failed = true
-		e.ev.diags = append(e.ev.diags, diags...)
+		e.fail("resources.licenses", diags[0].Summary, diags[0].Detail)
 		return
 	}
 	have := e.ev.p.settings.Capacity
@@ -143,6 +149,9 @@ func (e *encoder) option(a *hcl.Attribute, t cty.Type, where string) (cty.Value,
 		e.failed = true
 		return cty.NilVal, rng, false
 	}
+	if f.sensitive {
+		e.secretOptions = append(e.secretOptions, where)
+	}
 	got, diags := convertTo(f.secret(v), t, rng)
 	got, _ = got.UnmarkDeep()
 	if diags.HasErrors() {
@@ -155,6 +164,17 @@ func (e *encoder) option(a *hcl.Attribute, t cty.Type, where string) (cty.Value,
 		return cty.NilVal, rng, false
 	}
 	return got, rng, !got.IsNull()
+}
+
+// secretOption reports whether an option, or what it is in, is sensitive.
+func (e *encoder) secretOption(where string) bool {
+	return slices.ContainsFunc(e.secretOptions, func(o string) bool { return where == o || strings.HasPrefix(where, o+"[") })
+}
+
+// unshown is what is said of a sensitive argument instead of the reason, which
+// may quote it.
+func unshown(where string) (summary, detail string) {
+	return where + " cannot have this value", "The reason is not shown, for the value is sensitive."
 }
 
 // flag evaluates an argument of lifecycle.
@@ -188,7 +208,8 @@ func (e *encoder) duration(a *hcl.Attribute, where string) time.Duration {
 	return d
 }
 
-var exitCode = regexp.MustCompile(`^exit:[0-9]{1,3}$`)
+// exitCode matches the codes of failures: 1 to 255.
+var exitCode = regexp.MustCompile(`^exit:([1-9][0-9]?|1[0-9]{2}|2[0-4][0-9]|25[0-5])$`)
 
 func (e *encoder) retryOn(s *Stage) {
 	v, _, ok := e.option(e.b.retryArgs["on"], cty.List(cty.String), "retry.on")
@@ -203,7 +224,7 @@ func (e *encoder) retryOn(s *Stage) {
 		}
 		on := item.AsString()
 		if on != "timeout" && on != "out_of_memory" && !exitCode.MatchString(on) {
-			e.fail(where, fmt.Sprintf("%q is not a kind of failure", on), `Failures are "timeout", "out_of_memory" and "exit:CODE", as in "exit:75".`+guess(on, []string{"timeout", "out_of_memory"}))
+			e.fail(where, fmt.Sprintf("%q is not a kind of failure", on), `Failures are "timeout", "out_of_memory" and "exit:CODE" with a code from 1 to 255, as in "exit:75".`+guess(on, []string{"timeout", "out_of_memory"}))
 		}
 		s.Retry.On = append(s.Retry.On, on)
 	}

@@ -133,15 +133,21 @@ func (v *variable) set(value cty.Value, rng hcl.Range) hcl.Diagnostics {
 // them.
 func (p *Pipeline) setVariables(opts Options) hcl.Diagnostics {
 	diags := p.variablesFromEnviron(opts.Environ)
+	fromFile := func(name, file string) {
+		diags = append(diags, p.variablesFromFile(name, file)...)
+		if p.files[name] != nil && p.keepsSecrets() {
+			p.files[name] = &hcl.File{}
+		}
+	}
 	for _, f := range p.looks.variables(p.dir) {
-		diags = append(diags, p.variablesFromFile(filepath.Base(f), f)...)
+		fromFile(filepath.Base(f), f)
 	}
 	for _, f := range opts.VarFiles {
 		full := f
 		if !filepath.IsAbs(f) {
 			full = filepath.Join(p.dir, f)
 		}
-		diags = append(diags, p.variablesFromFile(filepath.ToSlash(f), full)...)
+		fromFile(filepath.ToSlash(f), full)
 	}
 	for _, name := range mapKeys(opts.Vars) {
 		diags = append(diags, p.variableFromText(name, opts.Vars[name], fmt.Sprintf("--var %s", name), true)...)
@@ -177,6 +183,18 @@ func (p *Pipeline) setVariables(opts Options) hcl.Diagnostics {
 		diags = append(diags, root.validate(p.vars[name], p.vars[name].valueRange)...)
 	}
 	return diags
+}
+
+// keepsSecrets reports whether a variable is sensitive. Then no line of a file
+// of variables is shown: the value may stand in it, or in that of a name that
+// is misspelled.
+func (p *Pipeline) keepsSecrets() bool {
+	for _, v := range p.vars {
+		if v.sensitive {
+			return true
+		}
+	}
+	return false
 }
 
 func globEscape(s string) string {

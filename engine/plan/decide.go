@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -90,6 +91,9 @@ type Options struct {
 	// Postconditions evaluates those of a stage, given its metrics; nil: none
 	// has any. See the function of this name.
 	Postconditions func(addr.Address, stage.Metrics) ([]config.Assertion, hcl.Diagnostics)
+	// Writer returns the stage that writes, or has written, what lies at a path.
+	// Globs take in nothing of that. Nil: no stage is known to write.
+	Writer func(path string) (addr.Address, bool)
 }
 
 // Decide says what is to be done with one stage. outcome is asked about the
@@ -211,6 +215,18 @@ func (d *decision) projectFiles(ctx context.Context, in stage.Input, add func(st
 		if paths, err = d.w.Expand(ctx, in.Path); err != nil {
 			return stage.Problemf(in.Role, "Bad glob", "%q: %v.", in.Path, err)
 		}
+		var by addr.Address
+		paths = slices.DeleteFunc(paths, func(p string) bool {
+			a, written := d.opts.writer(p)
+			if written && by.IsZero() {
+				by = a
+			}
+			return written
+		})
+		if len(paths) == 0 && !by.IsZero() {
+			return stage.Problemf(in.Role, fmt.Sprintf("All that %q matches is written by stages", in.Path),
+				"A glob takes in files of yours alone. What a stage writes is named by the stage, here %s, so that flow knows the order.", by)
+		}
 		if len(paths) == 0 {
 			return stage.Problemf(in.Role, fmt.Sprintf("No file matches %q", in.Path), "The glob is relative to the project directory; ** crosses directories. Correct it or create the file.")
 		}
@@ -226,6 +242,40 @@ func (d *decision) projectFiles(ctx context.Context, in stage.Input, add func(st
 		add(in, stage.Output{Path: p}, n)
 	}
 	return nil
+}
+
+func (o Options) writer(p string) (addr.Address, bool) {
+	if o.Writer == nil {
+		return addr.Address{}, false
+	}
+	return o.Writer(p)
+}
+
+// Writer is Options.Writer of a pipeline: of what is not expanded yet it knows
+// what flow.lock has.
+func Writer(p *config.Pipeline, locked *lock.Lock) func(string) (addr.Address, bool) {
+	deferred := p.Deferred()
+	before := map[string]addr.Address{}
+	if len(deferred) > 0 {
+		for _, s := range locked.Stages() {
+			if slices.ContainsFunc(deferred, func(d config.Deferred) bool { return d.Covers(s.Addr) }) {
+				for _, r := range s.Results {
+					before[r.Path] = s.Addr
+				}
+			}
+		}
+	}
+	return func(name string) (addr.Address, bool) {
+		if a, ok := p.Writer(name); ok || len(before) == 0 {
+			return a, ok
+		}
+		for at := name; at != "."; at = path.Dir(at) {
+			if a, ok := before[at]; ok {
+				return a, true
+			}
+		}
+		return addr.Address{}, false
+	}
 }
 
 func isGlob(p string) bool { return strings.ContainsAny(p, "*?[{") }

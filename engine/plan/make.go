@@ -38,7 +38,7 @@ type Choose func([]*config.Stage, []config.Deferred) (Choice, error)
 func Make(ctx context.Context, w World, p *config.Pipeline, locked *lock.Lock, choose Choose, opts Options) (*Plan, error) {
 	opts.Relocate = true
 	m := &maker{
-		w: w, p: p, choose: choose, opts: opts, known: NewKnown(w), certain: NewKnown(w), look: newInspector(w),
+		w: w, p: p, locked: locked, choose: choose, opts: opts, known: NewKnown(w), certain: NewKnown(w), look: newInspector(w),
 		decided: map[addr.Address]*Step{},
 	}
 	for {
@@ -68,6 +68,7 @@ func Make(ctx context.Context, w World, p *config.Pipeline, locked *lock.Lock, c
 type maker struct {
 	w      World
 	p      *config.Pipeline
+	locked *lock.Lock
 	choose Choose
 	opts   Options
 	look   *inspector
@@ -95,6 +96,7 @@ func (m *maker) round(ctx context.Context) error {
 	}
 	m.opts.Rerun = m.choice.Rerun
 	m.opts.Postconditions = Postconditions(m.p, m.known)
+	m.opts.Writer = Writer(m.p, m.locked)
 	wanted, blocks := Wanted(stages, deferred, m.choice)
 	m.blocks, m.steps = blocks, nil
 	again, told := map[addr.Address]bool{}, seen{}

@@ -53,8 +53,11 @@ kills them.`,
   flow apply next.plan`,
 		Args: atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if cmd.Flags().Changed("jobs") && o.Jobs < 1 {
-				return usage("--jobs is at least 1, not %d; without it, as many stages run as there are CPUs", o.Jobs)
+			if err := checkJobs(cmd, o.Jobs); err != nil {
+				return err
+			}
+			if err := o.checkProgress(); err != nil {
+				return err
 			}
 			o.Command = append(append([]string{"flow", "apply"}, args...), flagsSet(cmd)...)
 			if len(args) > 0 {
@@ -74,6 +77,27 @@ kills them.`,
 	_ = cmd.RegisterFlagCompletionFunc("progress", cobra.FixedCompletions(view.ProgressKinds(), cobra.ShellCompDirectiveNoFileComp))
 	sortFlags(f)
 	return cmd
+}
+
+// checkJobs refuses a number of jobs with which nothing would run.
+func checkJobs(cmd *cobra.Command, jobs int) error {
+	if cmd.Flags().Changed("jobs") && jobs < 1 {
+		return usage("--jobs is at least 1, not %d; without it, as many stages run as there are CPUs", jobs)
+	}
+	return nil
+}
+
+// checkProgress refuses a kind of progress that there is not, before anything
+// runs and also if nothing will.
+func (o *ApplyOptions) checkProgress() error {
+	kind, from := o.Progress, "--progress"
+	if kind == "" {
+		kind, from = view.Getenv(o.Shell.Environ, "FLOW_PROGRESS"), "FLOW_PROGRESS"
+	}
+	if kinds := view.ProgressKinds(); kind != "" && !slices.Contains(kinds, kind) {
+		return usage("%s is one of %s, not %q", from, strings.Join(kinds, ", "), kind)
+	}
+	return nil
 }
 
 // progressOptions say how the user wants to see progress.

@@ -73,7 +73,12 @@ an error, and 2 if there is something to do.`,
   flow plan --out next.plan && flow apply next.plan
   flow plan --json | jq '.stages[] | select(.action == "run") | .address'`,
 		Args: atMost(0),
-		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkJobs(cmd, o.Jobs); err != nil {
+				return err
+			}
+			return run(cmd.Context(), o)
+		},
 	}
 	f := cmd.Flags()
 	addVariables(f, &o.Variables)

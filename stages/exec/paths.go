@@ -22,10 +22,8 @@ func inProject(at, name string) (string, *stage.Problem) {
 			"%q is outside, where flow neither keeps nor restores files. Write it relative to the project, such as \"data/features.csv\".", name)
 	case clean == ".":
 		return clean, stage.Problemf(at, "The path is the project itself", "Write to a directory of its own, such as \"out/\".")
-	case first == ".git" || first == ".flow":
-		return clean, stage.Problemf(at, "The path is not a stage's to write", "What is in %s is managed by another program. Write to a directory of its own, such as \"out/\".", first)
-	case clean == "flow.lock" || !strings.Contains(clean, "/") && path.Ext(clean) == ".hcl":
-		return clean, stage.Problemf(at, "The path is a part of the pipeline", "A stage must not write %q, which says what the stages are. Choose another name.", name)
+	case stage.ReservedFor(clean) != "":
+		return clean, stage.Problemf(at, "The path is not a stage's to write", "%q belongs to %s. Write to a directory of its own, such as \"out/\".", name, stage.ReservedFor(clean))
 	case strings.ContainsRune(name, 0):
 		return clean, stage.Problemf(at, "The path holds a zero byte", "No file can have this name.")
 	}
