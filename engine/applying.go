@@ -189,7 +189,7 @@ func (p *Project) applyConfig(o ApplyOptions, record *runs.Run, exe executor.Exe
 	w.missed = p.missed // the project is held since it was planned
 	cpus, memory := capacity()
 	return apply.Config{
-		Root: p.root, Scratch: p.path("exec"), Checkpoints: p.path("checkpoints"), World: w, Files: p.files, State: p.db,
+		Root: p.root, Scratch: p.path("exec"), Checkpoints: p.path("checkpoints"), Saved: p.saved(), World: w, Files: p.files, State: p.db,
 		Lock: l, Record: record, Executor: exe, Self: p.opts.Self, Environ: p.opts.Environ,
 		Jobs: jobsOr(o.Jobs), CPUs: cpus, Memory: memory, KeepGoing: o.KeepGoing,
 		Licenses: p.pipeline.Settings().Capacity, GPUs: p.gpus,

@@ -16,6 +16,7 @@ import (
 	"github.com/flow-pipelines/flow/engine/key"
 	"github.com/flow-pipelines/flow/engine/lock"
 	"github.com/flow-pipelines/flow/engine/plan"
+	"github.com/flow-pipelines/flow/engine/resume"
 	"github.com/flow-pipelines/flow/engine/stage"
 	"github.com/flow-pipelines/flow/engine/state"
 	"github.com/flow-pipelines/flow/engine/worktree"
@@ -104,6 +105,12 @@ func (w *world) Missing(ctx context.Context, n digest.Node, shallow bool) (int, 
 	missing, err := w.p.files.Missing(ctx, n)
 	return len(missing), err
 }
+
+// Saved implements plan.World.
+func (w *world) Saved(p key.Point) (from key.Point, ok bool) { return w.p.saved().Find(p) }
+
+// saved is what successful runs have saved.
+func (p *Project) saved() resume.Store { return resume.Store{Dir: p.path("resume")} }
 
 // mostFiles is how many changed files a reason lists.
 const mostFiles = 5

@@ -34,6 +34,7 @@ import (
 	"github.com/flow-pipelines/flow/engine/gpu"
 	"github.com/flow-pipelines/flow/engine/lock"
 	"github.com/flow-pipelines/flow/engine/plan"
+	"github.com/flow-pipelines/flow/engine/resume"
 	"github.com/flow-pipelines/flow/engine/runs"
 	"github.com/flow-pipelines/flow/engine/stage"
 	"github.com/flow-pipelines/flow/engine/state"
@@ -47,9 +48,11 @@ type Config struct {
 	Root, Scratch string
 	// Checkpoints is the directory for what jobs save on their way.
 	Checkpoints string
-	World       plan.World
-	Files       *worktree.Worktree
-	State       *state.DB
+	// Saved keeps what successful jobs saved, for those that go further.
+	Saved resume.Store
+	World plan.World
+	Files *worktree.Worktree
+	State *state.DB
 	// Lock is changed as stages finish, and written.
 	Lock     *lock.Lock
 	Record   *runs.Run

@@ -7,6 +7,7 @@ import (
 
 	"github.com/flow-pipelines/flow/engine/addr"
 	"github.com/flow-pipelines/flow/engine/event"
+	"github.com/flow-pipelines/flow/engine/key"
 	"github.com/flow-pipelines/flow/engine/worktree"
 )
 
@@ -34,8 +35,38 @@ func (j *job) linkCheckpoint() error {
 	}
 	if saved, err := os.ReadDir(dir); err == nil && len(saved) > 0 {
 		j.emit(event.Event{Kind: event.Progress, Addr: j.step.Addr, Text: "goes on from what an earlier attempt saved"})
+	} else if from := j.step.From; from != nil {
+		if err := j.beginFrom(*from, dir); err != nil {
+			return err
+		}
 	}
 	return os.Symlink(dir, link)
+}
+
+// beginFrom fills the directory, which is empty, with what an earlier run saved.
+// If that is gone meanwhile, the job begins from nothing.
+func (j *job) beginFrom(from key.Point, dir string) error {
+	if err := os.Remove(dir); err != nil {
+		return fmt.Errorf("make directory for checkpoints: %w", err)
+	}
+	if err := j.Saved.CopyTo(from, dir); err != nil {
+		j.warn(j.step.Addr, "begins from nothing: %v", err)
+		return os.MkdirAll(dir, 0o755)
+	}
+	j.emit(event.Event{Kind: event.Progress, Addr: j.step.Addr, Text: "continues from " + from.String()})
+	return nil
+}
+
+// keepCheckpoint keeps what a job that has succeeded saved, if there may be one
+// that goes further, and forgets what else there is of its stage.
+func (j *job) keepCheckpoint() error {
+	st := j.step.Stage
+	if p, ok := key.PointOf(j.step.Manifest, st.Args, st.Job.ResumeOver); ok {
+		if err := j.Saved.Keep(j.checkpoints(), p, j.step.Key); err != nil {
+			return err
+		}
+	}
+	return j.forgetCheckpoints(j.step.Addr)
 }
 
 // forgetCheckpoints removes those of a stage: it has come to a result, is to run

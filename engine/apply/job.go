@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/flow-pipelines/flow/engine/cas"
+	"github.com/flow-pipelines/flow/engine/config"
 	"github.com/flow-pipelines/flow/engine/digest"
 	"github.com/flow-pipelines/flow/engine/event"
 	"github.com/flow-pipelines/flow/engine/executor"
@@ -82,7 +83,7 @@ func (a *apply) runJob(ctx context.Context, step *plan.Step, loan *gpu.Loan, bef
 		return 0, nil, err
 	}
 	if step.Stage.Job.Checkpoint != "" {
-		if err := a.forgetCheckpoints(step.Addr); err != nil {
+		if err := j.keepCheckpoint(); err != nil {
 			return 0, nil, err
 		}
 	}
@@ -309,9 +310,13 @@ func (j *job) command() ([]string, error) {
 	if len(st.Job.Command) > 0 {
 		return j.userCommand(st.Job.Command), nil
 	}
+	args, err := keyed(st)
+	if err != nil {
+		return nil, err
+	}
 	spec := stage.Spec{
 		Version: stage.SpecVersion, Type: st.Schema.Name, Address: st.Addr.String(), Project: j.Root,
-		Args: st.Args, Outputs: map[string]string{}, CPUs: j.cpus(), Checkpoint: st.Job.Checkpoint, Plugin: st.Schema.Plugin,
+		Args: args, Outputs: map[string]string{}, CPUs: j.cpus(), Checkpoint: st.Job.Checkpoint, Plugin: st.Schema.Plugin,
 	}
 	for _, o := range st.Job.Outputs {
 		spec.Outputs[o.Name] = o.Path
@@ -325,6 +330,26 @@ func (j *job) command() ([]string, error) {
 		return nil, err
 	}
 	return append(slices.Clone(j.Self), "stage-run", file), nil
+}
+
+// keyed are the arguments that are part of the key.
+func keyed(st *config.Stage) (json.RawMessage, error) {
+	var args map[string]json.RawMessage
+	for _, a := range st.Schema.Body.Attributes {
+		if !a.Unkeyed {
+			continue
+		}
+		if args == nil {
+			if err := json.Unmarshal(st.Args, &args); err != nil {
+				return nil, fmt.Errorf("arguments of %s: %w", st.Addr, err)
+			}
+		}
+		delete(args, a.Name)
+	}
+	if args == nil {
+		return st.Args, nil
+	}
+	return json.Marshal(args)
 }
 
 // userCommand finds a program that lies in an environment of the project:

@@ -136,6 +136,9 @@ func (e *encoder) attribute(b *body, a *attrSchema, at string, args, hashed map[
 		e.oneOf(arg, a, where)
 	}
 	args[a.Name] = arg
+	if a.Unkeyed {
+		return
+	}
 	if a.defaultJSON == "" || string(canonical(hash)) != a.defaultJSON {
 		hashed[a.Name] = hash
 	}

@@ -9,9 +9,9 @@
 // differ from their defaults, inputs by role and content, the command, declared
 // environment, outputs, isolation. Not in it: time, host, absolute paths, the
 // order of maps, comments and layout of the HCL, resources, timeouts, retries,
-// checkpoints;
-// for jobs that flow runs itself, no paths either, so that a renamed stage
-// keeps its results. Every field of stage.Job is either hashed or listed as
+// checkpoints, arguments that say how and not what (stage.Attribute.Unkeyed); for
+// jobs that flow runs itself, no paths either, so that a renamed stage keeps its
+// results. Every field of stage.Job is either hashed or listed as
 // not hashed, and a test fails for one that is neither.
 package key
 

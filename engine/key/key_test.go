@@ -66,6 +66,7 @@ func TestEveryFieldOfAJobIsHashedOrKnownNotToBe(t *testing.T) {
 	notHashed := map[string]string{
 		"Job.Inputs":     "by content, as Subject.Inputs",
 		"Job.Checkpoint": "what was saved on the way to a result does not change it",
+		"Job.ResumeOver": "where a run begins does not change what it comes to",
 		"Job.Given":      "says what a key means; a given file's content is compared as such",
 		"Input.Role":     "by Content.Name",
 		"Input.Path":     "by Content.Path",

@@ -57,7 +57,7 @@ func ManifestOf(s Subject) (Manifest, error) {
 	if !s.Program() && !s.Job.Given {
 		seen = path.Ext
 	}
-	hidden := hiddenPaths(s.Sensitive)
+	hidden := pathsOf(s.Sensitive)
 	if err := m.addArguments(s, hidden); err != nil {
 		return nil, err
 	}
@@ -118,8 +118,8 @@ func (m *Manifest) addArguments(s Subject, hidden paths) error {
 // paths are paths of arguments, taken apart.
 type paths [][]name
 
-// hiddenPaths takes paths apart. Of one that cannot be, the argument is hidden.
-func hiddenPaths(texts []string) paths {
+// pathsOf takes paths apart. Of one that cannot be, the argument is meant.
+func pathsOf(texts []string) paths {
 	var ps paths
 	for _, t := range texts {
 		names, err := split(t)

@@ -134,6 +134,12 @@ func (r *Recorder) Changes(ctx context.Context, o stage.Output, before, after di
 	return r.world.Changes(ctx, o, before, after)
 }
 
+// Saved implements plan.World.
+func (r *Recorder) Saved(p key.Point) (from key.Point, ok bool) {
+	r.end()
+	return r.world.Saved(p)
+}
+
 // Usual implements plan.World. Of no stages there is nothing to tell.
 func (r *Recorder) Usual(ctx context.Context, stages []addr.Address) (map[addr.Address]time.Duration, error) {
 	if len(stages) > 0 {

@@ -42,6 +42,9 @@ type World interface {
 	// many more do. It lists none if the cache does not hold what directory
 	// there was before, and counts lines where it holds the text.
 	Changes(ctx context.Context, o stage.Output, before, after digest.Node) (files []FileChange, more int, err error)
+	// Saved returns where a run to p goes on from: how far an earlier one went
+	// that saved its state; false: there is none.
+	Saved(p key.Point) (from key.Point, ok bool)
 	// Usual returns how long stages took in earlier runs, where that is known.
 	Usual(ctx context.Context, stages []addr.Address) (map[addr.Address]time.Duration, error)
 	// Tracked reports whether git tracks files at a path.
@@ -126,7 +129,29 @@ func (d *decision) decide(ctx context.Context, outcome func(addr.Address) Outcom
 	if d.waiting() {
 		return d.pendingAction(ctx)
 	}
-	return d.action(ctx)
+	if err := d.action(ctx); err != nil {
+		return err
+	}
+	d.continues()
+	return nil
+}
+
+// continues finds what a stage that runs goes on from. One that the user wants to
+// run though it need not begins from nothing.
+func (d *decision) continues() {
+	st := d.step.Stage
+	wanted := func(r Reason) bool { return r.Kind == Forced || r.Kind == AlwaysRun }
+	if d.step.Action != Run || st.Job.Checkpoint == "" || slices.ContainsFunc(d.step.Reasons, wanted) {
+		return
+	}
+	p, ok := key.PointOf(d.step.Manifest, st.Args, st.Job.ResumeOver)
+	if !ok {
+		return
+	}
+	if from, ok := d.w.Saved(p); ok {
+		d.step.From = &from
+		d.because(Reason{Kind: Continues, Text: "continues from " + from.String()})
+	}
 }
 
 type decision struct {

@@ -62,6 +62,7 @@ const (
 	SecretChanged ReasonKind = "secret_changed" // a sensitive value differs
 	KnownResult   ReasonKind = "known_result"   // the cache has it from an earlier run
 	Moved         ReasonKind = "moved"          // same result, other place
+	Continues     ReasonKind = "continues"      // it begins where an earlier run ended; not a reason to run
 	InTheWay      ReasonKind = "in_the_way"     // something of the user's lies where an output goes
 	Precondition  ReasonKind = "precondition"   // a precondition does not hold
 	Postcondition ReasonKind = "postcondition"  // the known result does not meet a postcondition
@@ -124,6 +125,9 @@ type Step struct {
 	Failing hcl.Diagnostics
 	// Usual is how long it took in earlier runs; zero: unknown.
 	Usual time.Duration
+	// From is how far an earlier run went that this one goes on from; nil: it
+	// begins from nothing. See stage.Job.ResumeOver.
+	From *key.Point
 	// RestoreBytes is what a restore will link or copy.
 	RestoreBytes int64
 

@@ -52,7 +52,11 @@ type Attribute struct {
 	Default cty.Value
 	// OneOf lists the only values, for strings.
 	OneOf []string
-	Doc   string
+	// Unkeyed arguments say how a job is done and not what it comes to: they
+	// are no part of the key. Job sees them and Run does not, so that no result
+	// can depend on them. Only arguments directly in Schema.Body may be.
+	Unkeyed bool
+	Doc     string
 }
 
 // BlockKind says how often and in which form a nested block may come.
@@ -102,6 +106,7 @@ var (
 //	default:"…"      its default, as JSON (strings without quotes)
 //	oneof:"a b c"    the only values
 //	flow:"required"  it must be given
+//	flow:"unkeyed"   it is no part of the key
 //	flow:"label"     the field is the label of the block that the struct is
 //	flow:"choice"    a struct of pointers: a block whose label picks one of them
 //	flow:"steps"     a slice of structs of pointers: blocks of these types, in order
@@ -130,7 +135,7 @@ func bodyOf(t reflect.Type) Body {
 }
 
 func attributeOf(t reflect.Type, f reflect.StructField, name string, opts []string) Attribute {
-	a := Attribute{Name: name, Type: typeOf(f.Type), Required: has(opts, "required"), Doc: f.Tag.Get("doc"), OneOf: strings.Fields(f.Tag.Get("oneof"))}
+	a := Attribute{Name: name, Type: typeOf(f.Type), Required: has(opts, "required"), Unkeyed: has(opts, "unkeyed"), Doc: f.Tag.Get("doc"), OneOf: strings.Fields(f.Tag.Get("oneof"))}
 	text, ok := f.Tag.Lookup("default")
 	if !ok {
 		return a

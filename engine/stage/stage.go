@@ -152,9 +152,15 @@ type Job struct {
 	// and empty for the first attempt; what a failed, interrupted or killed
 	// attempt left in it is there for the next one with the same key, in this
 	// apply or a later one. It is neither input nor output, and gone when the
-	// job succeeds. The job may be killed while it writes there: it gives a
+	// job succeeds, but see ResumeOver. The job may be killed while it writes there: it gives a
 	// file its name when the file is complete.
 	Checkpoint string
+	// ResumeOver are paths of arguments with numbers, such as epochs, of which
+	// more means that the job goes on as it did with fewer: what it left in
+	// Checkpoint when it succeeded with smaller numbers, and all else the same,
+	// is there for it to go on from. It comes to what it would come to from
+	// nothing. An environment variable is env.NAME.
+	ResumeOver []string
 	// Given says that the outputs are the user's own files: nothing runs,
 	// their content is recorded.
 	Given bool

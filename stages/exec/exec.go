@@ -35,6 +35,7 @@ type Config struct {
 	Metrics    []string          `json:"metrics" doc:"Files the program writes its metrics to: JSON, YAML, TOML, or the last row of a CSV."`
 	Env        map[string]string `json:"env" doc:"Environment variables. They are part of the stage's key."`
 	Checkpoint string            `json:"checkpoint" doc:"Directory in which the program saves its state on the way. What a failed, interrupted or killed run left there is there for the next one. Not part of the key, and gone after a success."`
+	ResumeOver []string          `json:"resume_over" flow:"unkeyed" doc:"Environment variables with numbers, such as env.EPOCHS, of which more means that the program goes on as it did with less. What a run left in the checkpoint directory when it succeeded is kept, and is there for one with larger numbers that differs in nothing else. Not part of the key."`
 	Isolation  string            `json:"isolation" default:"strict" oneof:"strict none" doc:"strict: the program runs in a directory that holds its declared inputs only. none: it runs in the project."`
 }
 
@@ -89,6 +90,7 @@ func (Type) Job(req *stage.Request) (*stage.Job, error) {
 	problems = checkInputs(cfg.Inputs, problems)
 	problems = checkOverlaps(job, problems)
 	job.Checkpoint, problems = checkpoint(cfg.Checkpoint, job, problems)
+	job.ResumeOver, problems = resumeOver(cfg, req.IsUnknown, problems)
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
@@ -249,6 +251,25 @@ func checkpoint(dir string, job *stage.Job, problems stage.Problems) (string, st
 		}
 	}
 	return clean, problems
+}
+
+// resumeOver checks that there is a number of each name, and a directory in which
+// the program saves how far it has come.
+func resumeOver(cfg Config, unknown func(string) bool, problems stage.Problems) ([]string, stage.Problems) {
+	if len(cfg.ResumeOver) > 0 && cfg.Checkpoint == "" {
+		problems = append(problems, stage.Problemf("resume_over", "Nothing is saved that a run could go on from",
+			"Name the directory in which the program saves its state: checkpoint = \"saved/\"."))
+	}
+	for i, name := range cfg.ResumeOver {
+		variable, isEnv := strings.CutPrefix(name, "env.")
+		value, given := cfg.Env[variable]
+		_, err := strconv.ParseFloat(value, 64)
+		if !isEnv || !unknown("env") && (!given || err != nil) {
+			problems = append(problems, stage.Problemf(fmt.Sprintf("resume_over[%d]", i), fmt.Sprintf("%q is no environment variable with a number", name),
+				"What a run goes on over is told to the program in env, such as env = { EPOCHS = 20 } and resume_over = [\"env.EPOCHS\"]."))
+		}
+	}
+	return cfg.ResumeOver, problems
 }
 
 // addProgram makes a program of the project an input: a relative path with a

@@ -18,7 +18,8 @@ import (
 
 // checkpointFile is the file of a checkpoint: what training is to go on from
 // after the last epoch that it has finished. It is written beside and renamed,
-// so that a killed training leaves a whole one.
+// so that a killed training leaves a whole one. It begins with its checksum: a
+// checkpoint may be kept for long, and what is trained from it is as good as it is.
 const checkpointFile = "training.state"
 
 // saved is a checkpoint. Of identifies what it is a checkpoint of: arguments but
@@ -102,10 +103,34 @@ func (f *fitting) resume(out *fitted, w *watch, p *plateau) (epochs int, err err
 	return s.Epochs, nil
 }
 
+// checkResume refuses what a training could not go on over.
+func (c *Config) checkResume(add addProblem) {
+	for i, name := range c.ResumeOver {
+		if name != "epochs" {
+			add(fmt.Sprintf("resume_over[%d]", i), fmt.Sprintf("A training does not go on over %q", name), "With another %s, every epoch is another one. Write resume_over = [\"epochs\"].", name)
+			return
+		}
+	}
+	switch {
+	case len(c.ResumeOver) == 0:
+	case c.Model.GBDT != nil || c.solved():
+		add("resume_over", "The model is not trained in epochs", "There is no epoch to go on from: leave resume_over out, or give a network, or a logistic regression with an optimizer.")
+	case c.Schedule.Cosine != nil && c.Schedule.Cosine.Over == 0:
+		add("resume_over", "The learning rate depends on the number of epochs", "Over more epochs, schedule \"cosine\" gives every one of them another rate, so there is nothing to go on from. Write in the schedule over how many epochs the rate falls, such as over = %d, or leave resume_over out.", c.Epochs)
+	}
+}
+
 // usable reads a checkpoint and restores the trainer; why says what is wrong
 // with it.
 func (f *fitting) usable(data []byte) (s *saved, why string) {
 	s = &saved{}
+	if len(data) < sha256.Size {
+		return nil, "the checkpoint is damaged (it is too short)"
+	}
+	sum, data := data[:sha256.Size], data[sha256.Size:]
+	if want := sha256.Sum256(data); !bytes.Equal(sum, want[:]) {
+		return nil, "the checkpoint is damaged (its checksum is another)"
+	}
 	if err := gob.NewDecoder(bytes.NewReader(data)).Decode(s); err != nil {
 		return nil, fmt.Sprintf("the checkpoint is damaged (%v)", err)
 	}
@@ -138,7 +163,8 @@ func (f *fitting) save(out *fitted, w *watch, p *plateau) error {
 		return fmt.Errorf("write checkpoint: %w", err)
 	}
 	temp := filepath.Join(f.checkpoint, checkpointFile+".new")
-	if err := os.WriteFile(temp, b.Bytes(), 0o666); err != nil {
+	sum := sha256.Sum256(b.Bytes())
+	if err := os.WriteFile(temp, append(sum[:], b.Bytes()...), 0o666); err != nil {
 		return fmt.Errorf("write checkpoint: %w", err)
 	}
 	if err := os.Rename(temp, filepath.Join(f.checkpoint, checkpointFile)); err != nil {

@@ -33,9 +33,11 @@ type Config struct {
 	Augment       *Augment       `json:"augment" doc:"Changes the images of the training part at random, anew in each epoch. It is for model cnn, and for layers with a shape, whose features have one scale for all pixels: joint or none."`
 	EarlyStopping *EarlyStopping `json:"early_stopping" doc:"Ends training when a metric of the validation part does not get better, and goes back to the best epoch."`
 
-	Epochs    int   `json:"epochs" default:"50" doc:"How often each row is seen, at most."`
-	BatchSize int   `json:"batch_size" default:"32" doc:"Rows of a step."`
-	Seed      int64 `json:"seed" default:"0" doc:"Decides initial parameters, order of rows and dropout. The same seed gives the same model, to the bit."`
+	Epochs    int `json:"epochs" default:"50" doc:"How often each row is seen, at most."`
+	BatchSize int `json:"batch_size" default:"32" doc:"Rows of a step."`
+	// ResumeOver is stage.Job.ResumeOver.
+	ResumeOver []string `json:"resume_over" flow:"unkeyed" doc:"[\"epochs\"]: what training saved after its last epoch is kept, and a training over more epochs that differs in nothing else goes on from there instead of from nothing, to the same bits. For models that are trained in epochs. Not part of the key."`
+	Seed       int64    `json:"seed" default:"0" doc:"Decides initial parameters, order of rows and dropout. The same seed gives the same model, to the bit."`
 }
 
 // Features is the block features.
@@ -232,6 +234,7 @@ func (c *Config) check(unknown func(string) bool) stage.Problems {
 	c.checkOptimizer(add)
 	c.checkSchedule(add)
 	c.checkLoss(add)
+	c.checkResume(add)
 	if _, err := parseClassWeights(c.ClassWeights); err != nil {
 		add("class_weights", "Not class weights", `Write "balanced", or a map from classes to numbers that are not negative, such as { yes = 2 }: %v.`, err)
 	}

@@ -123,9 +123,12 @@ func (f *fitting) epochError(err error) error {
 			f.columns[broken.Feature], broken.Step)
 	}
 	name, rate := f.config.optimizer()
+	where := fmt.Sprintf("It became %v in step %d", broken.Loss, broken.Step)
+	if broken.Parameter != "" {
+		where += fmt.Sprintf(", and so did parameter %s", broken.Parameter)
+	}
 	return stage.Problemf("optimizer", fmt.Sprintf("The loss is not finite in epoch %d", broken.Epoch),
-		"It became %v in step %d: the steps are too large. Lower the learning_rate of %s, now %v, or scale the features.",
-		broken.Loss, broken.Step, name, rate)
+		"%s: the steps are too large. Lower the learning_rate of %s, now %v, or scale the features.", where, name, rate)
 }
 
 // watch is early stopping: it sees the metrics of each epoch.

@@ -115,7 +115,7 @@ func (Type) Job(req *stage.Request) (*stage.Job, error) {
 	}
 	job := req.Job(stage.Output{Name: outputModel, Path: "model", Dir: true})
 	if c.Model.GBDT == nil {
-		job.Checkpoint = path.Join(req.Dir, "checkpoint")
+		job.Checkpoint, job.ResumeOver = path.Join(req.Dir, "checkpoint"), c.ResumeOver
 	}
 	return job, nil
 }

@@ -415,6 +415,14 @@ func TestMistakesHaveOneClearMessage(t *testing.T) {
 		{"narrow validation", func(a object) { a["validation"] = "narrow.csv" }, "validation", `no column "width"`},
 		{"text target of a regression", func(a object) { a["task"] = "regression" }, "data", `"no" is not a number`},
 		{"loss", func(a object) { a["optimizer"] = object{"sgd": object{"learning_rate": 1e30}} }, "optimizer", "not finite in epoch 1"},
+		{"parameter of a loss", func(a object) { a["optimizer"] = object{"sgd": object{"learning_rate": 1e30}} }, "optimizer", "and so did parameter "},
+		{"resume over another argument", func(a object) { a["resume_over"] = []string{"seed"} }, "resume_over[0]", `does not go on over "seed"`},
+		{"resume without epochs", func(a object) {
+			a["resume_over"], a["model"] = []string{"epochs"}, object{"gbdt": object{}}
+			delete(a, "optimizer")
+			delete(a, "epochs")
+		}, "resume_over", "not trained in epochs"},
+		{"resume on a cosine", func(a object) { a["resume_over"], a["schedule"] = []string{"epochs"}, object{"cosine": object{}} }, "resume_over", "depends on the number of epochs"},
 		{"positive", func(a object) { a["positive"] = "yess" }, "positive", `No class "yess": Did you mean "yes"?`},
 		{"class weights name", func(a object) { a["class_weights"] = object{"never": 2} }, "class_weights", `No class "never"`},
 		{"class weights", func(a object) { a["class_weights"] = "equal" }, "class_weights", `"equal" is neither`},
