@@ -31,6 +31,9 @@ func card(m *Model) string {
 	if len(m.Features.Text) > 0 {
 		b.WriteString(" Text is cut into terms before it: ONNX has no operator for that.")
 	}
+	if slices.ContainsFunc(m.Features.Numeric, func(n Numeric) bool { return n.Part != "" }) {
+		b.WriteString(" Parts of dates, such as `sold.month`, are taken before it: ONNX cannot read dates.")
+	}
 	b.WriteString("\n\n")
 	writeInputs(&b, m)
 	b.WriteString("\n## Metrics\n\n| metric | value |\n|---|---|\n")
@@ -47,10 +50,14 @@ func card(m *Model) string {
 		if n.Impute == ImputeNone {
 			missing = "missing"
 		}
-		fmt.Fprintf(&b, "| %s | numeric | missing as %s, scale %s |\n", cell(n.Column), missing, n.Scale)
+		fmt.Fprintf(&b, "| %s | numeric | missing as %s, scale %s |\n", cell(n.name()), missing, n.Scale)
 	}
 	for _, c := range m.Features.Categorical {
-		fmt.Fprintf(&b, "| %s | categorical | one of %d, unknown as none |\n", cell(c.Column), len(c.Categories))
+		how := "unknown as none"
+		if c.Encoding != "" {
+			how = fmt.Sprintf("%s encoding, unknown as the mean", c.Encoding)
+		}
+		fmt.Fprintf(&b, "| %s | categorical | one of %d, %s |\n", cell(c.Column), len(c.Categories), how)
 	}
 	for _, t := range m.Features.Text {
 		fmt.Fprintf(&b, "| %s | text | %d to %d-grams of %ss, TF-IDF of %d terms |\n", cell(t.Column), t.From, t.To, t.Unit, t.width())
@@ -78,7 +85,7 @@ func writeModelIndex(b *strings.Builder, m *Model, title string, metrics []entry
 func writeInputs(b *strings.Builder, m *Model) {
 	var numeric, categorical []string
 	for _, n := range m.Features.Numeric {
-		numeric = append(numeric, n.Column)
+		numeric = append(numeric, n.name())
 	}
 	for _, c := range m.Features.Categorical {
 		categorical = append(categorical, c.Column)

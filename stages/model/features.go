@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"sort"
 )
 
 // FeaturesFormat names the format of features.json.
@@ -24,6 +23,8 @@ type Features struct {
 // with Fill for x if it is missing.
 type Numeric struct {
 	Column string `json:"column"`
+	// Part, if any, says which part of a date in Column is the number.
+	Part DatePart `json:"part,omitempty"`
 	// Impute and Scale are what Fit was asked for.
 	Impute Impute `json:"impute"`
 	Scale  Scale  `json:"scale"`
@@ -50,14 +51,6 @@ func (n Numeric) apply(x float32) float32 {
 	return (x - n.Shift) * n.Factor
 }
 
-// Categorical is a column of text. It becomes one number a category: 1 for the
-// cell's, 0 for the others; a cell of an unknown category is all zeros. Missing
-// is the category "" if it was missing in a row that Fit saw.
-type Categorical struct {
-	Column     string   `json:"column"`
-	Categories []string `json:"categories"`
-}
-
 // Impute is what stands for a missing number.
 type Impute string
 
@@ -81,57 +74,37 @@ const (
 	// ScaleJoint is one range of 0 to 1 for all columns that have it, such as the
 	// pixels of an image.
 	ScaleJoint Scale = "joint"
+	// ScaleRobust is to median 0 and a distance of 1 between the quartiles, which
+	// single values far off do not move.
+	ScaleRobust Scale = "robust"
 )
 
-// NumericSpec and CategoricalSpec say what Fit is to fit.
+// NumericSpec says what Fit is to fit on a column of numbers, or on a part of
+// one of dates.
 type NumericSpec struct {
 	Column string
+	Part   DatePart
 	Impute Impute
 	// Constant is the number for ImputeConstant.
 	Constant float64
 	Scale    Scale
 }
 
-// CategoricalSpec is a column to encode with a number for each category.
-type CategoricalSpec struct {
-	Column string
-	// MaxCategories is an error to exceed; 0 is no limit.
-	MaxCategories int
-}
-
-// TooManyCategoriesError says that a column has more distinct texts than
-// allowed: most often an identifier or free text.
-type TooManyCategoriesError struct {
-	Column     string
-	Have, Most int
-}
-
-func (e *TooManyCategoriesError) Error() string {
-	return fmt.Sprintf("column %q has %d distinct values, more than %d", e.Column, e.Have, e.Most)
-}
-
 // Fit learns transforms from the rows of f, which has the columns of both
-// specs: numbers for numeric ones, text for categorical ones.
+// specs: numbers for numeric ones, text for categorical ones. What it encodes by
+// the target out of fold it leaves with f: see Frame.
 func Fit(f *Frame, numeric []NumericSpec, categorical []CategoricalSpec, text ...TextSpec) (*Features, error) {
 	out := &Features{Format: FeaturesFormat, Numeric: []Numeric{}, Categorical: []Categorical{}}
 	for _, s := range numeric {
-		out.Numeric = append(out.Numeric, fitNumeric(s, f.numbers(s.Column)))
+		out.Numeric = append(out.Numeric, fitNumeric(s, columnOf(f, s.Column, s.Part)))
 	}
 	scaleJointly(out.Numeric, f)
 	for _, s := range categorical {
-		seen := map[string]bool{}
-		for _, v := range f.strings(s.Column) {
-			seen[v] = true
+		c, err := fitCategorical(s, f)
+		if err != nil {
+			return nil, err
 		}
-		if s.MaxCategories > 0 && len(seen) > s.MaxCategories {
-			return nil, &TooManyCategoriesError{Column: s.Column, Have: len(seen), Most: s.MaxCategories}
-		}
-		categories := make([]string, 0, len(seen))
-		for v := range seen {
-			categories = append(categories, v)
-		}
-		sort.Strings(categories)
-		out.Categorical = append(out.Categorical, Categorical{Column: s.Column, Categories: categories})
+		out.Categorical = append(out.Categorical, c)
 	}
 	for _, s := range text {
 		out.Text = append(out.Text, fitText(s, f.strings(s.Column)))
@@ -148,7 +121,7 @@ func fitNumeric(s NumericSpec, values []float64) Numeric {
 			present = append(present, float64(float32(v)))
 		}
 	}
-	n := Numeric{Column: s.Column, Impute: s.Impute, Scale: s.Scale, Factor: 1}
+	n := Numeric{Column: s.Column, Part: s.Part, Impute: s.Impute, Scale: s.Scale, Factor: 1}
 	switch s.Impute {
 	case ImputeConstant:
 		n.Fill = float32(s.Constant)
@@ -180,6 +153,12 @@ func fitNumeric(s NumericSpec, values []float64) Numeric {
 	case ScaleStandard:
 		m := mean(filled)
 		n.Shift, spread = float32(m), deviation(filled, m)
+	case ScaleRobust:
+		slices.Sort(filled)
+		n.Shift, spread = float32(quantile(filled, 0.5)), quantile(filled, 0.75)-quantile(filled, 0.25)
+		if spread == 0 { // half of the values are one: keep the unit, as scikit-learn does
+			spread = 1
+		}
 	}
 	n.Factor = float32(1 / spread)
 	if low == high || math.IsInf(float64(n.Factor), 0) {
@@ -195,7 +174,7 @@ func scaleJointly(numeric []Numeric, f *Frame) {
 		if n.Scale != ScaleJoint {
 			continue
 		}
-		for _, v := range f.numbers(n.Column) {
+		for _, v := range columnOf(f, n.Column, n.Part) {
 			x := float64(float32(v))
 			if math.IsNaN(x) {
 				x = float64(n.fill())
@@ -217,6 +196,16 @@ func scaleJointly(numeric []Numeric, f *Frame) {
 			numeric[i].Factor = 0
 		}
 	}
+}
+
+// quantile of sorted values, between neighbours in proportion, as NumPy has it.
+func quantile(sorted []float64, q float64) float64 {
+	at := q * float64(len(sorted)-1)
+	i := int(at)
+	if i+1 == len(sorted) {
+		return sorted[i]
+	}
+	return sorted[i] + float64((at-float64(i))*(sorted[i+1]-sorted[i]))
 }
 
 func mean(values []float64) float64 {
@@ -256,8 +245,13 @@ func median(values []float64) float64 {
 // Columns returns the columns that the transforms read.
 func (f *Features) Columns() []Column {
 	var out []Column
-	for _, n := range f.Numeric {
-		out = append(out, Column{n.Column, Number})
+	for i, n := range f.Numeric {
+		switch {
+		case n.Part == "":
+			out = append(out, Column{n.Column, Number})
+		case i == 0 || f.Numeric[i-1].Part == "" || f.Numeric[i-1].Column != n.Column:
+			out = append(out, Column{n.Column, Date})
+		}
 	}
 	for _, c := range f.Categorical {
 		out = append(out, Column{c.Column, String})
@@ -275,10 +269,10 @@ func (f *Features) Columns() []Column {
 func (f *Features) Names() []string {
 	var out []string
 	for _, n := range f.Numeric {
-		out = append(out, n.Column)
+		out = append(out, n.name())
 	}
 	for _, c := range f.Categorical {
-		for range c.Categories {
+		for range c.width() {
 			out = append(out, c.Column)
 		}
 	}
@@ -294,7 +288,7 @@ func (f *Features) Names() []string {
 func (f *Features) Width() int {
 	width := len(f.Numeric)
 	for _, c := range f.Categorical {
-		width += len(c.Categories)
+		width += c.width()
 	}
 	return width + f.textWidth()
 }
@@ -313,22 +307,17 @@ func (f *Features) Transform(frame *Frame) []float32 {
 	width := f.Width()
 	out := make([]float32, frame.rows*width)
 	for j, n := range f.Numeric {
-		for i, v := range frame.numbers(n.Column) {
+		for i, v := range columnOf(frame, n.Column, n.Part) {
 			out[i*width+j] = n.apply(float32(v))
 		}
 	}
 	at := len(f.Numeric)
 	for _, c := range f.Categorical {
-		index := make(map[string]int, len(c.Categories))
-		for j, category := range c.Categories {
-			index[category] = at + j
+		e := c.encode(frame)
+		for i := range frame.rows {
+			e.row(i, out[i*width+at:i*width+at+c.width()])
 		}
-		for i, v := range frame.strings(c.Column) {
-			if j, ok := index[v]; ok {
-				out[i*width+j] = 1
-			}
-		}
-		at += len(c.Categories)
+		at += c.width()
 	}
 	if len(f.Text) == 0 {
 		return out
@@ -353,6 +342,11 @@ func (f *Features) check() error {
 	for _, t := range f.Text {
 		if t.From < 1 || t.To < t.From || t.Unit != Word && t.Unit != Character || t.Buckets == 0 && len(t.Terms) != len(t.Weights) || t.Buckets > 0 && t.Buckets != len(t.Weights) {
 			return fmt.Errorf("column %q has %d to %d-grams of %q with %d weights", t.Column, t.From, t.To, t.Unit, len(t.Weights))
+		}
+	}
+	for _, c := range f.Categorical {
+		if len(c.Values) != len(c.Categories)*len(c.Unknown) {
+			return fmt.Errorf("column %q has %d numbers for %d categories", c.Column, len(c.Values), len(c.Categories))
 		}
 	}
 	seen := map[string]bool{}

@@ -17,6 +17,9 @@ const (
 	Number Kind = iota
 	// String is the cell's canonical text; a missing cell is "".
 	String
+	// Date is a date or a time of ISO 8601, such as 2026-03-01 or
+	// 2026-03-01T09:30:00Z; a missing cell is NaN.
+	Date
 )
 
 // Column is a column that a model reads.
@@ -48,6 +51,9 @@ type Frame struct {
 	// of a table may share memory with its whole row, which is not to be kept.
 	texts interner
 	rows  int
+	// held are numbers of categorical columns by name that Fit has learned for each
+	// row without that row, for training; a model predicts without them.
+	held map[string][]float32
 }
 
 // interner returns one copy of equal strings.
@@ -157,6 +163,9 @@ func Append[C Cell](f *Frame, row []C) error {
 			continue
 		}
 		v, why := number(cell)
+		if c.Kind == Date {
+			v, why = date(cell)
+		}
 		if why != "" {
 			return &CellError{Column: c.Name, Row: f.rows + 1, Text: cell.Text(), Why: why}
 		}
@@ -186,18 +195,34 @@ func number(c Cell) (v float64, why string) {
 	return 0, "is not a number"
 }
 
+func date(c Cell) (v float64, why string) {
+	if c.IsMissing() || c.Text() == "" {
+		return math.NaN(), ""
+	}
+	v, ok := parseDate(c.Text())
+	if !ok {
+		return 0, "is not a date such as 2026-03-01 or 2026-03-01T09:30:00"
+	}
+	return v, ""
+}
+
 // Rows returns the number of rows.
 func (f *Frame) Rows() int { return f.rows }
 
 // Reset empties the frame and keeps the memory of its columns.
 func (f *Frame) Reset() {
-	f.rows = 0
+	f.rows, f.held = 0, nil
 	clear(f.texts)
 }
 
 // numbers returns a column of numbers by name.
 func (f *Frame) numbers(name string) []float64 {
 	return f.number[f.mustFind(Column{name, Number})][:f.rows]
+}
+
+// dates returns a column of dates by name.
+func (f *Frame) dates(name string) []float64 {
+	return f.number[f.mustFind(Column{name, Date})][:f.rows]
 }
 
 // strings returns a column of text by name.

@@ -120,8 +120,24 @@ func addFeatures(g *onnx.Graph, f *Features) string {
 		if len(c.Categories) == 0 {
 			continue
 		}
-		index := g.Ints(fmt.Sprintf("categorical%d.index", i), []int64{int64(i)})
+		// One-hot encoding adds a dimension to a vector; numbers need a column.
+		var dims []int64
+		if len(c.Unknown) > 0 {
+			dims = []int64{1}
+		}
+		index := g.Ints(fmt.Sprintf("categorical%d.index", i), []int64{int64(i)}, dims...)
 		column := g.Add("Gather", fmt.Sprintf("categorical%d", i), []string{inputCategorical, index}, onnx.IntAttribute("axis", 1))
+		if width := len(c.Unknown); width > 0 {
+			for k := range width {
+				values := make([]float32, len(c.Categories))
+				for j := range values {
+					values[j] = c.Values[j*width+k]
+				}
+				parts = append(parts, g.AddML("LabelEncoder", fmt.Sprintf("categorical%d.number%d", i, k), []string{column},
+					onnx.StringsAttribute("keys_strings", c.Categories), onnx.FloatsAttribute("values_floats", values), onnx.FloatAttribute("default_float", c.Unknown[k])))
+			}
+			continue
+		}
 		parts = append(parts, g.AddML("OneHotEncoder", fmt.Sprintf("categorical%d.one_hot", i), []string{column},
 			onnx.StringsAttribute("cats_strings", c.Categories), onnx.IntAttribute("zeros", 1)))
 	}
@@ -132,26 +148,24 @@ func addFeatures(g *onnx.Graph, f *Features) string {
 }
 
 func metadata(m *Model) []onnx.Property {
-	names := func(columns []Column, kind Kind) string {
-		out := []string{}
-		for _, c := range columns {
-			if c.Kind == kind {
-				out = append(out, c.Name)
-			}
-		}
-		b, err := json.Marshal(out)
+	list := func(names []string) string {
+		b, err := json.Marshal(names)
 		if err != nil {
 			panic("BUG: model: encode names: " + err.Error())
 		}
 		return string(b)
 	}
-	dense := Features{Numeric: m.Features.Numeric, Categorical: m.Features.Categorical}
-	columns := dense.Columns()
-	out := []onnx.Property{
+	numeric, categorical := []string{}, []string{}
+	for _, n := range m.Features.Numeric {
+		numeric = append(numeric, n.name())
+	}
+	for _, c := range m.Features.Categorical {
+		categorical = append(categorical, c.Column)
+	}
+	return []onnx.Property{
 		{Key: "flow.task", Value: string(m.Task)},
 		{Key: "flow.target", Value: m.Target},
-		{Key: "flow.numeric", Value: names(columns, Number)},
-		{Key: "flow.categorical", Value: names(columns, String)},
+		{Key: "flow.numeric", Value: list(numeric)},
+		{Key: "flow.categorical", Value: list(categorical)},
 	}
-	return out
 }

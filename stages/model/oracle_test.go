@@ -14,8 +14,18 @@ import (
 // runONNX checks model.onnx with the real checker and runs it with the real
 // runtime, on raw columns; it answers with all outputs, as lists of rows.
 const runONNX = `
-import json, sys
+import datetime, json, sys
 import numpy as np, onnx, onnxruntime
+parts = {
+    "year": lambda d: d.year, "quarter": lambda d: (d.month + 2) // 3, "month": lambda d: d.month, "day": lambda d: d.day,
+    "yearday": lambda d: d.timetuple().tm_yday, "weekday": lambda d: d.isoweekday(), "hour": lambda d: d.hour, "minute": lambda d: d.minute,
+    "days": lambda d: (d.replace(tzinfo=None) - datetime.datetime(1970, 1, 1)).total_seconds() / 86400,
+}
+def column(name):
+    if name in columns:
+        return columns[name]
+    name, _, part = name.rpartition(".")
+    return ["" if v == "" else parts[part](datetime.datetime.fromisoformat(v.replace("Z", "+00:00"))) for v in columns[name]]
 path = sys.argv[1]
 m = onnx.load(path)
 onnx.checker.check_model(m, full_check=True)
@@ -27,7 +37,7 @@ feed = {}
 for i in session.get_inputs():
     assert i.shape[0] == "batch", i.shape
     names = json.loads(meta["flow." + i.name])
-    rows = list(zip(*[columns[n] for n in names]))
+    rows = list(zip(*[column(n) for n in names]))
     if i.name == "numeric":
         feed[i.name] = np.array([[float("nan") if v == "" else float(v) for v in r] for r in rows], dtype=np.float32)
     else:

@@ -188,7 +188,7 @@ func (p *Predictor) inputs(f *Frame, from, to int) map[string]onnx.Value {
 	if n := len(p.features.Numeric); n > 0 {
 		v := onnx.Value{Rows: rows, Cols: n, Floats: make([]float32, rows*n)}
 		for j, c := range p.features.Numeric {
-			for i, x := range f.numbers(c.Column)[from:to] {
+			for i, x := range columnOf(f, c.Column, c.Part)[from:to] {
 				v.Floats[i*n+j] = float32(x)
 			}
 		}

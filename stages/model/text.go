@@ -262,11 +262,17 @@ func (f *Features) Sparse(frame *Frame) *linear.Rows {
 			}
 		}
 		at := len(numbers)
-		for k, codes := range source.codes {
-			if codes[i] >= 0 {
-				out.Index, out.Value = append(out.Index, int32(at)+codes[i]), append(out.Value, 1)
+		for k := range source.categorical {
+			e := &source.categorical[k]
+			switch code := e.code[i]; {
+			case len(e.Unknown) > 0:
+				for j := range e.Unknown {
+					out.Index, out.Value = append(out.Index, int32(at+j)), append(out.Value, e.number(i, j))
+				}
+			case code >= 0:
+				out.Index, out.Value = append(out.Index, int32(at)+code), append(out.Value, 1)
 			}
-			at += len(f.Categorical[k].Categories)
+			at += e.width()
 		}
 		for n := bags.Start[i]; n < bags.Start[i+1]; n++ {
 			out.Index, out.Value = append(out.Index, int32(width)+bags.Index[n]), append(out.Value, bags.Value[n])

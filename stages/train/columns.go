@@ -27,8 +27,13 @@ type selection struct {
 
 func (s *selection) columns() []model.Column {
 	var out []model.Column
-	for _, n := range s.numeric {
-		out = append(out, model.Column{Name: n.Column, Kind: model.Number})
+	for i, n := range s.numeric {
+		switch {
+		case n.Part == "":
+			out = append(out, model.Column{Name: n.Column, Kind: model.Number})
+		case i == 0 || s.numeric[i-1].Column != n.Column:
+			out = append(out, model.Column{Name: n.Column, Kind: model.Date})
+		}
 	}
 	for _, c := range s.categorical {
 		out = append(out, model.Column{Name: c.Column, Kind: model.String})
@@ -43,31 +48,42 @@ func (s *selection) columns() []model.Column {
 
 // selectFeatures gives each column but the target to the block that matches it
 // best: one with exactly its name, else the pattern with the most characters
-// that are not *, numeric before categorical before text. A numeric pattern takes columns
-// of numbers and truth values alone. What no block takes is not used, and log
-// says so.
-func selectFeatures(f *Features, columns []table.Column, target string, log io.Writer) (*selection, error) {
+// that are not *, numeric before categorical before date before text. A numeric
+// pattern takes columns of numbers and truth values alone. What no block takes is
+// not used, and log says so.
+func selectFeatures(c *Config, f *Features, columns []table.Column, log io.Writer) (*selection, error) {
+	target := c.Target
 	if p := unmatchedLabels(f, columns, target); p != nil {
 		return nil, p
 	}
 	out := &selection{}
 	var unused []string
+	impute, scale := c.numericDefaults()
 	for _, c := range columns {
 		if c.Name == target || matchesAny(f.Ignore, c.Name) {
 			continue
 		}
 		numeric, n := bestNumeric(f.Numeric, c)
 		categorical, k := bestCategorical(f.Categorical, c)
+		date, d := bestDate(f.Date, c)
 		text, p := bestText(f.Text, c)
 		switch {
-		case text != nil && p > max(n, k):
+		case text != nil && p > max(n, k, d):
 			out.text = append(out.text, textSpecs(text, c.Name)...)
+		case date != nil && d > max(n, k):
+			for _, part := range date.Parts {
+				out.numeric = append(out.numeric, model.NumericSpec{Column: c.Name, Part: model.DatePart(part), Impute: impute, Scale: scale})
+			}
 		case numeric != nil && (categorical == nil || n >= k):
 			out.numeric = append(out.numeric, model.NumericSpec{
 				Column: c.Name, Impute: model.Impute(numeric.Impute), Constant: numeric.Fill, Scale: model.Scale(numeric.Scale),
 			})
 		case categorical != nil:
-			out.categorical = append(out.categorical, model.CategoricalSpec{Column: c.Name, MaxCategories: categorical.MaxCategories})
+			spec := model.CategoricalSpec{Column: c.Name, Encoding: model.Encoding(categorical.Encoding), Order: categorical.Order, MaxCategories: categorical.MaxCategories}
+			if spec.Encoding == model.Target {
+				spec.Outcome = &model.Outcome{Smoothing: categorical.smoothing()}
+			}
+			out.categorical = append(out.categorical, spec)
 		default:
 			unused = append(unused, fmt.Sprintf("%s (%s)", c.Name, c.Type))
 		}
@@ -145,6 +161,17 @@ func bestCategorical(blocks []Categorical, c table.Column) (best *Categorical, p
 	return best, points
 }
 
+func bestDate(blocks []Date, c table.Column) (best *Date, points int) {
+	points = -1
+	for i := range blocks {
+		s := score(blocks[i].Columns, c.Name)
+		if s > points && (s == exact || c.Type == table.Text || c.Type == table.String) {
+			best, points = &blocks[i], s
+		}
+	}
+	return best, points
+}
+
 func bestText(blocks []Text, c table.Column) (best *Text, points int) {
 	points = -1
 	for i := range blocks {
@@ -199,6 +226,11 @@ func unmatchedLabels(f *Features, columns []table.Column, target string) error {
 	}
 	for i, b := range f.Categorical {
 		if err := check(fmt.Sprintf("features.categorical[%d]", i), b.Columns); err != nil {
+			return err
+		}
+	}
+	for i, b := range f.Date {
+		if err := check(fmt.Sprintf("features.date[%d]", i), b.Columns); err != nil {
 			return err
 		}
 	}

@@ -43,7 +43,8 @@ type Config struct {
 // Features is the block features.
 type Features struct {
 	Numeric     []Numeric     `json:"numeric" doc:"Columns of numbers and truth values whose names match the label, in which * stands for any characters. They are taken as 32-bit floats, with about seven digits: of a time in seconds, subtract its start before. A column that several blocks match belongs to the one with the longest label."`
-	Categorical []Categorical `json:"categorical" doc:"Columns to encode with one feature a category (one-hot). A missing value is a category of its own if one was missing in the training part; a category that is not in the training part is all zeros."`
+	Categorical []Categorical `json:"categorical" doc:"Columns to encode as categories. A missing value is a category of its own if one was missing in the training part."`
+	Date        []Date        `json:"date" doc:"Columns of dates or times of ISO 8601, such as 2026-03-01 or 2026-03-01T09:30:00Z, to take as numbers: one for each of parts, imputed and scaled as columns of numbers are by default. Of a time with a zone, the clock's reading there counts. ONNX cannot read dates: the model takes the numbers, as columns such as sold.month."`
 	Text        []Text        `json:"text" doc:"Columns of text to take as bags of n-grams of words and characters, weighted by TF-IDF. A missing text has no terms."`
 	Ignore      []string      `json:"ignore" doc:"Columns, by name or pattern, that are no features though a block matches them."`
 }
@@ -53,13 +54,22 @@ type Numeric struct {
 	Columns string  `json:"columns" flow:"label"`
 	Impute  string  `json:"impute" oneof:"mean median constant none" doc:"What stands for a missing value. Left out: median, and for trees none, which leaves it missing."`
 	Fill    float64 `json:"fill" default:"0" doc:"The number for impute = \"constant\"."`
-	Scale   string  `json:"scale" oneof:"standard minmax joint none" doc:"standard: mean 0, deviation 1; minmax: 0 to 1; joint: 0 to 1 over all columns that have it, which is for the pixels of an image. Left out: standard, and for trees none, to which it makes no difference."`
+	Scale   string  `json:"scale" oneof:"standard minmax robust joint none" doc:"standard: mean 0, deviation 1; minmax: 0 to 1; robust: median 0, quartiles 1 apart, which values far off do not move; joint: 0 to 1 over all columns that have it, which is for the pixels of an image. Left out: standard, and for trees none, to which it makes no difference."`
 }
 
 // Categorical is a block categorical.
 type Categorical struct {
-	Columns       string `json:"columns" flow:"label"`
-	MaxCategories int    `json:"max_categories" default:"1000" doc:"More distinct values than this are an error: the column is most likely an identifier."`
+	Columns       string   `json:"columns" flow:"label"`
+	Encoding      string   `json:"encoding" oneof:"one_hot ordinal target" doc:"Left out: one_hot. one_hot: a feature for each category; one that is not in the training part is all zeros. ordinal: one feature from 0 for the first category to 1 for the last. target: the mean of the target over the rows of the category, for a regression in deviations from the mean of all, for classes a feature for each (of two for the second); each row of the training part has what the other rows teach (five folds by seed), so that no row sees its own answer. With ordinal and target, a category that is not in the training part counts as their mean."`
+	Order         []string `json:"order" doc:"Categories from first to last, for ordinal. Left out: in alphabetical order."`
+	Smoothing     *float64 `json:"smoothing" doc:"How many rows with the mean of all are added to each category, for target: rare categories say little. Left out: 10."`
+	MaxCategories int      `json:"max_categories" default:"1000" doc:"More distinct values than this are an error: the column is most likely an identifier."`
+}
+
+// Date is a block date.
+type Date struct {
+	Columns string   `json:"columns" flow:"label"`
+	Parts   []string `json:"parts" default:"[\"year\", \"month\", \"day\", \"weekday\"]" doc:"Of year, quarter, month, day, yearday, weekday (1 is Monday), hour, minute and days (since 1970, the time of the day as fraction)."`
 }
 
 // Text is a block text.
@@ -197,12 +207,17 @@ func (c *Config) family() string {
 	return familyMLP
 }
 
+// numericDefaults are what the family does with numbers.
+func (c *Config) numericDefaults() (model.Impute, model.Scale) {
+	if c.Model.GBDT != nil {
+		return model.ImputeNone, model.ScaleNone
+	}
+	return model.ImputeMedian, model.ScaleStandard
+}
+
 // settle fills in what the family decides about features.
 func (c *Config) settle(f *Features) {
-	impute, scale := model.ImputeMedian, model.ScaleStandard
-	if c.Model.GBDT != nil {
-		impute, scale = model.ImputeNone, model.ScaleNone
-	}
+	impute, scale := c.numericDefaults()
 	for i := range f.Numeric {
 		n := &f.Numeric[i]
 		if n.Impute == "" {
@@ -238,8 +253,8 @@ func (c *Config) check(unknown func(string) bool) stage.Problems {
 	if _, err := parseClassWeights(c.ClassWeights); err != nil {
 		add("class_weights", "Not class weights", `Write "balanced", or a map from classes to numbers that are not negative, such as { yes = 2 }: %v.`, err)
 	}
-	if f := c.Features; f != nil && len(f.Numeric)+len(f.Categorical)+len(f.Text) == 0 {
-		add("features", "No features", "Add a numeric, categorical or text block with the columns to use, or leave the features block out to use all columns.")
+	if f := c.Features; f != nil && len(f.Numeric)+len(f.Categorical)+len(f.Date)+len(f.Text) == 0 {
+		add("features", "No features", "Add a numeric, categorical, date or text block with the columns to use, or leave the features block out to use all columns.")
 	}
 	if e := c.EarlyStopping; e != nil {
 		c.checkEarlyStopping(*e, unknown, add)
@@ -283,6 +298,12 @@ func (c *Config) checkModel(add addProblem) {
 		for i, t := range c.Features.Text {
 			c.checkText(fmt.Sprintf("features.text[%d]", i), t, add)
 		}
+		for i, b := range c.Features.Categorical {
+			b.check(fmt.Sprintf("features.categorical[%d]", i), add)
+		}
+		for i, b := range c.Features.Date {
+			b.check(fmt.Sprintf("features.date[%d]", i), add)
+		}
 	}
 	c.checkNetwork(add)
 	if m := c.Model.MLP; m != nil {
@@ -293,6 +314,49 @@ func (c *Config) checkModel(add addProblem) {
 		}
 		if !(m.Dropout >= 0 && m.Dropout < 1) {
 			add("model.mlp.dropout", "Not a probability below 1", "Dropout is the share of activations set to zero: at least 0 and below 1, not %v.", m.Dropout)
+		}
+	}
+}
+
+func (b Categorical) check(path string, add addProblem) {
+	if len(b.Order) > 0 && b.Encoding != string(model.Ordinal) {
+		add(path+".order", "Only ordinal has an order", `Write encoding = "ordinal", or leave out order.`)
+	}
+	for i, category := range b.Order {
+		if slices.Contains(b.Order[:i], category) {
+			add(path+".order", fmt.Sprintf("%q is there twice", category), "Each category has one place.")
+		}
+	}
+	switch s := b.smoothing(); {
+	case b.Smoothing != nil && b.Encoding != string(model.Target):
+		add(path+".smoothing", "Only target is smoothed", `Write encoding = "target", or leave out smoothing.`)
+	case !(s >= 0 && s <= 1e300):
+		add(path+".smoothing", "Not in the range", "It is %v, and must be 0 or more.", s)
+	}
+}
+
+// smoothing is the argument or what leaving it out means.
+func (b Categorical) smoothing() float64 {
+	if b.Smoothing == nil {
+		return 10
+	}
+	return *b.Smoothing
+}
+
+func (b Date) check(path string, add addProblem) {
+	if len(b.Parts) == 0 {
+		add(path+".parts", "No parts", "Name at least one, such as month.")
+	}
+	var known []string
+	for _, p := range model.DateParts() {
+		known = append(known, string(p))
+	}
+	for i, p := range b.Parts {
+		switch {
+		case !slices.Contains(known, p):
+			add(fmt.Sprintf("%s.parts[%d]", path, i), fmt.Sprintf("No part %q", p), "The parts of a date are %s.", strings.Join(known, ", "))
+		case slices.Contains(b.Parts[:i], p):
+			add(fmt.Sprintf("%s.parts[%d]", path, i), fmt.Sprintf("%q is there twice", p), "Name each part once.")
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/flow-pipelines/flow/stages/metric"
 	"github.com/flow-pipelines/flow/stages/model"
 	"github.com/flow-pipelines/flow/stages/nn"
+	"github.com/flow-pipelines/flow/stages/nn/philox"
 	"github.com/flow-pipelines/flow/stages/table"
 )
 
@@ -165,6 +166,70 @@ func (t *target) encode(p *part) (y nn.Matrix, truth []int, err error) {
 		truth[i], y.Data[i] = c, float32(c)
 	}
 	return y, truth, nil
+}
+
+// foldsOfTarget is in how many parts the training rows are divided for encodings
+// by the target, and purposeFolds what the random numbers are for; see
+// philox.New.
+const (
+	foldsOfTarget = 5
+	purposeFolds  = 0x666f6c64 // "fold"
+)
+
+// fillOutcomes gives encodings by the target what they learn from: a regression's
+// numbers as training sees them, of classes whether a row has each.
+func (t *target) fillOutcomes(specs []model.CategoricalSpec, s *scored, seed int64) {
+	var values [][]float64
+	var fold []int
+	for _, spec := range specs {
+		if spec.Outcome == nil {
+			continue
+		}
+		if values == nil {
+			values = t.outcomes(s.y.Data, s.truth)
+			fold = folds(s.y.Rows, seed)
+		}
+		spec.Outcome.Values, spec.Outcome.Fold = values, fold
+	}
+}
+
+func (t *target) outcomes(y []float32, truth []int) [][]float64 {
+	if t.task == model.Regression {
+		one := make([]float64, len(y))
+		for i, v := range y {
+			one[i] = float64(v)
+		}
+		return [][]float64{one}
+	}
+	first := 0
+	if len(t.classes) == 2 {
+		first = 1
+	}
+	out := make([][]float64, len(t.classes)-first)
+	for k := range out {
+		out[k] = make([]float64, len(truth))
+		for i, c := range truth {
+			if c == first+k {
+				out[k][i] = 1
+			}
+		}
+	}
+	return out
+}
+
+// folds gives each row one of the folds, all of them as often.
+func folds(rows int, seed int64) []int {
+	order := make([]int, rows)
+	for i := range order {
+		order[i] = i
+	}
+	s := philox.New(uint64(seed), purposeFolds, 0)
+	s.Shuffle(order)
+	out := make([]int, rows)
+	for i, row := range order {
+		out[row] = i % foldsOfTarget
+	}
+	return out
 }
 
 // rowWeights gives each row the weight of its class; nil if all are 1.

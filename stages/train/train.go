@@ -237,7 +237,7 @@ func read(ctx context.Context, c *Config, log io.Writer) (*inputs, error) {
 		spec = defaultFeatures()
 	}
 	c.settle(spec)
-	selected, err := selectFeatures(spec, about.Columns, c.Target, log)
+	selected, err := selectFeatures(c, spec, about.Columns, log)
 	if err != nil {
 		return nil, err
 	}
@@ -249,14 +249,15 @@ func read(ctx context.Context, c *Config, log io.Writer) (*inputs, error) {
 	if in.target, err = fitTarget(c, task, data); err != nil {
 		return nil, err
 	}
+	if in.data, err = in.score(data); err != nil {
+		return nil, err
+	}
+	in.target.fillOutcomes(selected.categorical, in.data, c.Seed)
 	if in.features, err = model.Fit(data.frame, selected.numeric, selected.categorical, selected.text...); err != nil {
 		return nil, fitProblem(err)
 	}
 	if in.features.Width() == 0 {
 		return nil, stage.Problemf("features", "No feature is left", "No term of the columns of text is in min_rows rows: lower min_rows, or give more rows.")
-	}
-	if in.data, err = in.score(data); err != nil {
-		return nil, err
 	}
 	if c.Validation == "" {
 		return in, nil

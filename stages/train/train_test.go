@@ -448,6 +448,25 @@ func TestMistakesHaveOneClearMessage(t *testing.T) {
 			a["model"] = object{"mlp": object{}}
 			a["early_stopping"] = object{"metric": "r2"}
 		}, "early_stopping.metric", `No metric "r2"`},
+		{"part of a date", func(a object) {
+			a["features"].(object)["date"] = []object{{"columns": "colour", "parts": []string{"year", "decade"}}}
+		}, "features.date[0].parts[1]", `No part "decade"`},
+		{"no date", func(a object) {
+			a["features"].(object)["date"] = []object{{"columns": "colour"}}
+			a["features"].(object)["categorical"] = []object{}
+		}, "data", `column "colour": "blue" is not a date`},
+		{"order without ordinal", func(a object) {
+			a["features"].(object)["categorical"] = []object{{"columns": "colour", "order": []string{"red", "blue"}}}
+		}, "features.categorical[0].order", `encoding = "ordinal"`},
+		{"smoothing without target", func(a object) {
+			a["features"].(object)["categorical"] = []object{{"columns": "colour", "smoothing": 0}}
+		}, "features.categorical[0].smoothing", `encoding = "target"`},
+		{"negative smoothing", func(a object) {
+			a["features"].(object)["categorical"] = []object{{"columns": "colour", "encoding": "target", "smoothing": -1}}
+		}, "features.categorical[0].smoothing", "must be 0 or more"},
+		{"order with a repetition", func(a object) {
+			a["features"].(object)["categorical"] = []object{{"columns": "colour", "encoding": "ordinal", "order": []string{"red", "red"}}}
+		}, "features.categorical[0].order", `"red" is there twice`},
 		{"patience", func(a object) { a["early_stopping"] = object{"patience": 0} }, "early_stopping.patience", "at least 1"},
 	} {
 		t.Run(row.name, func(t *testing.T) {

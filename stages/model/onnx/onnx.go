@@ -111,6 +111,11 @@ func IntAttribute(name string, v int64) Attribute {
 	return Attribute{Name: name, Type: AttributeInt, Int: v}
 }
 
+// FloatAttribute returns an attribute that is a number.
+func FloatAttribute(name string, v float32) Attribute {
+	return Attribute{Name: name, Type: AttributeFloat, Float: v}
+}
+
 // FloatsAttribute returns an attribute that is a list of numbers.
 func FloatsAttribute(name string, v []float32) Attribute {
 	return Attribute{Name: name, Type: AttributeFloats, Floats: v}

@@ -168,7 +168,7 @@ var operations = map[string]operation{
 	".MatMul":                           {inputs: 2, run: weightedSum},
 	".ArgMax":                           {inputs: 1, run: argMax},
 	DomainML + ".OneHotEncoder":         {inputs: 1, prepare: oneHot},
-	DomainML + ".LabelEncoder":          {inputs: 1, run: labelEncoder},
+	DomainML + ".LabelEncoder":          {inputs: 1, prepare: labelEncoder},
 	DomainML + ".TreeEnsembleRegressor": {inputs: 1, prepare: treeEnsemble},
 }
 
@@ -410,7 +410,37 @@ func argMax(n Node, in []Value) (Value, error) {
 	return out, nil
 }
 
-func labelEncoder(n Node, in []Value) (Value, error) {
+// labelEncoder looks strings up for numbers, with one for all others, or whole
+// numbers for strings.
+func labelEncoder(n Node) (runFunc, error) {
+	if attribute(n, "keys_strings").Type == 0 {
+		return labels, nil
+	}
+	keys, values, other := attribute(n, "keys_strings").Strings, attribute(n, "values_floats").Floats, attribute(n, "default_float")
+	if len(keys) != len(values) || other.Type != AttributeFloat {
+		return nil, fmt.Errorf("it has %d keys and %d values", len(keys), len(values))
+	}
+	index := make(map[string]float32, len(keys))
+	for i, k := range keys {
+		index[k] = values[i]
+	}
+	return func(_ Node, in []Value) (Value, error) {
+		out := floats(in[0].Rows, in[0].Cols)
+		if len(in[0].Strings) != len(out.Floats) {
+			return out, fmt.Errorf("its input is not a matrix of strings")
+		}
+		for i, s := range in[0].Strings {
+			v, ok := index[s]
+			if !ok {
+				v = other.Float
+			}
+			out.Floats[i] = v
+		}
+		return out, nil
+	}, nil
+}
+
+func labels(n Node, in []Value) (Value, error) {
 	keys, values := attribute(n, "keys_int64s").Ints, attribute(n, "values_strings").Strings
 	if len(keys) != len(values) {
 		return Value{}, fmt.Errorf("it has %d keys and %d values", len(keys), len(values))
