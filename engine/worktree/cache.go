@@ -24,12 +24,49 @@ type cache struct {
 	dirty int             // files in records to be written
 }
 
-// record is a directory's files, encoded or decoded or both; neither when the
-// database has none.
+// record is a directory's files, encoded or decoded; neither when the database
+// has none. single are files that were learnt one at a time and win over those:
+// to put each in its place in files would move thousands, for each of thousands
+// of outputs that lie in one directory.
 type record struct {
 	encoded []byte
 	files   state.Files
+	single  map[string]state.File
 	dirty   bool
+}
+
+// size is how many files the record has, or a few more.
+func (r *record) size() int { return len(r.files) + len(r.single) }
+
+// decode makes files of what was read.
+func (r *record) decode() {
+	if r.files == nil && r.encoded != nil {
+		files, err := state.DecodeFiles(r.encoded)
+		if err != nil {
+			files = nil // as good as none
+		}
+		r.files, r.encoded = files, nil
+	}
+}
+
+// whole returns all files. Who has an earlier answer keeps it as it was.
+func (r *record) whole() state.Files {
+	r.decode()
+	if len(r.single) == 0 {
+		return r.files
+	}
+	all := make(state.Files, 0, r.size())
+	for _, f := range r.files {
+		if _, again := r.single[f.Name]; !again {
+			all = append(all, f)
+		}
+	}
+	for _, f := range r.single {
+		all = append(all, f)
+	}
+	slices.SortFunc(all, func(a, b state.File) int { return strings.Compare(a.Name, b.Name) })
+	r.files, r.single = all, nil
+	return all
 }
 
 const (
@@ -126,14 +163,27 @@ func (c *cache) files(dir string) state.Files {
 	if r == nil {
 		return nil
 	}
-	if r.files == nil && r.encoded != nil {
-		files, err := state.DecodeFiles(r.encoded)
-		if err != nil {
-			files = nil // as good as none
-		}
-		r.files, r.encoded = files, nil
+	before := r.size()
+	files := r.whole()
+	if r.dirty {
+		c.dirty += len(files) - before
 	}
-	return r.files
+	return files
+}
+
+// file returns one file of a directory's record, which must have been loaded.
+func (c *cache) file(dir, name string) (state.File, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r := c.dirs[dir]
+	if r == nil {
+		return state.File{}, false
+	}
+	if f, ok := r.single[name]; ok {
+		return f, true
+	}
+	r.decode()
+	return r.files.Find(name)
 }
 
 // put replaces a directory's record.
@@ -155,28 +205,36 @@ func (c *cache) set(dir string, files state.Files) {
 		c.dirs[dir] = r
 	}
 	if r.dirty {
-		c.dirty -= len(r.files)
+		c.dirty -= r.size()
 	}
-	r.files, r.encoded, r.dirty = files, nil, true
+	r.files, r.encoded, r.single, r.dirty = files, nil, nil, true
 	c.dirty += len(files)
 }
 
-// putFile replaces one file in its directory's record.
+// putFile replaces one file in its directory's record, which must have been
+// loaded.
 func (c *cache) putFile(dir string, f state.File) {
-	old := c.files(dir)
-	i, found := slices.BinarySearchFunc(old, f.Name, func(o state.File, name string) int { return strings.Compare(o.Name, name) })
-	if found && old[i] == f {
+	if old, ok := c.file(dir, f.Name); ok && old == f {
 		return
-	}
-	files := slices.Clone(old)
-	if found {
-		files[i] = f
-	} else {
-		files = slices.Insert(files, i, f)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.set(dir, files)
+	r := c.dirs[dir]
+	if r == nil {
+		r = &record{}
+		c.dirs[dir] = r
+	}
+	r.decode()
+	before := 0
+	if r.dirty {
+		before = r.size()
+	}
+	if r.single == nil {
+		r.single = map[string]state.File{}
+	}
+	r.single[f.Name] = f
+	r.dirty = true
+	c.dirty += r.size() - before
 }
 
 // flush writes the changed records in one transaction, sorted. In a project
@@ -197,7 +255,7 @@ func (c *cache) flush(ctx context.Context) error {
 	slices.Sort(dirs)
 	err := c.db.Update(ctx, func(tx *state.Tx) error {
 		for _, dir := range dirs {
-			if err := tx.PutFiles(dir, c.dirs[dir].files); err != nil {
+			if err := tx.PutFiles(dir, c.dirs[dir].whole()); err != nil {
 				return err
 			}
 		}

@@ -99,7 +99,7 @@ func (c *checkout) at(ctx context.Context, abs string, node digest.Node) error {
 		return c.directory(ctx, abs, "", at, node)
 	}
 	dir, name := split(c.top)
-	known, _ := c.cache.files(dir).Find(name)
+	known, _ := c.cache.file(dir, name)
 	f, sure, err := c.file(ctx, abs, "", digest.Entry{Name: name, Node: node}, at, known)
 	if err == nil && sure {
 		c.cache.putFile(dir, f)

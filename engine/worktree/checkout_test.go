@@ -114,7 +114,7 @@ func TestCheckedOutFilesNeedNoReading(t *testing.T) {
 	_, err := p.Checkout(context.Background(), "out", Filter{}, n)
 	p.must(err)
 	for dir, name := range map[string]string{"out": "a", "out/sub": "b"} {
-		f, ok := p.cache.files(dir).Find(name)
+		f, ok := p.cache.file(dir, name)
 		at, err := lstat(atCWD, filepath.Join(p.root, dir, name))
 		if !ok || err != nil || !at.proves(f) {
 			t.Errorf("%s/%s: cache has %+v, %v", dir, name, f, ok)

@@ -160,7 +160,7 @@ func (s *scan) file(ctx context.Context, abs string, at stamp) (digest.Node, err
 	dir, name := split(s.top)
 	known, ok := state.File{}, false
 	if s.cached {
-		known, ok = s.cache.files(dir).Find(name)
+		known, ok = s.cache.file(dir, name)
 	}
 	if ok && at.proves(known) {
 		e.Node, e.sure = digest.Node{Kind: at.fileKind(), Digest: known.Digest, Size: at.size, Files: 1}, true
