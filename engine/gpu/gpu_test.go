@@ -18,14 +18,20 @@ import (
 func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == "borrow" {
 		p := gpu.NewPool(gpu.Machine{}, devices(), os.Args[2])
-		if _, ok, err := p.Borrow(1, 20<<30); !ok || err != nil {
+		l, ok, err := p.Borrow(1, 20<<30)
+		if !ok || err != nil {
 			os.Exit(1)
 		}
+		held = l
 		os.Stdout.WriteString("borrowed\n")
 		select {}
 	}
 	os.Exit(m.Run())
 }
+
+// held keeps the borrower's loan from the garbage collector, which would close
+// its files.
+var held *gpu.Loan
 
 func devices() []gpu.Device {
 	return []gpu.Device{{ID: "GPU-large", Memory: 80 << 30}, {ID: "GPU-small", Memory: 24 << 30}}
