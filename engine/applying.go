@@ -81,7 +81,13 @@ func (p *Project) Apply(ctx context.Context, o ApplyOptions) (*Report, error) {
 			return rep, err
 		}
 	}
+	p.applied = true
 	if pl.Empty() {
+		for _, s := range pl.Steps {
+			if s.Action == plan.Blocked {
+				p.blocked = append(p.blocked, s.Addr)
+			}
+		}
 		for _, c := range pl.Checks {
 			for _, d := range c.Warnings() {
 				e := apply.CheckWarning(d)
@@ -150,7 +156,7 @@ func (p *Project) carryOut(ctx context.Context, o ApplyOptions, c plan.Choose, p
 	out, err := apply.Run(ctx, cfg, pl)
 	closeExe()
 	rep.Counts, rep.Failed, rep.Interrupted = out.Counts, out.Failed, out.Interrupted
-	p.lock = cfg.Lock
+	p.lock, p.blocked = cfg.Lock, out.Blocked
 
 	status := runs.Succeeded
 	switch {

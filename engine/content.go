@@ -131,7 +131,9 @@ func (p *Project) Recorded() *config.Pipeline {
 func (p *Project) recorded() (*config.Pipeline, config.Results) {
 	known := plan.NewKnown(p.world(p.lock))
 	for _, s := range p.lock.Stages() {
-		known.Record(s)
+		if !slices.Contains(p.blocked, s.Addr) {
+			known.Record(s)
+		}
 	}
 	if len(p.pipeline.Deferred()) == 0 || p.wire() != nil {
 		return p.pipeline, known

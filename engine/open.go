@@ -60,6 +60,11 @@ type Project struct {
 	warn func(text string)
 
 	warned bool // something was told
+
+	// applied says that there was an apply, and blocked which stages were behind
+	// a closed gate then: what flow.lock has of them is none of its results.
+	applied bool
+	blocked []addr.Address
 }
 
 // NoPipelineError says that a directory holds no pipeline.
@@ -259,6 +264,10 @@ func (p *Project) Lock() *lock.Lock { return p.lock }
 func (p *Project) Outputs() ([]config.Output, error) {
 	pipeline, known := p.recorded()
 	outs, diags := pipeline.Outputs(known)
+	refused := slices.ContainsFunc(pipeline.Deferred(), func(d config.Deferred) bool { return len(d.Mistakes) > 0 })
+	if p.applied && refused {
+		return outs, nil // what is wrong with the results is told of the block
+	}
 	if diags.HasErrors() {
 		return outs, &plan.Mistakes{Diags: diags, Files: p.Files()}
 	}

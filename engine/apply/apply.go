@@ -86,6 +86,8 @@ type Report struct {
 	Counts      map[string]int
 	Failed      []addr.Address
 	Interrupted bool
+	// Blocked are the stages that are behind a closed gate.
+	Blocked []addr.Address
 	// Checks are the pipeline's check blocks with what is known now.
 	Checks []config.Check
 }

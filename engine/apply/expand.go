@@ -22,6 +22,7 @@ type fan struct {
 	needs   int     // unfinished stages among Needs
 	waiting []*node // stages that await it
 	over    bool    // it was expanded, or never will be
+	count   string  // the name it is counted under; "" if it was expanded
 }
 
 // pipeline is what is carried out, as far as it is expanded.
@@ -90,13 +91,20 @@ func (s *scheduler) expand(ctx context.Context, f *fan) error {
 		return nil
 	}
 	p := s.pipeline().Expand(s, f.Addr)
+	for _, d := range p.Deferred() {
+		switch {
+		case d.Addr != f.Addr:
+		case len(d.Mistakes) > 0:
+			s.refuse(f, d)
+			return nil
+		case len(d.Awaits) == 0:
+			s.giveUp(f, failf("%s is not known though all that it is made from has finished", p.Text(f.Range)))
+			return nil
+		}
+	}
 	stages, diags := p.Stages(config.NoResults{})
 	if diags.HasErrors() {
 		s.giveUp(f, mistake(diags))
-		return nil
-	}
-	if slices.ContainsFunc(p.Deferred(), func(d config.Deferred) bool { return d.Addr == f.Addr && len(d.Awaits) == 0 }) {
-		s.giveUp(f, failf("%s is not known though all that it is made from has finished", p.Text(f.Range)))
 		return nil
 	}
 	wanted, blocks, err := s.choose(p, stages)
@@ -111,13 +119,48 @@ func (s *scheduler) expand(ctx context.Context, f *fan) error {
 	return s.adopt(ctx, f, stages, wanted, blocks)
 }
 
+// refuse settles a block whose instances would make the pipeline wrong. If the
+// mistake is in the text of a stage that uses them, that stage fails.
+func (s *scheduler) refuse(f *fan, d config.Deferred) {
+	err := mistake(d.Mistakes)
+	e := &err.(*failure).event //nolint:errorlint // made here
+	if place := d.Mistakes[0].Subject; place != nil {
+		at, _ := s.pipeline().BlockAt(*place)
+		if n := s.byAddr[at]; n != nil && n.status == waiting && at != f.Addr {
+			s.settleMistake(n, *e)
+			f.count = Skipped
+			why := at.String() + " failed"
+			s.emit(event.Event{Kind: event.Skipped, Addr: f.Addr, Text: why})
+			s.drop(f, why)
+			return
+		}
+	}
+	e.Hints = []string{plan.Remedy(d)}
+	s.giveUp(f, err)
+}
+
+// settleMistake fails a stage that waits still: its text is wrong, as is known
+// now.
+func (s *scheduler) settleMistake(n *node, e event.Event) {
+	e.Kind, e.Addr = event.Failed, n.step.Addr
+	s.emit(e)
+	n.count = Failed
+	s.failed = append(s.failed, n.step.Addr)
+	s.set(n, failed)
+	s.skip(n, n.step.Addr.String()+" failed")
+	if !s.KeepGoing {
+		s.stopping = true
+	}
+}
+
 // giveUp settles a block that cannot be expanded.
 func (s *scheduler) giveUp(f *fan, err error) {
 	e := err.(*failure).event //nolint:errorlint // made here
-	e.Kind, e.Addr = event.Failed, f.Addr
+	e.Kind, e.Addr, e.Action = event.Failed, f.Addr, event.Expand
 	s.emit(e)
 	s.failed = append(s.failed, f.Addr)
-	s.drop(f, fmt.Sprintf("%s has no instances", f))
+	f.count = Failed
+	s.drop(f, fmt.Sprintf("%s failed", f))
 	if !s.KeepGoing {
 		s.stopping = true
 	}
@@ -132,6 +175,7 @@ func (s *scheduler) drop(f *fan, why string) {
 	for _, other := range s.fans {
 		if !other.over && slices.Contains(other.Awaits, f.Addr) {
 			s.emit(event.Event{Kind: event.Skipped, Addr: other.Addr, Text: why})
+			other.count = Skipped
 			s.drop(other, why)
 		}
 	}
@@ -249,6 +293,7 @@ func (s *scheduler) watch(f *fan) {
 				up.fans = append(up.fans, f)
 			}
 		case up.failed():
+			f.count = Skipped
 			s.drop(f, a.String()+" did not finish")
 			return
 		}

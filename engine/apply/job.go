@@ -194,6 +194,9 @@ func (j *job) unnoticed(command []string) error {
 	if len(hints) == 0 {
 		return nil
 	}
+	if i := slices.IndexFunc(wanted, func(h executor.Hint) bool { return h.Input != "" }); i >= 0 {
+		hints = append(hints, fmt.Sprintf("if the program does without it where it is not there, declare that: an input fileset(\".\", %q) is empty then", wanted[i].Input))
+	}
 	return &failure{event.Event{
 		Text: "it ended well, but did not find what it wanted to read", LogPath: j.rel(j.log), LogTail: log, Hints: hints,
 	}}

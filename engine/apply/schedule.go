@@ -161,6 +161,11 @@ func (s *scheduler) run(ctx context.Context) error {
 			n.count = Skipped
 		}
 	}
+	for _, f := range s.fans {
+		if !f.over {
+			f.count = Skipped
+		}
+	}
 	return broken
 }
 
@@ -357,6 +362,7 @@ func (s *scheduler) skip(n *node, why string) {
 	for _, f := range n.fans {
 		if !f.over {
 			s.emit(event.Event{Kind: event.Skipped, Addr: f.Addr, Text: why})
+			f.count = Skipped
 			s.drop(f, why)
 		}
 	}
@@ -387,10 +393,13 @@ func (s *scheduler) report() *Report {
 	r := &Report{Counts: map[string]int{}, Failed: s.failed, Interrupted: s.interrupted}
 	for _, n := range s.nodes {
 		r.Counts[n.count]++
+		if n.count == Blocked {
+			r.Blocked = append(r.Blocked, n.step.Addr)
+		}
 	}
-	for _, a := range s.failed {
-		if s.byAddr[a] == nil {
-			r.Counts[Failed]++ // a block that could not be expanded
+	for _, f := range s.fans {
+		if f.count != "" {
+			r.Counts[f.count]++
 		}
 	}
 	return r

@@ -30,18 +30,32 @@ func (p *Pipeline) Evaluate(text string, r Results) (v cty.Value, sensitive bool
 	}
 	base := p.evaluateBase()
 	if p.baseDiags.HasErrors() {
-		return cty.DynamicVal, false, p.baseDiags
+		// A base that is made for this expression alone finds what is wrong with
+		// what it needs, and not what is wrong elsewhere.
+		if _, _, diags = p.evaluateOne((&evaluation{settled: base.settled}).of(p), expr, &s); diags.HasErrors() {
+			return cty.DynamicVal, false, diags
+		}
 	}
-	ev := newEvaluation(p, r, base)
-	before := len(p.faults.all())
-	v, more := expr.Value(ev.root.context(&s))
-	diags = append(diags, p.improve(more)...)
-	bare, f := strip(v)
-	diags = slices.Concat(diags, ev.diags, p.faults.since(before))
+	bare, f, diags := p.evaluateOne(newEvaluation(p, r, base), expr, &s)
+	if f.broken && !diags.HasErrors() {
+		diags = p.baseDiags
+	}
 	if diags.HasErrors() {
-		return cty.DynamicVal, false, tidy(diags)
+		return cty.DynamicVal, false, diags
 	}
-	return plainNumbers(bare), f.sensitive, tidy(diags)
+	return plainNumbers(bare), f.sensitive, diags
+}
+
+// evaluateOne evaluates an expression, and returns the mistakes of what it needs.
+func (p *Pipeline) evaluateOne(ev *evaluation, expr hcl.Expression, s *scope) (cty.Value, found, hcl.Diagnostics) {
+	before := p.faults.since(0) // so that one that was told of the pipeline is told again
+	v, diags := expr.Value(ev.root.context(s))
+	bare, f := strip(v) // which tells of doubtful baselines
+	diags = slices.Concat(p.improve(diags), ev.diags, p.faults.since(0))
+	for _, d := range before {
+		p.faults.add(d)
+	}
+	return bare, f, tidy(diags)
 }
 
 // Names returns what an expression can begin with: var.NAME, local.NAME,

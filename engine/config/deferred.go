@@ -1,9 +1,11 @@
 package config
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/flow-pipelines/flow/engine/addr"
@@ -25,6 +27,10 @@ type Deferred struct {
 	Effects []addr.Address
 	// Range is that of for_each or count.
 	Range hcl.Range
+	// Mistakes are what is wrong with the instances that the results would
+	// give: a list that is none, or two that would write one file. Then there
+	// are none until the results, or the pipeline, are others.
+	Mistakes hcl.Diagnostics
 }
 
 // Covers reports whether a could be an instance, or be in one.
@@ -70,6 +76,7 @@ func (p *Pipeline) Deferred() []Deferred {
 	slices.SortFunc(all, func(a, b Deferred) int { return addr.Compare(a.Addr, b.Addr) })
 	for i := range all {
 		all[i].Effects = p.effects(all[i])
+		all[i].Mistakes = p.refused[all[i].Addr]
 	}
 	return all
 }
@@ -89,10 +96,18 @@ func (p *Pipeline) effects(d Deferred) []addr.Address {
 // a deferred block are if the results of all stages that its for_each or count
 // was made from are in r, which then count as settled for good. It is p itself
 // if there are none. What had no part in it is taken over as it was, so that
-// the cost is that of the new instances and of what mentions their block. If the
-// pipeline has mistakes then, Stages tells them. If blocks are named, no others
-// are expanded.
+// the cost is that of the new instances and of what mentions their block. A block
+// whose instances would make the pipeline wrong stays as it is, with these
+// mistakes, so that the rest of the pipeline is of use. If blocks are named, no
+// others are expanded, and those that were refused before are tried again.
 func (p *Pipeline) Expand(r Results, only ...addr.Address) *Pipeline {
+	if len(only) > 0 && len(p.refused) > 0 {
+		p = p.refusing(func(refused map[addr.Address]hcl.Diagnostics) {
+			for _, a := range only {
+				delete(refused, a)
+			}
+		})
+	}
 	for {
 		next := p.expandOnce(r, only)
 		if next == p {
@@ -105,15 +120,17 @@ func (p *Pipeline) Expand(r Results, only ...addr.Address) *Pipeline {
 func (p *Pipeline) expandOnce(r Results, only []addr.Address) *Pipeline {
 	base := p.evaluateBase()
 	n := &learnt{settled: map[addr.Address]bool{}, blocks: map[addr.Address]bool{}}
+	var tried []addr.Address
 	settled := map[addr.Address]settledResult{}
 	for a, s := range base.settled {
 		settled[a] = s
 	}
 	for _, d := range base.deferred {
-		if p.baseDiags.HasErrors() || len(d.Awaits) > 0 || len(only) > 0 && !slices.Contains(only, d.Addr) || slices.ContainsFunc(d.Needs, func(a addr.Address) bool { _, ok := r.Metrics(a); return !ok }) {
+		if p.baseDiags.HasErrors() || len(d.Awaits) > 0 || p.refused[d.Addr] != nil || len(only) > 0 && !slices.Contains(only, d.Addr) || slices.ContainsFunc(d.Needs, func(a addr.Address) bool { _, ok := r.Metrics(a); return !ok }) {
 			continue
 		}
 		n.blocks[d.Addr] = true
+		tried = append(tried, d.Addr)
 		for _, a := range d.Needs {
 			if _, ok := settled[a]; !ok {
 				n.settled[a] = true
@@ -124,13 +141,60 @@ func (p *Pipeline) expandOnce(r Results, only []addr.Address) *Pipeline {
 	if len(n.blocks) == 0 {
 		return p
 	}
-	next := &Pipeline{text: p.text}
+	told := len(p.faults.all())
+	next := &Pipeline{text: p.text, refused: p.refused}
 	next.once.Do(func() { next.evaluate(&evaluation{settled: settled, earlier: base, learnt: n}) })
+	if next.baseDiags.HasErrors() {
+		_ = p.faults.since(told) // forget them: next is not what there is
+		if len(tried) == 1 {
+			return p.refusing(func(refused map[addr.Address]hcl.Diagnostics) { refused[tried[0]] = next.baseDiags })
+		}
+		for _, a := range tried { // the others are right, perhaps
+			p = p.expandOnce(r, []addr.Address{a})
+		}
+		return p
+	}
 	same := func(a, b Deferred) bool { return a.Addr == b.Addr && slices.Equal(a.Needs, b.Needs) }
-	if !next.baseDiags.HasErrors() && slices.EqualFunc(base.deferred, next.base.deferred, same) {
+	if slices.EqualFunc(base.deferred, next.base.deferred, same) {
 		return p
 	}
 	return next
+}
+
+// refusing is p with other blocks among those refused.
+func (p *Pipeline) refusing(change func(refused map[addr.Address]hcl.Diagnostics)) *Pipeline {
+	refused := maps.Clone(p.refused)
+	if refused == nil {
+		refused = map[addr.Address]hcl.Diagnostics{}
+	}
+	change(refused)
+	other := &Pipeline{text: p.text, base: p.base, baseDiags: p.baseDiags, placed: p.placed, written: p.written, refused: refused}
+	other.once.Do(func() {}) // it is evaluated
+	return other
+}
+
+// BlockAt returns the block that a place of the pipeline's files is in.
+func (p *Pipeline) BlockAt(rng hcl.Range) (addr.Address, bool) {
+	f := p.files[rng.Filename]
+	if f == nil {
+		return addr.Address{}, false
+	}
+	body, _ := f.Body.(*hclsyntax.Body)
+	if body == nil {
+		return addr.Address{}, false
+	}
+	i := slices.IndexFunc(body.Blocks, func(b *hclsyntax.Block) bool {
+		return b.Range().Start.Byte <= rng.Start.Byte && rng.End.Byte <= b.Range().End.Byte
+	})
+	if i < 0 {
+		return addr.Address{}, false
+	}
+	for _, b := range p.order {
+		if b.Range == body.Blocks[i].DefRange() {
+			return b.addr, true
+		}
+	}
+	return addr.Address{}, false
 }
 
 // Settled reports whether instances are known from the results of a stage.

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hashicorp/hcl/v2"
+
 	"github.com/flow-pipelines/flow/engine/addr"
 	"github.com/flow-pipelines/flow/engine/config"
 	"github.com/flow-pipelines/flow/engine/digest"
@@ -242,7 +244,17 @@ func TestWhatIsWrongWithAListIsToldWhenItIsKnown(t *testing.T) {
 	} {
 		p := load(t, fanOut)
 		r := wrote{"exec.list names": {"": list}}
-		_, diags := p.Expand(r).Stages(r)
+		p = p.Expand(r)
+		if _, diags := p.Stages(r); diags.HasErrors() { // the block alone is wrong
+			t.Errorf("%s: %s", list, render(p, diags))
+		}
+		var diags hcl.Diagnostics
+		for _, d := range p.Deferred() {
+			diags = append(diags, d.Mistakes...)
+		}
+		if p.Expand(r) != p {
+			t.Errorf("%s: expanded again", list)
+		}
 		if got := render(p, diags); want == "" && diags.HasErrors() || !strings.Contains(got, want) {
 			t.Errorf("%s: got %s, want %s", list, got, want)
 		}

@@ -95,6 +95,9 @@ type Pipeline struct {
 	baseDiags hcl.Diagnostics
 	placed    []placed // the instances, dependencies first
 	written   []place  // the outputs of stages that run, by path
+	// refused are the deferred blocks that the results, as they are, give no
+	// instances, with what is wrong.
+	refused map[addr.Address]hcl.Diagnostics
 }
 
 // text is what was read, whatever is known of results.

@@ -38,7 +38,7 @@ const (
 	// a job).
 	Done Kind = "stage_done"
 	// Failed: Addr, Elapsed, Text (why), Exit, LogTail, LogPath, Hints, Diags,
-	// Usage.
+	// Usage; Action is Expand if it is a block, whose instances cannot be made.
 	Failed Kind = "stage_failed"
 	// Skipped: Addr, Text (why). It will not run: a stage it needs failed,
 	// or a gate is closed.
@@ -51,6 +51,9 @@ const (
 	// RunFinished: Text ("ok", "failed", "interrupted"), Elapsed, Counts.
 	RunFinished Kind = "run_finished"
 )
+
+// Expand is the action of a block whose instances are made.
+const Expand = "expand"
 
 // Event is one thing that happened.
 type Event struct {

@@ -62,7 +62,7 @@ func (p Place) hclRange() hcl.Range {
 // addRest writes down what is not of a single stage.
 func (d *Document) addRest(pl *plan.Plan) {
 	for _, l := range pl.Deferred {
-		d.Later = append(d.Later, Later{l.Addr, l.Reason, l.Needs, l.Awaits, l.Effects, l.Blocked, placeOf(l.Range)})
+		d.Later = append(d.Later, Later{l.Addr, l.Reason, l.Needs, l.Awaits, l.Effects, l.Blocked, failingOf(l.Mistakes), placeOf(l.Range)})
 	}
 	d.Moved = pl.Moved
 	for _, o := range pl.Orphans {
@@ -81,7 +81,7 @@ func (d *Document) addRest(pl *plan.Plan) {
 func (d *Document) rest(pl *plan.Plan) error {
 	for _, l := range d.Later {
 		pl.Deferred = append(pl.Deferred, plan.Deferred{
-			Deferred: config.Deferred{Addr: l.Address, Needs: l.Needs, Awaits: l.Awaits, Effects: l.Effects, Range: l.hclRange()},
+			Deferred: config.Deferred{Addr: l.Address, Needs: l.Needs, Awaits: l.Awaits, Effects: l.Effects, Range: l.hclRange(), Mistakes: diagnostics(l.Failing)},
 			Reason:   l.Reason, Blocked: l.Blocked,
 		})
 	}
@@ -121,9 +121,9 @@ func failingOf(diags hcl.Diagnostics) []Failing {
 	return fs
 }
 
-func (s *Stage) failing() hcl.Diagnostics {
+func diagnostics(failing []Failing) hcl.Diagnostics {
 	var diags hcl.Diagnostics
-	for _, f := range s.Failing {
+	for _, f := range failing {
 		at := f.hclRange()
 		diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: f.Summary, Detail: f.Detail, Subject: &at})
 	}

@@ -30,7 +30,7 @@ import (
 // something else, its second when one is added.
 const (
 	Format        = "flow-plan"
-	FormatVersion = "2.2"
+	FormatVersion = "2.3"
 )
 
 // Document is a saved plan.
@@ -128,6 +128,8 @@ type Later struct {
 	Awaits  []addr.Address `json:"awaits,omitempty"`
 	Effects []addr.Address `json:"effects,omitempty"`
 	Blocked bool           `json:"blocked,omitempty"`
+	// Failing is what is wrong with the instances that it would have.
+	Failing []Failing `json:"failing,omitempty"`
 	Place
 }
 

@@ -73,7 +73,7 @@ func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Se
 
 func (s *Stage) step() (*plan.Step, error) {
 	step := &plan.Step{
-		Addr: s.Address, Action: s.Action, Reasons: s.Reasons, Key: s.Key, Known: s.Known, Failing: s.failing(),
+		Addr: s.Address, Action: s.Action, Reasons: s.Reasons, Key: s.Key, Known: s.Known, Failing: diagnostics(s.Failing),
 		Usual: seconds(s.Usual), RestoreBytes: s.RestoreBytes,
 		Stage: &config.Stage{
 			Addr: s.Address, Deps: s.DependsOn, Awaits: s.Awaits, Unknown: s.Unknown,

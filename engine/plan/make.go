@@ -53,7 +53,9 @@ func Make(ctx context.Context, w World, p *config.Pipeline, locked *lock.Lock, c
 	}
 	pl := &Plan{Steps: m.steps, Pipeline: m.p, Targeted: m.choice.Stages != nil, Deferred: m.deferred()}
 	var diags hcl.Diagnostics
-	if pl.Outputs, diags = m.p.Outputs(m.known); diags.HasErrors() {
+	// What is wrong with a list that a block is made from may be wrong with an
+	// output, too. It is told of the block.
+	if pl.Outputs, diags = m.p.Outputs(m.known); diags.HasErrors() && len(m.refused) == 0 {
 		return nil, &Mistakes{diags, p.Files()}
 	}
 	pl.Checks = m.p.Checks(m.known)
@@ -79,6 +81,8 @@ type maker struct {
 	steps   []*Step // of this round
 	decided map[addr.Address]*Step
 	blocks  []config.Deferred // that are deferred and wanted
+	// refused are the deferred blocks that cannot be expanded.
+	refused map[addr.Address]bool
 }
 
 // round decides the stages of the pipeline as far as it is expanded.
@@ -88,6 +92,12 @@ func (m *maker) round(ctx context.Context) error {
 		return &Mistakes{diags, m.p.Files()}
 	}
 	deferred := m.p.Deferred()
+	m.refused = map[addr.Address]bool{}
+	for _, d := range deferred {
+		if len(d.Mistakes) > 0 {
+			m.refused[d.Addr] = true
+		}
+	}
 	if m.choose != nil {
 		var err error
 		if m.choice, err = m.choose(stages, deferred); err != nil {
@@ -155,6 +165,9 @@ func (m *maker) decide(ctx context.Context, st *config.Stage) (step *Step, diags
 		}
 		return nil, m.p.Diagnose(st.Addr, err), nil
 	}
+	if i := slices.IndexFunc(st.Awaits, func(a addr.Address) bool { return m.refused[a] }); i >= 0 && step.Action != Blocked {
+		step.behind(st.Awaits[i])
+	}
 	return step, nil, nil
 }
 
@@ -184,6 +197,9 @@ func (m *maker) deferred() []Deferred {
 			if s == nil {
 				continue
 			}
+			if len(d.Mistakes) > 0 {
+				continue
+			}
 			if o := OutcomeOf(s); o.State == Closed && !one.Blocked {
 				one.Blocked = true
 				one.Reason = Reason{Kind: Upstream, Text: fmt.Sprintf("%s is blocked: %s", o.Blame.Addr, o.Blame.Why), Stages: []addr.Address{o.Blame.Addr}}
@@ -192,7 +208,13 @@ func (m *maker) deferred() []Deferred {
 				one.waits = append(one.waits, a)
 			}
 		}
-		if !one.Blocked {
+		i := slices.IndexFunc(d.Awaits, func(a addr.Address) bool { return m.refused[a] })
+		switch {
+		case len(d.Mistakes) > 0:
+			one.Reason = refusal(d)
+		case i >= 0 && !one.Blocked:
+			one.Blocked, one.Reason = true, behindText(d.Awaits[i])
+		case !one.Blocked:
 			one.Reason = Reason{Kind: Upstream, Text: upstreamText(one.waits, d.Awaits), Stages: one.waits}
 		}
 		all = append(all, one)

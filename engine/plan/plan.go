@@ -66,6 +66,7 @@ const (
 	InTheWay      ReasonKind = "in_the_way"     // something of the user's lies where an output goes
 	Precondition  ReasonKind = "precondition"   // a precondition does not hold
 	Postcondition ReasonKind = "postcondition"  // the known result does not meet a postcondition
+	Refused       ReasonKind = "refused"        // the results that tell a block's instances are no good
 )
 
 // Reason is one reason for an action. Its JSON is that of all documents of flow.
@@ -267,14 +268,26 @@ func (p *Plan) Failing() int {
 // Empty reports whether there is nothing to do. A stage behind a closed gate
 // is nothing to do; one whose condition does not hold is a failure to come.
 func (p *Plan) Empty() bool {
-	return p.Count(Keep)+p.Count(Blocked) == len(p.Steps) && len(p.Removed)+len(p.Moved) == 0 && p.Failing() == 0 && p.Later() == 0
+	return p.Count(Keep)+p.Count(Blocked) == len(p.Steps) && len(p.Removed)+len(p.Moved) == 0 && p.Failing() == 0 && p.Later() == 0 && p.Refused() == 0
 }
 
 // Later returns how many blocks will be expanded during apply.
 func (p *Plan) Later() int {
 	n := 0
 	for _, d := range p.Deferred {
-		if !d.Blocked {
+		if !d.Blocked && len(d.Mistakes) == 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// Refused returns how many blocks cannot be expanded with the results as they
+// are: a failure to come.
+func (p *Plan) Refused() int {
+	n := 0
+	for _, d := range p.Deferred {
+		if len(d.Mistakes) > 0 {
 			n++
 		}
 	}
@@ -296,7 +309,7 @@ func (p *Plan) Step(a addr.Address) *Step {
 func (p *Plan) LaterEffects() []addr.Address {
 	var all []addr.Address
 	for _, d := range p.Deferred {
-		if !d.Blocked {
+		if !d.Blocked && len(d.Mistakes) == 0 {
 			all = append(all, d.Effects...)
 		}
 	}

@@ -170,6 +170,48 @@ func upstreamText(stages, blocks []addr.Address) string {
 	return fmt.Sprintf("%s and %d others run first", names[0], len(names)-1)
 }
 
+// refusal says why a block cannot be expanded, and what can be done.
+func refusal(d config.Deferred) Reason {
+	m := d.Mistakes[0]
+	text := "cannot be expanded: " + strings.TrimSuffix(m.Summary, ".")
+	if m.Subject != nil {
+		text += fmt.Sprintf(" (%s:%d)", m.Subject.Filename, m.Subject.Start.Line)
+	}
+	if m.Detail != "" {
+		text += ". " + strings.Join(strings.Fields(m.Detail), " ")
+	}
+	return Reason{Kind: Refused, Text: strings.TrimSuffix(text, ".") + "; " + Remedy(d), Stages: d.Needs}
+}
+
+// Remedy says what can be done about a block that cannot be expanded.
+func Remedy(d config.Deferred) string {
+	if len(d.Needs) == 0 {
+		return "correct the pipeline"
+	}
+	a := d.Needs[len(d.Needs)-1]
+	return fmt.Sprintf("correct the pipeline, or what %s writes, or make that anew: flow apply --rerun %s", a, shellWord(a.String()))
+}
+
+// shellWord quotes an address with a key for a shell.
+func shellWord(s string) string {
+	if strings.ContainsAny(s, `["`) {
+		return "'" + s + "'"
+	}
+	return s
+}
+
+// behindText is the reason of what waits for a block that cannot be expanded.
+func behindText(block addr.Address) Reason {
+	return Reason{Kind: Upstream, Text: config.Deferred{Addr: block}.String() + " cannot be expanded", Stages: []addr.Address{block}}
+}
+
+// behind blocks a step that waits for such a block.
+func (s *Step) behind(block addr.Address) {
+	s.Action, s.Known, s.Results, s.RestoreBytes = Blocked, false, nil, 0
+	s.Reasons = []Reason{behindText(block)}
+	s.blame = Blame{block, "it cannot be expanded"}
+}
+
 func nodeText(n digest.Node) string {
 	if n.Kind == digest.Dir {
 		return fmt.Sprintf("%s, %s", plural(n.Files, "file"), Bytes(n.Size))

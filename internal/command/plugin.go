@@ -188,6 +188,17 @@ func newPluginTest(sh *Shell, run func(context.Context, *PluginOptions) error) *
 	}
 }
 
+// programIn is an example of a program in a directory, "" if it has none.
+func programIn(dir, name string) string {
+	entries, _ := os.ReadDir(dir) // a directory that cannot be read has none to show
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+			return ", such as " + filepath.Join(name, e.Name())
+		}
+	}
+	return ""
+}
+
 func runPluginTest(ctx context.Context, o *PluginOptions) error {
 	sh := o.Shell
 	program := sh.path(o.Name)
@@ -198,8 +209,12 @@ func runPluginTest(ctx context.Context, o *PluginOptions) error {
 		}
 		program = in.Program
 	}
-	if info, err := os.Stat(program); err != nil || info.IsDir() {
+	info, err := os.Stat(program)
+	switch {
+	case err != nil:
 		return usage("no program %s", o.Name)
+	case info.IsDir():
+		return usage("%s is a directory; name the program in it%s", o.Name, programIn(program, o.Name))
 	}
 	failed, checks := 0, conformance.Checks(program, sh.Environ)
 	for _, c := range checks {

@@ -2,12 +2,14 @@ package command
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/flow-pipelines/flow/engine"
 	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/config"
 	"github.com/flow-pipelines/flow/engine/lock"
 	"github.com/flow-pipelines/flow/internal/view"
 )
@@ -153,7 +155,7 @@ func runOutput(o *OutputOptions) error {
 		return sh.fail(o.JSON, err)
 	}
 	outs, err := p.Outputs()
-	if err != nil {
+	if err != nil && (o.JSON && o.Name == "" || !slices.ContainsFunc(outs, func(out config.Output) bool { return o.Name == "" || out.Name == o.Name })) {
 		return sh.fail(o.JSON, err)
 	}
 	if o.Name == "" {
@@ -164,7 +166,7 @@ func runOutput(o *OutputOptions) error {
 			sh.err().Printf("The pipeline has no output blocks.\n")
 		}
 		sh.out().Outputs(outs)
-		return nil
+		return err // of the others
 	}
 	var names []string
 	for _, out := range outs {

@@ -70,12 +70,44 @@ func (p *Printer) snippet(d *hcl.Diagnostic, files map[string]*hcl.File) {
 		if n < first {
 			continue
 		}
-		line := strings.ReplaceAll(sc.Text(), "\t", " ")
+		at := *d.Subject
+		if first != last {
+			at.Start.Column = 1
+		}
+		line, left := around(strings.ReplaceAll(sc.Text(), "\t", " "), at.Start.Column-1)
 		p.row(p.paint(dim, fmt.Sprintf("%5d │ ", n)) + line)
 		if first == last {
-			p.row(p.paint(dim, "      │ ") + p.paint(red, underline(line, *d.Subject)))
+			at.Start.Column -= left
+			at.End.Column -= left
+			p.row(p.paint(dim, "      │ ") + p.paint(red, underline(line, at)))
 		}
 	}
+}
+
+// A line of source that is longer than mostLine is shown from leadIn characters
+// before the place that a diagnostic is about.
+const (
+	mostLine = 100
+	leadIn   = 30
+)
+
+// around cuts a line to what is around a place of it, and returns how many
+// characters less there are before that place.
+func around(line string, at int) (part string, left int) {
+	runes := []rune(line)
+	if len(runes) <= mostLine {
+		return line, 0
+	}
+	from := max(min(at-leadIn, len(runes)-mostLine), 0)
+	shown := runes[from:min(from+mostLine, len(runes))]
+	part = string(shown)
+	if from > 0 {
+		part = "…" + string(shown[1:])
+	}
+	if from+len(shown) < len(runes) {
+		part = string([]rune(part)[:len(shown)-1]) + "…"
+	}
+	return part, from
 }
 
 // underline marks the columns of a range in its one line.

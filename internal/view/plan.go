@@ -24,13 +24,14 @@ var (
 	signLater   = sign{"…", yellow, "known after apply"}
 	signBlocked = sign{"!", magenta, "blocked"}
 	signFails   = sign{"×", red, "fails a condition"}
+	signRefused = sign{"×", red, "cannot be expanded"}
 	signGone    = sign{"-", red, "gone"}
 	signMoved   = sign{"→", cyan, "moved"}
 	signKept    = sign{"=", dim, "kept"}
 )
 
 func signs() []sign {
-	return []sign{signNew, signChanged, signRestore, signMaybe, signLater, signBlocked, signFails, signMoved, signGone, signKept}
+	return []sign{signNew, signChanged, signRestore, signMaybe, signLater, signBlocked, signFails, signRefused, signMoved, signGone, signKept}
 }
 
 func signOf(s *plan.Step) sign {
@@ -130,7 +131,7 @@ func (p *Printer) PlanSummary(pl *plan.Plan) {
 		{pl.Count(plan.Defer), "may run"},
 		{pl.Later(), "known after apply"},
 		{pl.Count(plan.Restore), "to restore"},
-		{pl.Failing(), "will fail"},
+		{pl.Failing() + pl.Refused(), "will fail"},
 		{pl.Count(plan.Blocked) - pl.Failing(), "blocked"},
 		{len(pl.Moved), "moved"},
 		{len(pl.Removed), "to forget"},
@@ -270,7 +271,10 @@ func withDeferred(groups []group, deferred []plan.Deferred) []group {
 	for i := range deferred {
 		d := &deferred[i]
 		g := group{sign: signLater, later: d}
-		if d.Blocked {
+		switch {
+		case len(d.Mistakes) > 0:
+			g.sign = signRefused
+		case d.Blocked:
 			g.sign = signBlocked
 		}
 		at := slices.IndexFunc(groups, func(g group) bool {
@@ -427,7 +431,7 @@ func groupReasons(g group) []reason {
 
 // laterText says why the instances of a block are not known.
 func laterText(d plan.Deferred) string {
-	if d.Blocked {
+	if d.Blocked || len(d.Mistakes) > 0 {
 		return d.Reason.Text
 	}
 	return "known after apply: " + d.Reason.Text

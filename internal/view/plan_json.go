@@ -13,7 +13,7 @@ import (
 
 // FormatVersion is that of all JSON documents. Its first number changes when a
 // field is taken away or means something else, its second when one is added.
-const FormatVersion = "1.3"
+const FormatVersion = "1.4"
 
 // writeJSON writes v as an indented document.
 func writeJSON(w io.Writer, v any) error {
@@ -54,12 +54,14 @@ type laterJSON struct {
 	Reason  string         `json:"reason"`
 	Stages  []addr.Address `json:"stages"`
 	Blocked bool           `json:"blocked,omitempty"`
+	// Failing says that it cannot be expanded with the results that it is made from.
+	Failing bool `json:"failing,omitempty"`
 }
 
 func laterToJSON(ds []plan.Deferred) []laterJSON {
 	out := make([]laterJSON, 0, len(ds))
 	for _, d := range ds {
-		out = append(out, laterJSON{d.Addr, d.Reason.Text, list(d.Needs), d.Blocked})
+		out = append(out, laterJSON{d.Addr, d.Reason.Text, list(d.Needs), d.Blocked, len(d.Mistakes) > 0})
 	}
 	return out
 }

@@ -130,7 +130,9 @@ func (p *Printer) failure(e event.Event, files map[string]*hcl.File) {
 	for _, h := range e.Hints {
 		p.hint("  ", h)
 	}
-	p.hint("  ", "run it again: flow apply --target "+ShellQuote(e.Addr.String()))
+	if e.Action != event.Expand { // of which what it is made from has to be another
+		p.hint("  ", "run it again: flow apply --target "+ShellQuote(e.Addr.String()))
+	}
 }
 
 // Hint writes a next step.

@@ -3,6 +3,7 @@ package view
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -56,7 +57,10 @@ func (p *Printer) Status(pl *plan.Plan, locked *lock.Lock, live Live, verbose bo
 	for _, g := range statusGroups(pl, live, verbose) {
 		if g.later != nil {
 			state := "not known"
-			if g.later.Blocked {
+			switch {
+			case len(g.later.Mistakes) > 0:
+				state = "failing"
+			case g.later.Blocked:
 				state = "blocked"
 			}
 			t.row(p.paint(g.sign.style, g.sign.mark)+" "+g.title(), p.paint(g.sign.style, state), g.later.Reason.Text)
@@ -68,7 +72,11 @@ func (p *Printer) Status(pl *plan.Plan, locked *lock.Lock, live Live, verbose bo
 		if state == stateRunning {
 			sg = sign{mark: "▸", style: cyan}
 		} else if len(s.Reasons) > 0 && s.Action != plan.Keep {
-			text = groupReasons(g)[0].text
+			reasons := groupReasons(g)
+			text = reasons[0].text
+			if s.Action == plan.Restore && s.Reasons[0].Kind != plan.MissingOutput && len(reasons) > 1 {
+				text += "; " + reasons[1].text // that it is known
+			}
 			if failed := live.failure(g); failed != "" {
 				text = p.paint(red, failed) + "; " + text
 			}
@@ -108,7 +116,10 @@ func stateOf(s *plan.Step, live Live) string {
 	case signKept:
 		return "ok"
 	case signRestore:
-		return "missing"
+		if slices.ContainsFunc(s.Reasons, func(r plan.Reason) bool { return r.Kind == plan.MissingOutput }) {
+			return "missing"
+		}
+		return "cached" // another result lies there, or none ever has
 	case signMaybe:
 		return "may change"
 	case signBlocked:
