@@ -132,10 +132,10 @@ const mostAside = 3
 
 // tellAside says in one warning what was set aside, and where it is now.
 func (a *apply) tellAside(aside []plan.Orphan, places []string) {
-	switch n := len(aside); {
-	case n == 0:
+	switch n := len(aside); n {
+	case 0:
 		return
-	case n == 1:
+	case 1:
 		a.warn(aside[0].Addr, "%s is kept as %s", aside[0].Path, places[0])
 		return
 	}

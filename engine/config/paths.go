@@ -139,9 +139,11 @@ func (p *Pipeline) checkReads() hcl.Diagnostics {
 		if r.function == "fileset" || r.function == "templatefile" {
 			more = ", …"
 		}
-		diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagError, Subject: p.callRange(r), Summary: "A function reads the output of a stage by its path",
+		diags = append(diags, &hcl.Diagnostic{
+			Severity: hcl.DiagError, Subject: p.callRange(r), Summary: "A function reads the output of a stage by its path",
 			Detail: fmt.Sprintf("%s takes in %s, %q. Write %s(%s.%s.path%s), so that flow reads what the stage has written and not what lies there by chance, or name other files.",
-				r.function, q, q.path, r.function, q.owner.Addr, q.out.Name, more)})
+				r.function, q, q.path, r.function, q.owner.Addr, q.out.Name, more),
+		})
 	}
 	return diags
 }

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -24,7 +25,7 @@ func TestMain(m *testing.M) {
 		}
 		held = l
 		os.Stdout.WriteString("borrowed\n")
-		select {}
+		time.Sleep(time.Minute) // until it is killed; with nothing to wait for, Go would end it
 	}
 	os.Exit(m.Run())
 }
