@@ -288,7 +288,7 @@ func (p *Plan) forecast(ctx context.Context, w World) error {
 		return err
 	}
 	f := &p.Forecast
-	f.Unknown += len(p.Deferred)
+	f.Unknown += p.Later()
 	longest := make(map[addr.Address]time.Duration, len(p.Steps))
 	for _, s := range p.Steps {
 		var before time.Duration

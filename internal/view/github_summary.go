@@ -3,9 +3,11 @@ package view
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/flow-pipelines/flow/engine"
+	"github.com/flow-pipelines/flow/engine/addr"
 	"github.com/flow-pipelines/flow/engine/config"
 	"github.com/flow-pipelines/flow/engine/event"
 	"github.com/flow-pipelines/flow/engine/plan"
@@ -95,20 +97,36 @@ func (g *github) Summary(rep *engine.Report, outs []config.Output) string {
 		}
 		b.WriteString("\n")
 	}
-	g.failures(&b)
-	g.table(&b)
+	ended := slices.SortedFunc(slices.Values(g.ended), firstFailed)
+	writeFailures(&b, ended)
+	writeTable(&b, ended)
 	return b.String()
 }
 
-// failures writes the end of the log of each stage that failed.
-func (g *github) failures(b *strings.Builder) {
-	for _, e := range g.ended {
+// firstFailed orders the ends of stages: failures before the rest, and both by
+// address, so that two runs can be compared.
+func firstFailed(a, b event.Event) int {
+	if fa, fb := a.Kind == event.Failed, b.Kind == event.Failed; fa != fb {
+		if fa {
+			return -1
+		}
+		return 1
+	}
+	return addr.Compare(a.Addr, b.Addr)
+}
+
+// writeFailures writes the end of the log of each stage that failed.
+func writeFailures(b *strings.Builder, ended []event.Event) {
+	for _, e := range ended {
 		if e.Kind != event.Failed {
 			continue
 		}
 		text := e.Text
+		if len(e.Diags) > 0 {
+			text = ""
+		}
 		for _, d := range e.Diags {
-			text = strings.TrimSpace(d.Summary + ". " + d.Detail)
+			text += d.Summary + ". " + d.Detail + " "
 		}
 		fmt.Fprintf(b, "**%s failed**: %s\n\n", markdown(e.Addr.String()), markdown(oneLine(text)))
 		if tail := lastOf(e.LogTail, len(e.LogTail)); len(tail) > 0 {
@@ -120,15 +138,15 @@ func (g *github) failures(b *strings.Builder) {
 	}
 }
 
-// table has a row for each stage that was not kept from the beginning.
-func (g *github) table(b *strings.Builder) {
-	if len(g.ended) == 0 {
+// writeTable has a row for each stage that was not kept from the beginning.
+func writeTable(b *strings.Builder, ended []event.Event) {
+	if len(ended) == 0 {
 		return
 	}
 	b.WriteString("| stage | | time | metrics |\n|---|---|---:|---|\n")
-	for i, e := range g.ended {
+	for i, e := range ended {
 		if i == mostRows {
-			fmt.Fprintf(b, "\n… and %s.\n", Plural(len(g.ended)-i, "more stage"))
+			fmt.Fprintf(b, "\n… and %s.\n", Plural(len(ended)-i, "more stage"))
 			break
 		}
 		word, took := e.Action, Duration(seconds(e.Elapsed))
