@@ -150,17 +150,25 @@ func outputValue(o stage.Output, seen string) string {
 	if o.Dir {
 		kind = "directory"
 	}
-	v := kind + " " + seen
 	if len(o.Include)+len(o.Ignore) > 0 {
-		v += " " + encode(map[string]any{"include": o.Include, "ignore": o.Ignore})
+		seen += " " + encode(map[string]any{"include": o.Include, "ignore": o.Ignore})
 	}
-	return v
+	return followed(kind, seen)
+}
+
+// followed appends what the job sees of a path, unless it sees nothing of it: a
+// value does not end with a space, since flow.lock is text that people read.
+func followed(value, seen string) string {
+	if seen == "" {
+		return value
+	}
+	return value + " " + seen
 }
 
 // FormatInput writes the value of an input: digest, kind, bytes, files, and
 // what the job sees of its path.
 func FormatInput(n digest.Node, seen string) string {
-	return FormatNode(n) + " " + seen
+	return followed(FormatNode(n), seen)
 }
 
 // ParseInput reads what FormatInput wrote.
