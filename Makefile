@@ -5,7 +5,7 @@ GOFUMPT   := mvdan.cc/gofumpt@v0.12.0
 DEADCODE  := golang.org/x/tools/cmd/deadcode@v0.52.0
 VERSION   := $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.1.0-dev)
 FUZZTIME  ?= 10s
-EXAMPLES  := breast-cancer digits housing plugin scripts
+EXAMPLES  := breast-cancer cross-validation digits housing plugin scripts
 # Whole commands that do much at once; all of them under the detector take minutes.
 RACED     := TestScripts/(concurrent|failure|incremental|restore|plan_and_apply|a_saved_plan|secrets|progress|fan_out)
 # One static binary, without cgo.
