@@ -112,7 +112,8 @@ var (
 //	flow:"steps"     a slice of structs of pointers: blocks of these types, in order
 //
 // A field that is a struct, a pointer to one or a slice of them, and has none
-// of the types above, is a nested block. BodyOf panics if C is not of this
+// of the types above, is a nested block. The fields of an embedded struct count as
+// the struct's own, as they do to encoding/json. BodyOf panics if C is not of this
 // form: that is a bug in the stage type, and its first test finds it.
 func BodyOf[C any]() Body { return bodyOf(reflect.TypeFor[C]()) }
 
@@ -122,6 +123,11 @@ func bodyOf(t reflect.Type) Body {
 		f := t.Field(i)
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		opts := strings.Split(f.Tag.Get("flow"), ",")
+		if f.Anonymous && name == "" {
+			inner := bodyOf(f.Type)
+			b.Attributes, b.Blocks = append(b.Attributes, inner.Attributes...), append(b.Blocks, inner.Blocks...)
+			continue
+		}
 		if name == "" || name == "-" || has(opts, "label") {
 			continue
 		}

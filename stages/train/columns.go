@@ -3,6 +3,7 @@ package train
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/flow-pipelines/flow/engine/stage"
@@ -63,10 +64,10 @@ func selectFeatures(c *Config, f *Features, columns []table.Column, log io.Write
 		if c.Name == target || matchesAny(f.Ignore, c.Name) {
 			continue
 		}
-		numeric, n := bestNumeric(f.Numeric, c)
-		categorical, k := bestCategorical(f.Categorical, c)
-		date, d := bestDate(f.Date, c)
-		text, p := bestText(f.Text, c)
+		numeric, n := best(f.Numeric, c, isNumber)
+		categorical, k := best(f.Categorical, c, isCategory)
+		date, d := best(f.Date, c, isText)
+		text, p := best(f.Text, c, isText)
 		switch {
 		case text != nil && p > max(n, k, d):
 			out.text = append(out.text, textSpecs(text, c.Name)...)
@@ -139,49 +140,30 @@ func matchesAny(labels []string, name string) bool {
 	return false
 }
 
-func bestNumeric(blocks []Numeric, c table.Column) (best *Numeric, points int) {
+// best returns the block whose label fits the column best, and its score; a
+// pattern, which is no exact name, takes only columns that suit. nil and -1: none.
+func best[B block](blocks []B, c table.Column, suits func(table.Type) bool) (found *B, points int) {
 	points = -1
 	for i := range blocks {
-		s := score(blocks[i].Columns, c.Name)
-		if s > points && (s == exact || c.Type.Numeric() || c.Type == table.Bool) {
-			best, points = &blocks[i], s
+		s := score(blocks[i].label(), c.Name)
+		if s > points && (s == exact || suits(c.Type)) {
+			found, points = &blocks[i], s
 		}
 	}
-	return best, points
+	return found, points
 }
 
-func bestCategorical(blocks []Categorical, c table.Column) (best *Categorical, points int) {
-	points = -1
-	for i := range blocks {
-		s := score(blocks[i].Columns, c.Name)
-		if s > points && c.Type != table.JSON {
-			best, points = &blocks[i], s
-		}
-	}
-	return best, points
-}
+// block is a block of features, whose label names columns.
+type block interface{ label() string }
 
-func bestDate(blocks []Date, c table.Column) (best *Date, points int) {
-	points = -1
-	for i := range blocks {
-		s := score(blocks[i].Columns, c.Name)
-		if s > points && (s == exact || c.Type == table.Text || c.Type == table.String) {
-			best, points = &blocks[i], s
-		}
-	}
-	return best, points
-}
+func (b Numeric) label() string     { return b.Columns }
+func (b Categorical) label() string { return b.Columns }
+func (b Date) label() string        { return b.Columns }
+func (b Text) label() string        { return b.Columns }
 
-func bestText(blocks []Text, c table.Column) (best *Text, points int) {
-	points = -1
-	for i := range blocks {
-		s := score(blocks[i].Columns, c.Name)
-		if s > points && (s == exact || c.Type == table.Text || c.Type == table.String) {
-			best, points = &blocks[i], s
-		}
-	}
-	return best, points
-}
+func isNumber(t table.Type) bool   { return t.Numeric() || t == table.Bool }
+func isText(t table.Type) bool     { return t == table.Text || t == table.String }
+func isCategory(t table.Type) bool { return t != table.JSON }
 
 // textSpecs are n-grams of words, of characters or both.
 func textSpecs(t *Text, column string) (out []model.TextSpec) {
@@ -199,52 +181,38 @@ func textSpecs(t *Text, column string) (out []model.TextSpec) {
 	return out
 }
 
+// labelled is a label of a block, or a name to ignore, and the argument it is.
+type labelled struct{ path, label string }
+
+func labelsOf[B block](kind string, blocks []B) (out []labelled) {
+	for i, b := range blocks {
+		out = append(out, labelled{fmt.Sprintf("features.%s[%d]", kind, i), b.label()})
+	}
+	return out
+}
+
 // unmatchedLabels is the problem that a label names no column: most often a
 // misspelling. A lone * may match nothing.
 func unmatchedLabels(f *Features, columns []table.Column, target string) error {
-	check := func(path, label string) error {
-		if label == "*" {
-			return nil
-		}
-		if label == target {
-			return stage.Problemf(path, "The target is not a feature", "Column %q is what the model predicts; training on it would be a leak.", label)
-		}
-		for _, c := range columns {
-			if score(label, c.Name) >= 0 {
-				return nil
-			}
-		}
-		if strings.Contains(label, "*") {
-			return stage.Problemf(path, fmt.Sprintf("No column matches %q", label), "The columns are %s.", table.List(table.Names(columns)))
-		}
-		return missingColumn(path, label, columns)
-	}
-	for i, b := range f.Numeric {
-		if err := check(fmt.Sprintf("features.numeric[%d]", i), b.Columns); err != nil {
-			return err
+	labels := slices.Concat(labelsOf("numeric", f.Numeric), labelsOf("categorical", f.Categorical), labelsOf("date", f.Date), labelsOf("text", f.Text))
+	for _, l := range labels {
+		if l.label == target {
+			return stage.Problemf(l.path, "The target is not a feature", "Column %q is what the model predicts; training on it would be a leak.", target)
 		}
 	}
-	for i, b := range f.Categorical {
-		if err := check(fmt.Sprintf("features.categorical[%d]", i), b.Columns); err != nil {
-			return err
+	for i, name := range f.Ignore {
+		if name != target {
+			labels = append(labels, labelled{fmt.Sprintf("features.ignore[%d]", i), name})
 		}
 	}
-	for i, b := range f.Date {
-		if err := check(fmt.Sprintf("features.date[%d]", i), b.Columns); err != nil {
-			return err
-		}
-	}
-	for i, b := range f.Text {
-		if err := check(fmt.Sprintf("features.text[%d]", i), b.Columns); err != nil {
-			return err
-		}
-	}
-	for i, label := range f.Ignore {
-		if label == target {
-			continue
-		}
-		if err := check(fmt.Sprintf("features.ignore[%d]", i), label); err != nil {
-			return err
+	for _, l := range labels {
+		matches := func(c table.Column) bool { return score(l.label, c.Name) >= 0 }
+		switch {
+		case l.label == "*" || slices.ContainsFunc(columns, matches):
+		case strings.Contains(l.label, "*"):
+			return stage.Problemf(l.path, fmt.Sprintf("No column matches %q", l.label), "The columns are %s.", table.List(table.Names(columns)))
+		default:
+			return missingColumn(l.path, l.label, columns)
 		}
 	}
 	return nil

@@ -135,28 +135,33 @@ type Schedule struct {
 	Plateau  *Plateau  `json:"plateau" doc:"A smaller rate when the loss of the validation part no longer falls."`
 }
 
+// WarmUp is what every schedule begins with.
+type WarmUp struct {
+	Warmup float64 `json:"warmup" default:"0" doc:"Epochs in which the rate grows from near zero."`
+}
+
 // Constant is the block schedule "constant".
 type Constant struct {
-	Warmup float64 `json:"warmup" default:"0" doc:"Epochs in which the rate grows from near zero."`
+	WarmUp
 }
 
 // Step is the block schedule "step".
 type Step struct {
-	Warmup float64 `json:"warmup" default:"0" doc:"Epochs in which the rate grows from near zero."`
+	WarmUp
 	Every  int     `json:"every" default:"10" doc:"Epochs after which the rate is multiplied by factor, again and again."`
 	Factor float64 `json:"factor" default:"0.1" doc:"What the rate is multiplied by."`
 }
 
 // Cosine is the block schedule "cosine".
 type Cosine struct {
-	Warmup  float64 `json:"warmup" default:"0" doc:"Epochs in which the rate grows from near zero."`
+	WarmUp
 	Over    int     `json:"over" default:"0" doc:"Epochs until the rate is at its minimum; 0 is all epochs."`
 	Minimum float64 `json:"minimum" default:"0" doc:"Share of the learning rate that is left at the end."`
 }
 
 // Plateau is the block schedule "plateau".
 type Plateau struct {
-	Warmup   float64 `json:"warmup" default:"0" doc:"Epochs in which the rate grows from near zero."`
+	WarmUp
 	Patience int     `json:"patience" default:"5" doc:"Epochs without a smaller loss after which the rate is multiplied by factor."`
 	Factor   float64 `json:"factor" default:"0.1" doc:"What the rate is multiplied by."`
 }

@@ -23,21 +23,18 @@ func (c *Config) checkSchedule(add addProblem) {
 			add(path, "Not a positive number", "It is a number of epochs: at least 1, not %d.", v)
 		}
 	}
+	kind, warmup := c.Schedule.warmup()
+	notNegative("schedule."+kind+".warmup", warmup)
 	switch s := c.Schedule; {
-	case s.Constant != nil:
-		notNegative("schedule.constant.warmup", s.Constant.Warmup)
 	case s.Step != nil:
-		notNegative("schedule.step.warmup", s.Step.Warmup)
 		positive("schedule.step.every", s.Step.Every)
 		factor("schedule.step.factor", s.Step.Factor)
 	case s.Cosine != nil:
-		notNegative("schedule.cosine.warmup", s.Cosine.Warmup)
 		notNegative("schedule.cosine.over", float64(s.Cosine.Over))
 		if m := s.Cosine.Minimum; !(m >= 0 && m <= 1) {
 			add("schedule.cosine.minimum", "Not in the range", "It is %v, and must be from 0 to 1.", m)
 		}
 	case s.Plateau != nil:
-		notNegative("schedule.plateau.warmup", s.Plateau.Warmup)
 		positive("schedule.plateau.patience", s.Plateau.Patience)
 		factor("schedule.plateau.factor", s.Plateau.Factor)
 		if c.Validation == "" {
@@ -64,24 +61,36 @@ func (c *Config) checkLoss(add addProblem) {
 	}
 }
 
+// warmup is that of the schedule there is, which kind names.
+func (s Schedule) warmup() (kind string, epochs float64) {
+	switch {
+	case s.Constant != nil:
+		return "constant", s.Constant.Warmup
+	case s.Step != nil:
+		return "step", s.Step.Warmup
+	case s.Cosine != nil:
+		return "cosine", s.Cosine.Warmup
+	case s.Plateau != nil:
+		return "plateau", s.Plateau.Warmup
+	}
+	return "", 0
+}
+
 // schedule is the schedule as the trainer takes it. A plateau is not known
 // before the epochs are: see plateau.
 func (c *Config) schedule() nn.Schedule {
+	_, warmup := c.Schedule.warmup()
+	out := nn.Schedule{Warmup: warmup}
 	switch s := c.Schedule; {
-	case s.Constant != nil:
-		return nn.Schedule{Warmup: s.Constant.Warmup}
 	case s.Step != nil:
-		return nn.Schedule{Warmup: s.Step.Warmup, Every: s.Step.Every, Factor: s.Step.Factor}
+		out.Every, out.Factor = s.Step.Every, s.Step.Factor
 	case s.Cosine != nil:
-		over := s.Cosine.Over
-		if over == 0 {
-			over = c.Epochs
+		out.Cosine, out.Minimum = s.Cosine.Over, s.Cosine.Minimum
+		if out.Cosine == 0 {
+			out.Cosine = c.Epochs
 		}
-		return nn.Schedule{Warmup: s.Cosine.Warmup, Cosine: over, Minimum: s.Cosine.Minimum}
-	case s.Plateau != nil:
-		return nn.Schedule{Warmup: s.Plateau.Warmup}
 	}
-	return nn.Schedule{}
+	return out
 }
 
 func (c *Config) clip() nn.Clip {
