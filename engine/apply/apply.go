@@ -209,8 +209,9 @@ func (a *apply) Content(at addr.Address, output string) config.Content {
 // been expanded is known to be gone only now; before is flow.lock as it was.
 func (s *scheduler) forget(ctx context.Context, pl *plan.Plan, before *lock.Lock) error {
 	removed, orphans := pl.Removed, pl.Orphans
+	steps := s.steps()
 	if len(pl.Deferred) > 0 && !pl.Targeted {
-		more, left, err := s.leftovers(ctx, pl, before)
+		more, left, err := s.leftovers(ctx, pl, before, steps)
 		if err != nil {
 			return err
 		}
@@ -222,10 +223,16 @@ func (s *scheduler) forget(ctx context.Context, pl *plan.Plan, before *lock.Lock
 			return err
 		}
 	}
+	for _, u := range plan.UnmanagedOf(s.World, s.pipeline(), steps, removed) {
+		if now := s.Lock.Get(u.Addr); now == nil || now.Key != s.World.Locked(u.Addr).Key {
+			s.warn(u.Addr, "%s", u.Text())
+		}
+	}
 	return s.discard(ctx, orphans)
 }
 
-func (s *scheduler) leftovers(ctx context.Context, pl *plan.Plan, before *lock.Lock) ([]addr.Address, []plan.Orphan, error) {
+// steps are those of all stages, as they were decided last.
+func (s *scheduler) steps() []*plan.Step {
 	var steps []*plan.Step
 	for _, n := range s.nodes {
 		if n.done != nil {
@@ -234,6 +241,10 @@ func (s *scheduler) leftovers(ctx context.Context, pl *plan.Plan, before *lock.L
 			steps = append(steps, n.step)
 		}
 	}
+	return steps
+}
+
+func (s *scheduler) leftovers(ctx context.Context, pl *plan.Plan, before *lock.Lock, steps []*plan.Step) ([]addr.Address, []plan.Orphan, error) {
 	var deferred []plan.Deferred
 	for _, d := range s.pipeline().Deferred() {
 		deferred = append(deferred, plan.Deferred{Deferred: d})

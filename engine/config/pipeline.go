@@ -164,6 +164,14 @@ type Output struct {
 	Range       hcl.Range
 }
 
+// Type returns the stage type of this name, nil if there is none.
+func (p *Pipeline) Type(name string) stage.Type {
+	if st := p.types[name]; st != nil {
+		return st.typ
+	}
+	return nil
+}
+
 // Settings returns the pipeline block's arguments, with defaults.
 func (p *Pipeline) Settings() Settings { return p.settings }
 

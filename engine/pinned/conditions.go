@@ -64,7 +64,7 @@ func (d *Document) addRest(pl *plan.Plan) {
 	for _, l := range pl.Deferred {
 		d.Later = append(d.Later, Later{l.Addr, l.Reason, l.Needs, l.Awaits, l.Effects, l.Blocked, failingOf(l.Mistakes), placeOf(l.Range)})
 	}
-	d.Moved = pl.Moved
+	d.Moved, d.Unmanaged = pl.Moved, pl.Unmanaged
 	for _, o := range pl.Orphans {
 		d.Orphans = append(d.Orphans, Orphan{o.Addr, Result{o.Name, o.Path, formatNode(o.Node), o.Given}, o.Fate, o.Why})
 	}
@@ -150,6 +150,9 @@ func (d *Document) outputs(now *Document) []Difference {
 	}
 	if !slices.Equal(d.Moved, now.Moved) {
 		ds = append(ds, Difference{lock.FileName, "other stages move than did"})
+	}
+	if !slices.Equal(d.Unmanaged, now.Unmanaged) {
+		ds = append(ds, Difference{"what stays in service without a stage", "is not what it was"})
 	}
 	return ds
 }

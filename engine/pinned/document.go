@@ -30,7 +30,7 @@ import (
 // something else, its second when one is added.
 const (
 	Format        = "flow-plan"
-	FormatVersion = "2.3"
+	FormatVersion = "2.4"
 )
 
 // Document is a saved plan.
@@ -59,9 +59,11 @@ type Document struct {
 	Removed  []addr.Address `json:"removed,omitempty"`
 	Moved    []plan.Move    `json:"moved,omitempty"`
 	Orphans  []Orphan       `json:"orphans,omitempty"`
-	Checks   []Check        `json:"checks,omitempty"`
-	Outputs  []Output       `json:"outputs,omitempty"`
-	Forecast plan.Forecast  `json:"forecast"`
+	// Unmanaged is what stays in service without a stage.
+	Unmanaged []plan.Unmanaged `json:"unmanaged,omitempty"`
+	Checks    []Check          `json:"checks,omitempty"`
+	Outputs   []Output         `json:"outputs,omitempty"`
+	Forecast  plan.Forecast    `json:"forecast"`
 }
 
 // Selection narrows a plan to some stages.

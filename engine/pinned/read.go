@@ -44,7 +44,7 @@ func unmarshal(typ, value []byte) (cty.Value, error) {
 func (d *Document) Plan() (*plan.Plan, error) {
 	pl := &plan.Plan{
 		Targeted: d.Targeted, Removed: d.Removed,
-		Forecast: d.Forecast, Moved: d.Moved,
+		Forecast: d.Forecast, Moved: d.Moved, Unmanaged: d.Unmanaged,
 	}
 	for i := range d.Stages {
 		s, err := d.Stages[i].step()

@@ -64,6 +64,7 @@ func Make(ctx context.Context, w World, p *config.Pipeline, locked *lock.Lock, c
 			return nil, err
 		}
 	}
+	pl.Unmanaged = UnmanagedOf(w, m.p, pl.Steps, pl.Removed)
 	return pl, pl.forecast(ctx, w)
 }
 

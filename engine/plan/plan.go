@@ -174,6 +174,8 @@ type Plan struct {
 	Moved []Move
 	// Orphans are what stages have written and no stage writes now.
 	Orphans []Orphan
+	// Unmanaged is what no stage is in charge of any more, and stays.
+	Unmanaged []Unmanaged
 	// Outputs are the values of the pipeline's output blocks, as far as known.
 	Outputs []config.Output
 	// Targeted says that only a part of the pipeline was planned.

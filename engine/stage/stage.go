@@ -91,6 +91,29 @@ type Reverter interface {
 	Rollback(project string, args json.RawMessage, to string) (version string, err error)
 }
 
+// Lasting is a Type with an effect that is there until somebody takes it away,
+// such as a model in service. When the stage goes, or has its effect elsewhere
+// from now on, flow leaves what is there as it is, and says so.
+type Lasting interface {
+	Type
+	// Place is where a stage with the arguments has its effect: two stages with
+	// one place have one effect. "": not known.
+	Place(project string, args json.RawMessage) string
+	// Remains finds what is still there of a run that returned the metrics.
+	Remains(project string, metrics Metrics) (r Remains, ok bool)
+}
+
+// Remains is an effect that is still there.
+type Remains struct {
+	// Place is as Lasting.Place has it.
+	Place string
+	// What is the effect, for a person, as a sentence begins: "what it deployed
+	// to serving/x stays in service".
+	What string
+	// TakeDown is a command, run in the project, that takes it away.
+	TakeDown string
+}
+
 // Metrics are a stage's results that are values rather than files: numbers,
 // strings, booleans, and nested maps and lists of them, as JSON has them.
 // Expressions see them as TYPE.NAME.metrics.

@@ -2,6 +2,7 @@ package view
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/flow-pipelines/flow/engine/addr"
@@ -55,19 +56,24 @@ func (p *Printer) gone(pl *plan.Plan, column int) {
 			files[o.Addr] = append(files[o.Addr], reason{text: orphanText(o)})
 		}
 	}
+	stays := map[addr.Address][]reason{}
+	for _, u := range pl.Unmanaged {
+		stays[u.Addr] = append(stays[u.Addr], reason{text: u.Text()})
+	}
 	for _, a := range pl.Removed {
 		reasons := append([]reason{{text: "no longer in the pipeline"}}, files[a]...)
 		if len(files[a]) == 1 {
 			reasons = []reason{{text: "no longer in the pipeline; " + files[a][0].text}}
 		}
-		p.entry(signGone, pad(p.paint(bold, a.String()), column), "", reasons)
+		p.entry(signGone, pad(p.paint(bold, a.String()), column), "", append(reasons, stays[a]...))
 		delete(files, a)
+		delete(stays, a)
 	}
-	for _, o := range pl.Orphans { // of stages that write elsewhere now
-		if rs := files[o.Addr]; rs != nil {
-			p.entry(signGone, pad(p.paint(bold, o.Addr.String()), column), "", rs)
-			delete(files, o.Addr)
-		}
+	for a, rs := range stays {
+		files[a] = append(files[a], rs...)
+	}
+	for _, a := range slices.SortedFunc(maps.Keys(files), addr.Compare) { // of stages that do it elsewhere now
+		p.entry(signGone, pad(p.paint(bold, a.String()), column), "", files[a])
 	}
 }
 

@@ -135,6 +135,7 @@ func (p *Printer) PlanSummary(pl *plan.Plan) {
 		{pl.Count(plan.Blocked) - pl.Failing(), "blocked"},
 		{len(pl.Moved), "moved"},
 		{len(pl.Removed), "to forget"},
+		{len(pl.Unmanaged), "left in service"},
 		{pl.Count(plan.Keep), "kept"},
 	}
 	var parts []string

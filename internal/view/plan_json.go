@@ -13,7 +13,7 @@ import (
 
 // FormatVersion is that of all JSON documents. Its first number changes when a
 // field is taken away or means something else, its second when one is added.
-const FormatVersion = "1.4"
+const FormatVersion = "1.5"
 
 // writeJSON writes v as an indented document.
 func writeJSON(w io.Writer, v any) error {
@@ -38,8 +38,10 @@ type planJSON struct {
 	// Moved are the stages that flow.lock has under another name.
 	Moved []plan.Move `json:"moved"`
 	// Orphans are files that no stage writes any more.
-	Orphans []orphanJSON          `json:"orphans"`
-	Outputs map[string]outputJSON `json:"outputs"`
+	Orphans []orphanJSON `json:"orphans"`
+	// Unmanaged is what no stage is in charge of any more, and stays.
+	Unmanaged []plan.Unmanaged      `json:"unmanaged"`
+	Outputs   map[string]outputJSON `json:"outputs"`
 	// Checks are the pipeline's check blocks, by name.
 	Checks []checkJSON `json:"checks"`
 	// Summary counts the stages by their actions.
@@ -96,7 +98,7 @@ func PlanJSON(w io.Writer, pl *plan.Plan) error {
 		FormatVersion: FormatVersion, Targeted: pl.Targeted,
 		Checks: checksToJSON(pl.Checks), Later: laterToJSON(pl.Deferred),
 		Stages: make([]stepJSON, 0, len(pl.Steps)), Removed: list(pl.Removed),
-		Moved: list(pl.Moved), Orphans: orphansToJSON(pl.Orphans),
+		Moved: list(pl.Moved), Orphans: orphansToJSON(pl.Orphans), Unmanaged: list(pl.Unmanaged),
 		Outputs: outputsJSON(pl.Outputs), Summary: map[plan.Action]int{},
 		Forecast: pl.Forecast,
 	}

@@ -30,6 +30,7 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/flow-pipelines/flow/engine/stage"
 )
@@ -56,6 +57,7 @@ var (
 	_ stage.Runner   = Type{}
 	_ stage.Observer = Type{}
 	_ stage.Reverter = Type{}
+	_ stage.Lasting  = Type{}
 )
 
 // Output is the name of the only output.
@@ -70,6 +72,8 @@ func (Type) Schema() *stage.Schema {
 		Doc: `The new version is written beside the old, and then the link ` + "`current`" + ` is switched to it in one step. Serve from ` + "`PATH/current`" + `. The last ` + "`keep`" + ` versions stay.
 
 ` + "`flow rollback deploy.NAME`" + ` goes back to the version before, ` + "`--to VERSION`" + ` to any that is kept. If the link or a file of the current version is changed by other means, the next plan says so; after a rollback it leaves things as they are until there is another model.
+
+When the block is taken out of the pipeline, the model stays in service; the plan says so, and how to take it down.
 
 A deployment acts outside the project's outputs, so flow asks before it runs. A gate keeps a bad model out: ` + "`when = evaluate.final.metrics.f1 >= 0.95`" + `.`,
 		Example: `deploy "local" {
@@ -201,6 +205,45 @@ func (Type) Observe(project string, args json.RawMessage, metrics stage.Metrics)
 	default:
 		return fmt.Sprintf("%s points to version %s; version %s was deployed", link, status.Current, wanted), nil
 	}
+}
+
+// Place returns the directory that a stage deploys to.
+func (Type) Place(project string, args json.RawMessage) string {
+	cfg, err := stage.Decode[Config](args)
+	if err != nil || cfg.Directory == nil || cfg.Directory.Path == "" {
+		return ""
+	}
+	return cfg.Directory.place(project)
+}
+
+// Remains finds a deployment that is still in service.
+func (Type) Remains(project string, metrics stage.Metrics) (stage.Remains, bool) {
+	name, _ := metrics["path"].(string)
+	if name == "" {
+		return stage.Remains{}, false
+	}
+	place := (&Directory{Path: name}).place(project)
+	if status, err := Observe(place); err != nil || status.Current == "" {
+		return stage.Remains{}, false
+	}
+	return stage.Remains{
+		Place:    place,
+		What:     "what it deployed to " + name + " stays in service",
+		TakeDown: "rm -r " + shellWord(name),
+	}, true
+}
+
+// shellWord quotes a path for a shell, if it needs that.
+func shellWord(s string) string {
+	if strings.HasPrefix(s, "-") {
+		s = "./" + s
+	}
+	if !strings.ContainsFunc(s, func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("/._-", r)
+	}) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // Effect says what a deployment does, for the question before it; "" while the
