@@ -28,6 +28,7 @@ type Config struct {
 	Task          string            `json:"task" oneof:"classification regression" doc:"What is predicted. Without it, the model's own task; with predictions it is told from the values."`
 	Positive      string            `json:"positive" doc:"Class that precision, recall, F-scores and AUC are about. Without it, the model's own or the second of two classes; of more classes, the top-level scores are macro averages."`
 	Beta          float64           `json:"beta" doc:"Adds f_beta, the F-score in which recall counts beta times as much as precision."`
+	Importance    *Importance       `json:"importance" doc:"Adds which columns matter to the model: how much worse it gets when the cells of a column are shuffled among the rows. Columns that say the same stand in for each other and look unimportant, each."`
 }
 
 // Type is the stage type.
@@ -40,6 +41,7 @@ const (
 	OutputReport      = "report"
 	OutputPredictions = "predictions"
 	OutputCurves      = "curves"
+	OutputImportance  = "importance"
 )
 
 // Schema describes the block.
@@ -66,8 +68,9 @@ Every metric equals scikit-learn's of the same name. A metric that is not define
 			{Name: OutputReport, Doc: "All metrics, with what was evaluated, as JSON."},
 			{Name: OutputPredictions, Doc: "A CSV with row, truth, prediction and, for classes, the probability of each."},
 			{Name: OutputCurves, Doc: "A directory with roc.csv, pr.csv and confusion.csv, or, for a regression, residuals.csv."},
+			{Name: OutputImportance, Doc: "With importance: a CSV with each column of the model, from the most to the least important, and the mean and deviation of what the metric lost."},
 		},
-		Metrics: "Classification: accuracy, balanced_accuracy, precision, recall, f1, f_beta, mcc, auc, pr_auc, log_loss, brier, and nested macro, micro, weighted, per_class, confusion (true, then predicted class). Regression: mae, mse, rmse, nrmse (by the range of the truth), median_ae, mape, r2, max_error. Both: rows, baseline. With more than 20 classes, per_class and confusion are in the outputs only.",
+		Metrics: "Classification: accuracy, balanced_accuracy, precision, recall, f1, f_beta, mcc, auc, pr_auc, log_loss, brier, and nested macro, micro, weighted, per_class, confusion (true, then predicted class). Regression: mae, mse, rmse, nrmse (by the range of the truth), median_ae, mape, r2, max_error. Both: rows, baseline and, if asked for, importance of the 20 columns that matter most. With more than 20 classes, per_class and confusion are in the outputs only.",
 	}
 }
 
@@ -116,14 +119,21 @@ func (Type) Job(req *stage.Request) (*stage.Job, error) {
 	if cfg.Beta < 0 {
 		add("beta", "beta is negative", "It says how many times recall counts as much as precision: 2 favours recall, 0.5 precision.")
 	}
+	if cfg.Importance != nil {
+		cfg.Importance.check(&cfg, add)
+	}
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
-	return req.Job(
-		stage.Output{Name: OutputReport, Path: "report.json"},
-		stage.Output{Name: OutputPredictions, Path: "predictions.csv"},
-		stage.Output{Name: OutputCurves, Path: "curves", Dir: true},
-	), nil
+	outputs := []stage.Output{
+		{Name: OutputReport, Path: "report.json"},
+		{Name: OutputPredictions, Path: "predictions.csv"},
+		{Name: OutputCurves, Path: "curves", Dir: true},
+	}
+	if cfg.Importance != nil || req.IsUnknown("importance") {
+		outputs = append(outputs, stage.Output{Name: OutputImportance, Path: "importance.csv"})
+	}
+	return req.Job(outputs...), nil
 }
 
 // evaluation is what was predicted, ready to be judged.
@@ -162,6 +172,16 @@ func (Type) Run(ctx context.Context, run *stage.Run) (stage.Metrics, error) {
 	}
 	e.classes.Beta = cfg.Beta
 	metrics := e.metrics()
+	if cfg.Importance != nil {
+		columns, err := importance(ctx, &cfg, e, run)
+		if err != nil {
+			return nil, err
+		}
+		if err := writeImportance(run.Output(OutputImportance), columns); err != nil {
+			return nil, err
+		}
+		metrics["importance"] = briefly(columns)
+	}
 	if err := e.writeReport(run.Output(OutputReport), metrics); err != nil {
 		return nil, fmt.Errorf("write the report: %w", err)
 	}

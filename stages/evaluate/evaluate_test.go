@@ -21,23 +21,28 @@ import (
 )
 
 // outputs are where a run wrote.
-type outputs struct{ report, predictions, curves string }
+type outputs struct{ report, predictions, curves, importance string }
 
 func run(t *testing.T, cfg evaluate.Config) (stage.Metrics, outputs, error) {
+	t.Helper()
+	return runWith(t, cfg, 1)
+}
+
+func runWith(t *testing.T, cfg evaluate.Config, cpus int) (stage.Metrics, outputs, error) {
 	t.Helper()
 	args, err := json.Marshal(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	out := outputs{filepath.Join(dir, "report.json"), filepath.Join(dir, "predictions.csv"), filepath.Join(dir, "curves")}
+	out := outputs{filepath.Join(dir, "report.json"), filepath.Join(dir, "predictions.csv"), filepath.Join(dir, "curves"), filepath.Join(dir, "importance.csv")}
 	if _, err := (evaluate.Type{}).Job(&stage.Request{Args: args}); err != nil {
 		return nil, out, err
 	}
 	m, err := evaluate.Type{}.Run(t.Context(), &stage.Run{
 		Spec: stage.Spec{
-			Type: "evaluate", Args: args,
-			Outputs: map[string]string{"report": out.report, "predictions": out.predictions, "curves": out.curves},
+			Type: "evaluate", Args: args, CPUs: cpus,
+			Outputs: map[string]string{"report": out.report, "predictions": out.predictions, "curves": out.curves, "importance": out.importance},
 		},
 		Log: io.Discard,
 	})

@@ -1,6 +1,10 @@
 package metric
 
-import "math"
+import (
+	"maps"
+	"math"
+	"slices"
+)
 
 // NoPositive says that no class of a classification is the positive one.
 const NoPositive = -1
@@ -165,6 +169,19 @@ func Regression(truth, predicted []float64) map[string]float64 {
 	set(m, "r2", R2(truth, predicted))
 	set(m, "max_error", MaxError(truth, predicted))
 	return m
+}
+
+// HeadlineNames are the names of Headline's metrics but f_beta, sorted.
+func HeadlineNames() []string {
+	return slices.Sorted(maps.Keys(Classification{
+		Classes: []string{"a", "b"}, Truth: []int{0, 1, 1}, Predicted: []int{0, 1, 0},
+		Probabilities: []float64{0.8, 0.2, 0.3, 0.7, 0.6, 0.4}, Positive: 1,
+	}.Headline()))
+}
+
+// RegressionNames are the names of Regression's metrics, sorted.
+func RegressionNames() []string {
+	return slices.Sorted(maps.Keys(Regression([]float64{1, 2, 3}, []float64{1, 2, 4})))
 }
 
 func set(m map[string]float64, name string, value float64) {

@@ -3,6 +3,7 @@ package model
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -213,6 +214,30 @@ func (f *Frame) Rows() int { return f.rows }
 func (f *Frame) Reset() {
 	f.rows, f.held = 0, nil
 	clear(f.texts)
+}
+
+// Permuted returns a frame of the same rows but that a column has in row i the
+// cell of row order[i]. It shares all else with f, which must not change.
+func (f *Frame) Permuted(c Column, order []int) *Frame {
+	out := *f
+	out.held = nil
+	at := f.mustFind(c)
+	if c.Kind == String {
+		out.text = slices.Clone(f.text)
+		out.text[at] = permuted(f.text[at], order)
+	} else {
+		out.number = slices.Clone(f.number)
+		out.number[at] = permuted(f.number[at], order)
+	}
+	return &out
+}
+
+func permuted[T any](cells []T, order []int) []T {
+	out := make([]T, len(order))
+	for i, from := range order {
+		out[i] = cells[from]
+	}
+	return out
 }
 
 // numbers returns a column of numbers by name.
