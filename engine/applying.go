@@ -168,7 +168,7 @@ func (p *Project) carryOut(ctx context.Context, o ApplyOptions, c plan.Choose, p
 	now := p.opts.Clock()
 	emit(event.Event{Time: now, Kind: event.RunFinished, Run: rep.Run, Text: string(status), Elapsed: now.Sub(start).Seconds(), Counts: rep.Counts})
 	_, pruneErr := runs.Prune(p.RunsDir(), keepRuns)
-	return errors.Join(err, record.Finish(status, rep.Counts), pruneErr, p.ignore(context.WithoutCancel(ctx)))
+	return errors.Join(err, record.Finish(status, rep.Counts), pruneErr, p.notePlaced(), p.ignore(context.WithoutCancel(ctx)))
 }
 
 // moveTimes lets stages that were moved keep what is known of how long they take.

@@ -5,6 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
 
 	"github.com/flow-pipelines/flow/engine/addr"
 	"github.com/flow-pipelines/flow/engine/cas"
@@ -12,6 +17,7 @@ import (
 	"github.com/flow-pipelines/flow/engine/digest"
 	"github.com/flow-pipelines/flow/engine/event"
 	"github.com/flow-pipelines/flow/engine/lock"
+	"github.com/flow-pipelines/flow/engine/placed"
 	"github.com/flow-pipelines/flow/engine/plan"
 	"github.com/flow-pipelines/flow/engine/stage"
 	"github.com/flow-pipelines/flow/engine/worktree"
@@ -38,9 +44,21 @@ type CheckoutReport struct {
 	Missing []string
 	// Trashed says where the replaced files are now.
 	Trashed map[string]string
+	// Strays are results that flow had put into the tree and flow.lock lacks.
+	Strays []Stray
 }
 
-// Checkout makes the files in the tree be what flow.lock says. It runs nothing.
+// Stray is a result of another flow.lock than the one that is there now.
+type Stray struct {
+	Addr addr.Address `json:"stage"`
+	Path string       `json:"path"`
+	// Trashed is where it is now; "": it is where it was, and Why says why.
+	Trashed string `json:"trashed,omitempty"`
+	Why     string `json:"why,omitempty"`
+}
+
+// Checkout makes the files in the tree be what flow.lock says, and takes away what
+// flow has put there for another one. It runs nothing.
 func (p *Project) Checkout(ctx context.Context, o CheckoutOptions) (*CheckoutReport, error) {
 	sink := o.Sink
 	if sink == nil {
@@ -54,7 +72,8 @@ func (p *Project) Checkout(ctx context.Context, o CheckoutOptions) (*CheckoutRep
 	if err := p.wire(); err != nil {
 		return nil, err
 	}
-	c := &checkout{p: p, opts: o, filters: p.outputFilters(), rep: &CheckoutReport{Trashed: map[string]string{}}}
+	c := &checkout{p: p, opts: o, rep: &CheckoutReport{Trashed: map[string]string{}}}
+	c.look()
 	want := addr.AnyOf(o.Targets)
 	var all []addr.Address
 	for _, s := range p.lock.Stages() {
@@ -73,14 +92,72 @@ func (p *Project) Checkout(ctx context.Context, o CheckoutOptions) (*CheckoutRep
 			}
 		}
 	}
+	if err := c.strays(ctx, want); err != nil {
+		return c.rep, err
+	}
 	return c.rep, p.flush(ctx)
 }
 
 type checkout struct {
-	p       *Project
-	opts    CheckoutOptions
-	filters map[string]stage.Output // by path
-	rep     *CheckoutReport
+	p        *Project
+	opts     CheckoutOptions
+	pipeline *config.Pipeline
+	stages   []*config.Stage         // as far as they can be told
+	filters  map[string]stage.Output // by path
+	rep      *CheckoutReport
+}
+
+// strays takes away what flow has put into the tree and flow.lock lacks, as far
+// as it is what flow has put there. Without any flow.lock nothing is known of
+// what belongs there.
+func (c *checkout) strays(ctx context.Context, want func(addr.Address) bool) error {
+	file := c.p.placedFile()
+	before := placed.Read(file)
+	if c.p.lock.Read().IsZero() || len(before) == 0 {
+		return c.p.notePlaced()
+	}
+	var candidates []plan.Orphan
+	for _, path := range slices.Sorted(maps.Keys(before)) {
+		if r := before[path]; want == nil || want(r.Stage) {
+			candidates = append(candidates, plan.Orphan{Addr: r.Stage, Result: lock.Result{Path: path, Node: r.Node}})
+		}
+	}
+	w := c.p.world(c.p.lock)
+	strays, err := plan.Strays(ctx, w, candidates, c.p.lock, c.pipeline, c.stages)
+	if err != nil {
+		return err
+	}
+	for _, o := range strays {
+		s := Stray{Addr: o.Addr, Path: o.Path, Why: o.Why}
+		if o.Fate == plan.SetAside {
+			if s.Trashed, err = c.p.files.SetAside(o.Path, c.trash()); err != nil {
+				return err
+			}
+			c.p.files.RemoveEmpty(path.Dir(o.Path))
+		}
+		c.rep.Strays = append(c.rep.Strays, s)
+	}
+	return c.p.notePlaced()
+}
+
+// trash is the group in .flow/trash of this checkout.
+func (c *checkout) trash() string { return c.p.opts.Clock().UTC().Format("20060102-150405") }
+
+func (p *Project) placedFile() string { return p.path("placed.json") }
+
+// notePlaced remembers that flow has put into the tree what flow.lock has. What
+// it had put there before counts as long as anything is there.
+func (p *Project) notePlaced() error {
+	r := placed.Read(p.placedFile())
+	maps.DeleteFunc(r, func(path string, _ placed.Result) bool {
+		_, err := os.Lstat(filepath.Join(p.root, filepath.FromSlash(path)))
+		return err != nil
+	})
+	r.Add(p.lock)
+	if len(r) == 0 {
+		return nil
+	}
+	return r.Write(p.placedFile())
 }
 
 func (c *checkout) result(ctx context.Context, r lock.Result) error {
@@ -132,7 +209,7 @@ func (c *checkout) makeRoom(ctx context.Context, w *world, r lock.Result, there 
 		c.rep.Edited = append(c.rep.Edited, r.Path)
 		return false, nil
 	}
-	to, err := c.p.files.SetAside(r.Path, c.p.opts.Clock().UTC().Format("20060102-150405"))
+	to, err := c.p.files.SetAside(r.Path, c.trash())
 	if err != nil {
 		return false, err
 	}
@@ -140,22 +217,22 @@ func (c *checkout) makeRoom(ctx context.Context, w *world, r lock.Result, there 
 	return true, nil
 }
 
-// outputFilters returns what the pipeline says about its outputs, so that a
-// checkout of a data set leaves the files alone that the data set ignores. A
-// pipeline with mistakes in it can be checked out all the same.
-func (p *Project) outputFilters() map[string]stage.Output {
-	filters := map[string]stage.Output{}
-	pipeline, known := p.recorded()
-	stages, _ := pipeline.Stages(known)
-	for _, st := range stages {
+// look finds what the pipeline says about its outputs, so that a checkout of a
+// data set leaves the files alone that the data set ignores. A pipeline with
+// mistakes in it can be checked out all the same.
+func (c *checkout) look() {
+	c.filters = map[string]stage.Output{}
+	var known config.Results
+	c.pipeline, known = c.p.recorded()
+	c.stages, _ = c.pipeline.Stages(known)
+	for _, st := range c.stages {
 		if st.Job == nil {
 			continue
 		}
 		for _, o := range st.Job.Outputs {
-			filters[o.Path] = o
+			c.filters[o.Path] = o
 		}
 	}
-	return filters
 }
 
 // Rollback takes the effect of a stage back to an earlier version, "" the one

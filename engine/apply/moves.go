@@ -86,7 +86,7 @@ func (a *apply) move(ctx context.Context, old lock.Result, to stage.Output) (boo
 	} else if err != nil {
 		return false, err
 	}
-	a.removeEmpty(path.Dir(old.Path))
+	a.Files.RemoveEmpty(path.Dir(old.Path))
 	return true, nil
 }
 
@@ -121,7 +121,7 @@ func (a *apply) discard(ctx context.Context, orphans []plan.Orphan) error {
 			return err
 		}
 		aside, places = append(aside, o), append(places, kept)
-		a.removeEmpty(path.Dir(o.Path))
+		a.Files.RemoveEmpty(path.Dir(o.Path))
 	}
 	return nil
 }
@@ -152,14 +152,3 @@ func (a *apply) tellAside(aside []plan.Orphan, places []string) {
 }
 
 func (a *apply) abs(rel string) string { return filepath.Join(a.Root, filepath.FromSlash(rel)) }
-
-// removeEmpty removes a directory of the project and those above it as far as
-// they are empty. A link to a directory is the user's and stays.
-func (a *apply) removeEmpty(dir string) {
-	for ; dir != "."; dir = path.Dir(dir) {
-		abs := a.abs(dir)
-		if info, err := os.Lstat(abs); err != nil || !info.IsDir() || os.Remove(abs) != nil {
-			return
-		}
-	}
-}

@@ -167,7 +167,11 @@ func (p *Plan) orphans(ctx context.Context, w World, locked *lock.Lock, pipeline
 				continue
 			}
 			if written == nil {
-				reads, err := p.reads(ctx, w, pipeline)
+				stages := make([]*config.Stage, len(p.Steps))
+				for i, s := range p.Steps {
+					stages[i] = s.Stage
+				}
+				reads, err := readsOf(ctx, w, pipeline, stages)
 				if err != nil {
 					return err
 				}
@@ -193,15 +197,48 @@ func (p *Plan) orphans(ctx context.Context, w World, locked *lock.Lock, pipeline
 	return nil
 }
 
-// reads are the files of the project that stages and functions read, as files
+// Strays are the orphans among what flow has put into the tree before git brought
+// another flow.lock: what that one, and the pipeline beside it, have no use for.
+func Strays(ctx context.Context, w World, before []Orphan, locked *lock.Lock, pipeline *config.Pipeline, stages []*config.Stage) ([]Orphan, error) {
+	recorded := places{}
+	for _, s := range locked.Stages() {
+		for _, r := range s.Results {
+			recorded[r.Path] = s.Addr.String()
+		}
+	}
+	reads, err := readsOf(ctx, w, pipeline, stages)
+	if err != nil {
+		return nil, err
+	}
+	has, read := recorded.index(), reads.index()
+	var strays []Orphan
+	for _, o := range before {
+		if has.overlap(o.Path) != "" {
+			continue
+		}
+		there, err := o.decide(ctx, w, pipeline.Removals(), read.overlap(o.Path))
+		if err != nil {
+			return nil, err
+		}
+		if there {
+			strays = append(strays, o)
+		}
+	}
+	return strays, nil
+}
+
+// readsOf are the files of the project that stages and functions read, as files
 // of the user's.
-func (p *Plan) reads(ctx context.Context, w World, pipeline *config.Pipeline) (places, error) {
+func readsOf(ctx context.Context, w World, pipeline *config.Pipeline, stages []*config.Stage) (places, error) {
 	reads := places{}
 	for _, f := range pipeline.Reads() {
 		reads[f] = "the pipeline"
 	}
-	for _, s := range p.Steps {
-		for _, in := range s.Stage.Job.Inputs {
+	for _, s := range stages {
+		if s.Job == nil {
+			continue
+		}
+		for _, in := range s.Job.Inputs {
 			paths := []string{in.Path}
 			if in.From != nil {
 				continue

@@ -16,3 +16,14 @@ func (w *Worktree) SetAside(rel, group string) (string, error) {
 	}
 	return to, os.Rename(w.abs(rel), w.abs(to))
 }
+
+// RemoveEmpty removes a directory of the project and those above it as far as
+// they are empty. A link to a directory is the user's and stays.
+func (w *Worktree) RemoveEmpty(dir string) {
+	for ; dir != "."; dir = path.Dir(dir) {
+		abs := w.abs(dir)
+		if info, err := os.Lstat(abs); err != nil || !info.IsDir() || os.Remove(abs) != nil {
+			return
+		}
+	}
+}

@@ -29,7 +29,8 @@ func newCheckout(sh *Shell, run func(context.Context, *CheckoutOptions) error) *
 		Short: "Put the files that flow.lock records back in place",
 		Long: `Make the data and results in the project be what flow.lock says, from the
 cache. Nothing runs. Files that hold something flow has not stored are left
-alone, unless --force moves them to .flow/trash.`,
+alone, unless --force moves them to .flow/trash. Results that flow had put there
+and flow.lock lacks, since it is that of another revision, go to .flow/trash.`,
 		Example: `  git checkout HEAD~1 && flow checkout
   flow checkout dataset.scans --force`,
 		ValidArgsFunction: sh.completeSeveralRecorded,
@@ -84,8 +85,9 @@ func (o *CheckoutOptions) print(rep *engine.CheckoutReport) {
 	for _, p := range slices.Sorted(maps.Keys(rep.Trashed)) {
 		out.Printf("moved    %s to %s\n", p, rep.Trashed[p])
 	}
+	moved := o.printStrays(rep.Strays)
 	switch {
-	case len(rep.Restored) == 0 && len(rep.Edited)+len(rep.Missing) == 0:
+	case len(rep.Restored)+moved == 0 && len(rep.Edited)+len(rep.Missing) == 0:
 		out.Printf("Nothing to do: %s in place.\n", inPlace(rep.Kept))
 	case rep.Kept > 0:
 		out.Printf("%s in place already.\n", inPlace(rep.Kept))
@@ -102,6 +104,21 @@ func (o *CheckoutOptions) print(rep *engine.CheckoutReport) {
 	case n > 1:
 		errs.Error(fmt.Sprintf("%d paths cannot be brought back, since the cache does not hold their content: %s", n, view.And(rep.Missing, mostPaths)), "flow apply makes again what a stage makes")
 	}
+}
+
+// printStrays tells what became of results that flow.lock lacks, and returns how
+// many were moved.
+func (o *CheckoutOptions) printStrays(strays []engine.Stray) (moved int) {
+	out := o.Shell.out()
+	for _, s := range strays {
+		if s.Trashed == "" {
+			out.Printf("left     %s, which %s wrote and flow.lock does not have: %s\n", s.Path, s.Addr, s.Why)
+			continue
+		}
+		moved++
+		out.Printf("moved    %s, which flow.lock does not have, to %s\n", s.Path, s.Trashed)
+	}
+	return moved
 }
 
 // mostPaths is how many paths an error lists.

@@ -384,9 +384,10 @@ type checkoutJSON struct {
 	Edited        []string          `json:"edited"`
 	Missing       []string          `json:"missing"`
 	Trashed       map[string]string `json:"trashed"`
+	Strays        []engine.Stray    `json:"strays"`
 }
 
 // CheckoutJSON writes what a checkout did.
 func CheckoutJSON(w io.Writer, rep *engine.CheckoutReport) error {
-	return writeJSON(w, checkoutJSON{FormatVersion, list(rep.Restored), rep.Kept, list(rep.Edited), list(rep.Missing), rep.Trashed})
+	return writeJSON(w, checkoutJSON{FormatVersion, list(rep.Restored), rep.Kept, list(rep.Edited), list(rep.Missing), rep.Trashed, list(rep.Strays)})
 }
