@@ -5,12 +5,11 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/agext/levenshtein"
-
 	"github.com/flow-pipelines/flow/engine/addr"
 	"github.com/flow-pipelines/flow/engine/config"
 	"github.com/flow-pipelines/flow/engine/pinned"
 	"github.com/flow-pipelines/flow/engine/plan"
+	"github.com/flow-pipelines/flow/engine/suggest"
 )
 
 // Selection narrows a plan to some stages. A saved plan has it, too.
@@ -44,20 +43,16 @@ func CheckPatterns(all []addr.Address, named ...addr.Pattern) error {
 // similar finds the address or block that was probably meant, or for a pattern
 // the nearest that says as much: train.* for trian.*.
 func similar(want addr.Pattern, all []addr.Address) string {
-	best, distance := "", 4
+	var names []string
 	for _, a := range all {
-		names := []string{a.String(), a.Block().String(), a.Module.String(), a.Module.Declared().String()}
+		block := a.Block().String()
 		if want.Wild() {
-			block := a.Block().String()
-			names = []string{block[:strings.LastIndexByte(block, '.')] + ".*", block, block + "[*]"}
-		}
-		for _, name := range names {
-			if d := levenshtein.Distance(strings.ToLower(want.String()), strings.ToLower(name), nil); d < distance {
-				best, distance = name, d
-			}
+			names = append(names, block[:strings.LastIndexByte(block, '.')]+".*", block, block+"[*]")
+		} else {
+			names = append(names, a.String(), block, a.Module.String(), a.Module.Declared().String())
 		}
 	}
-	return best
+	return suggest.Nearest(want.String(), names)
 }
 
 // choose returns what a selection means for the stages there are. A pattern that

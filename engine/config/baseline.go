@@ -15,6 +15,7 @@ import (
 
 	"github.com/flow-pipelines/flow/engine/addr"
 	"github.com/flow-pipelines/flow/engine/stage"
+	"github.com/flow-pipelines/flow/engine/suggest"
 )
 
 // Baseline returns what a revision of the project has recorded. An error says,
@@ -347,7 +348,7 @@ func (b *baselineTraversal) missing(rev string, path []string, name string, have
 			detail = fmt.Sprintf("flow.lock of that revision has nothing under %s.", strings.Join(path, "."))
 		}
 	}
-	if s := closest(name, have); s != "" {
+	if s := suggest.Nearest(name, have); s != "" {
 		detail += fmt.Sprintf(" Did you mean %s?", s)
 	} else {
 		detail += " try(…, VALUE) allows for it."

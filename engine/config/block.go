@@ -9,6 +9,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/suggest"
 )
 
 // block is a stage block, decoded but not evaluated.
@@ -190,7 +191,7 @@ func (m *module) unknownType(h *hcl.Block) *hcl.Diagnostic {
 	}
 	own := append(types, ownBlocks[:]...)
 	detail := "flow has no such block."
-	if s := closest(h.Type, own); s != "" {
+	if s := suggest.Nearest(h.Type, own); s != "" {
 		detail += fmt.Sprintf(" Did you mean %q?", s)
 	} else {
 		detail += fmt.Sprintf(" There is pipeline, variable, locals, output, module, check, moved and removed, and the stage types %s. Any program is a stage with exec.", list(types, 20))

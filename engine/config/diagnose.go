@@ -13,6 +13,7 @@ import (
 
 	"github.com/flow-pipelines/flow/engine/addr"
 	"github.com/flow-pipelines/flow/engine/stage"
+	"github.com/flow-pipelines/flow/engine/suggest"
 )
 
 // ArgRange returns the place of an argument, named as stage.Problem.Path does:
@@ -408,7 +409,7 @@ func explainStep(v cty.Value, name string, isAttr bool, text, owner string) (sum
 		case 1:
 			detail = fmt.Sprintf("%s has the output %s, and metrics.", owner, outputs[0])
 		}
-		if s := closest(name, names); s != "" {
+		if s := suggest.Nearest(name, names); s != "" {
 			detail += fmt.Sprintf(" Did you mean %s.%s?", owner, s)
 		} else {
 			detail += fmt.Sprintf(" A result of the stage is written %s.metrics.%s.", owner, name)
@@ -426,7 +427,7 @@ func explainStep(v cty.Value, name string, isAttr bool, text, owner string) (sum
 				fmt.Sprintf("The block has for_each or count. Name one of its instances: %s.", list(names, 5))
 		}
 		detail = fmt.Sprintf("There is %s.", list(names, 8))
-		if s := closest(name, keys); s != "" {
+		if s := suggest.Nearest(name, keys); s != "" {
 			detail += fmt.Sprintf(" Did you mean %s?", names[slices.Index(keys, s)])
 		}
 		return fmt.Sprintf("%s has no instance %q", text, name), detail
@@ -439,7 +440,7 @@ func explainStep(v cty.Value, name string, isAttr bool, text, owner string) (sum
 			keys, names = append(keys, literalText(k)), append(names, fmt.Sprintf("%s[%s]", text, literal(k)))
 		}
 		detail = fmt.Sprintf("There is %s.", list(names, 8))
-		if s := closest(name, keys); s != "" {
+		if s := suggest.Nearest(name, keys); s != "" {
 			detail += fmt.Sprintf(" Did you mean %s?", names[slices.Index(keys, s)])
 		}
 		return fmt.Sprintf("%s has no instance %q", text, name), detail

@@ -14,6 +14,7 @@ import (
 	"path"
 	"strings"
 
+	"github.com/flow-pipelines/flow/engine/suggest"
 	yaml "github.com/zclconf/go-cty-yaml"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
@@ -387,7 +388,7 @@ func (f *functions) unknown(name string) string {
 			return known.instead
 		}
 	}
-	if s := closest(name, mapKeys(f.table)); s != "" {
+	if s := suggest.Nearest(name, mapKeys(f.table)); s != "" {
 		return fmt.Sprintf("Did you mean %s?", s)
 	}
 	return "flow has the functions that Terraform has, as far as they give the same value each time."

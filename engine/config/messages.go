@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/agext/levenshtein"
+	"github.com/flow-pipelines/flow/engine/suggest"
 	"github.com/hashicorp/hcl/v2"
 )
 
@@ -14,34 +14,10 @@ func errorAt(rng hcl.Range, summary, detail string) *hcl.Diagnostic {
 	return &hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Detail: detail, Subject: &rng}
 }
 
-// closest returns the name that was probably meant, "" if none is near. Near
-// is one slip of the finger for a short name, about one in three letters for a
-// long one.
-func closest(given string, names []string) string {
-	best, bestDistance := "", max(1, (len(given)+1)/3)+1
-	for _, n := range slices.Sorted(slices.Values(names)) {
-		d := levenshtein.Distance(strings.ToLower(given), strings.ToLower(n), nil)
-		if d == 2 && sameLetters(given, n) {
-			d = 1 // two letters swapped are one slip
-		}
-		if d < bestDistance && d < len(n) {
-			best, bestDistance = n, d
-		}
-	}
-	return best
-}
-
-func sameLetters(a, b string) bool {
-	x, y := []byte(strings.ToLower(a)), []byte(strings.ToLower(b))
-	slices.Sort(x)
-	slices.Sort(y)
-	return slices.Equal(x, y)
-}
-
 // didYouMean is the end of a sentence about a wrong name: a guess, or what
 // there is.
 func didYouMean(given string, names []string) string {
-	if s := closest(given, names); s != "" {
+	if s := suggest.Nearest(given, names); s != "" {
 		return fmt.Sprintf(" Did you mean %q?", s)
 	}
 	if len(names) == 0 {

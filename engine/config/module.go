@@ -13,6 +13,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/suggest"
 )
 
 // module is what the files of one directory declare, at the place where a
@@ -406,7 +407,7 @@ func (c *call) noOutput(name string, rng hcl.Range) *hcl.Diagnostic {
 	} else {
 		detail += list(names, 10) + "."
 	}
-	if s := closest(name, names); s != "" {
+	if s := suggest.Nearest(name, names); s != "" {
 		detail += fmt.Sprintf(" Did you mean module.%s.%s?", c.name, s)
 	} else {
 		detail += fmt.Sprintf(" Declare it there: output %q { value = … }.", name)

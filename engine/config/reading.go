@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/bmatcuk/doublestar/v4"
+	"github.com/flow-pipelines/flow/engine/suggest"
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
@@ -139,7 +140,7 @@ func (at whereabouts) file() (File, error) {
 	case len(names) == 1 && names[0] == "":
 		return File{}, function.NewArgErrorf(0, "there is no file %s: %s writes a file %s, and no directory", at.text, at.stage.addr, at.stage.path)
 	}
-	if s := closest(at.rel, names); s != "" {
+	if s := suggest.Nearest(at.rel, names); s != "" {
 		return File{}, function.NewArgErrorf(0, "there is no file %s; perhaps %s/%s is meant", at.text, at.stage.path, s)
 	}
 	return File{}, function.NewArgErrorf(0, "there is no file %s; %s has written %s there", at.text, at.stage.addr, list(names, 5))

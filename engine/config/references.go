@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 
 	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/suggest"
 )
 
 // rowName starts the references in a stage.Expression that are the stage's own.
@@ -150,7 +151,7 @@ func (m *module) noStage(rng hcl.Range, a addr.Address) *hcl.Diagnostic {
 	}
 	detail := fmt.Sprintf("The pipeline has no block %s %q.", a.Type, a.Name)
 	slices.Sort(others)
-	if s := closest(a.Name, names); s != "" {
+	if s := suggest.Nearest(a.Name, names); s != "" {
 		detail += fmt.Sprintf(" Did you mean %s.%s?", a.Type, s)
 	} else if len(others) > 0 {
 		detail += fmt.Sprintf(" Did you mean %s?", others[0])
@@ -223,7 +224,7 @@ func (m *module) unknownName(t hcl.Traversal, lazy bool) *hcl.Diagnostic {
 	}
 	roots := append(mapKeys(m.p.types), "var", "local", "module", "path", "each", "count", "self")
 	detail := "A reference starts with var, local, module, each, self or a stage type."
-	if s := closest(root, roots); s != "" {
+	if s := suggest.Nearest(root, roots); s != "" {
 		detail += fmt.Sprintf(" Did you mean %s?", s)
 	} else if len(t) == 1 {
 		detail += fmt.Sprintf(" If it is a text, put it in quotes: %q.", root)
@@ -265,7 +266,7 @@ func checkPath(t hcl.Traversal) hcl.Diagnostics {
 
 func undeclared(rng hcl.Range, what, name string, have []string, fix string) *hcl.Diagnostic {
 	detail := fmt.Sprintf("The pipeline declares no %s %q. ", what, name)
-	if s := closest(name, have); s != "" {
+	if s := suggest.Nearest(name, have); s != "" {
 		detail += fmt.Sprintf("Did you mean %q?", s)
 	} else {
 		detail += fix

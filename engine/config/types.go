@@ -11,6 +11,7 @@ import (
 	"github.com/zclconf/go-cty/cty/convert"
 
 	"github.com/flow-pipelines/flow/engine/stage"
+	"github.com/flow-pipelines/flow/engine/suggest"
 )
 
 // describe names a type with an article.
@@ -193,7 +194,7 @@ func quoted(names []string) string {
 }
 
 func guess(given string, names []string) string {
-	if s := closest(given, names); s != "" {
+	if s := suggest.Nearest(given, names); s != "" {
 		return fmt.Sprintf(" Did you mean %q?", s)
 	}
 	return ""

@@ -87,15 +87,6 @@ func TestDiffReadsRevisions(t *testing.T) {
 	}
 }
 
-func TestClosestIsNearOrNothing(t *testing.T) {
-	names := []string{"plan", "apply", "status", "show"}
-	for given, want := range map[string]string{"pln": "plan", "aply": "apply", "stauts": "status", "xyz": "", "sho": "show", "deploy": ""} {
-		if got := closest(given, names); got != want {
-			t.Errorf("%s: got %q, want %q", given, got, want)
-		}
-	}
-}
-
 func TestOnlyYesIsYes(t *testing.T) {
 	for answer, want := range map[string]bool{"y\n": true, "YES\n": true, " yes ": true, "n\n": false, "\n": false, "": false, "yesterday\n": false} {
 		sh, _, errs := testShell(t)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/agext/levenshtein"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -14,6 +13,7 @@ import (
 	"github.com/flow-pipelines/flow/engine/addr"
 	"github.com/flow-pipelines/flow/engine/plan"
 	"github.com/flow-pipelines/flow/engine/stage"
+	"github.com/flow-pipelines/flow/engine/suggest"
 	"github.com/flow-pipelines/flow/internal/view"
 )
 
@@ -93,18 +93,6 @@ func (sh *Shell) report(cmd *cobra.Command, err error) int {
 	return int(exitError)
 }
 
-// closest returns the name that was probably meant, "" if none is near: one
-// slip of the finger for a short name, one in three letters for a long one.
-func closest(given string, names []string) string {
-	best, distance := "", max(1, (len(given)+1)/3)+1
-	for _, n := range names {
-		if d := levenshtein.Distance(strings.ToLower(given), strings.ToLower(n), nil); d < distance {
-			best, distance = n, d
-		}
-	}
-	return best
-}
-
 // flagError makes an error of pflag one of usage, with the flag that was
 // probably meant.
 func flagError(cmd *cobra.Command, err error) error {
@@ -126,7 +114,7 @@ func flagError(cmd *cobra.Command, err error) error {
 	}
 	var names []string
 	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
-	if n := closest(unknown.GetSpecifiedName(), names); n != "" {
+	if n := suggest.Nearest(unknown.GetSpecifiedName(), names); n != "" {
 		e.hint = "did you mean --" + n + "?"
 	}
 	return e
@@ -155,7 +143,7 @@ func unknownCommand(cmd *cobra.Command, args []string) error {
 		}
 	}
 	e := &usageError{text: fmt.Sprintf("%s has no command %q", cmd.CommandPath(), args[0])}
-	if n := closest(args[0], names); n != "" {
+	if n := suggest.Nearest(args[0], names); n != "" {
 		e.hint = fmt.Sprintf("did you mean %s %s?", cmd.CommandPath(), n)
 	}
 	return e

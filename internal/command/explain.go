@@ -7,6 +7,7 @@ import (
 
 	"github.com/flow-pipelines/flow/engine/config"
 	"github.com/flow-pipelines/flow/engine/stage"
+	"github.com/flow-pipelines/flow/engine/suggest"
 	"github.com/flow-pipelines/flow/internal/view"
 )
 
@@ -81,7 +82,7 @@ func findSchema(schemas []*stage.Schema, name string) (*stage.Schema, error) {
 		names = append(names, s.Name)
 	}
 	e := &usageError{text: "there is no stage type " + name, hint: "there is " + view.And(names, len(names))}
-	if n := closest(name, names); n != "" {
+	if n := suggest.Nearest(name, names); n != "" {
 		e.hint = "did you mean " + n + "?"
 	}
 	return nil, e
@@ -110,7 +111,7 @@ func (o *ExplainOptions) argument(schema *stage.Schema, words []string) error {
 			return usage("%s is an argument and has nothing inside", strings.Join(words[:i+2], "."))
 		}
 		e := &usageError{text: strings.Join(words[:i+1], ".") + " has no " + w, hint: "it has " + view.And(names, len(names))}
-		if n := closest(w, names); n != "" {
+		if n := suggest.Nearest(w, names); n != "" {
 			e.hint = "did you mean " + strings.Join(append(append([]string{}, words[:i+1]...), n), ".") + "?"
 		}
 		return e

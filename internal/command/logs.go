@@ -17,6 +17,7 @@ import (
 	"github.com/flow-pipelines/flow/engine/addr"
 	"github.com/flow-pipelines/flow/engine/event"
 	"github.com/flow-pipelines/flow/engine/runs"
+	"github.com/flow-pipelines/flow/engine/suggest"
 	"github.com/flow-pipelines/flow/internal/view"
 )
 
@@ -202,7 +203,7 @@ func (o *LogsOptions) runWithLog(a addr.Address) (*runs.Past, error) {
 		}
 	}
 	hint := "stages without a program of their own print nothing"
-	if n := closest(a.String(), printed); n != "" {
+	if n := suggest.Nearest(a.String(), printed); n != "" {
 		hint = "did you mean " + n + "?"
 	} else if len(printed) > 0 {
 		hint = "there are logs of " + view.And(printed, 8)

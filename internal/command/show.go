@@ -11,6 +11,7 @@ import (
 	"github.com/flow-pipelines/flow/engine/addr"
 	"github.com/flow-pipelines/flow/engine/config"
 	"github.com/flow-pipelines/flow/engine/lock"
+	"github.com/flow-pipelines/flow/engine/suggest"
 	"github.com/flow-pipelines/flow/internal/view"
 )
 
@@ -111,7 +112,7 @@ func notRecorded(a addr.Pattern, names []string) error {
 			names = append(names, typ+".*")
 		}
 	}
-	if n := closest(a.String(), names); n != "" {
+	if n := suggest.Nearest(a.String(), names); n != "" {
 		hint = "did you mean " + n + "?"
 	}
 	return &hinted{fmt.Errorf("nothing is recorded of %s", a), hint}
@@ -184,7 +185,7 @@ func runOutput(o *OutputOptions) error {
 		return nil
 	}
 	e := &hinted{fmt.Errorf("the pipeline has no output %q", o.Name), "flow output lists them"}
-	if n := closest(o.Name, names); n != "" {
+	if n := suggest.Nearest(o.Name, names); n != "" {
 		e.hint = "did you mean " + n + "?"
 	}
 	return e

@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"github.com/flow-pipelines/flow/engine/stage"
+	"github.com/flow-pipelines/flow/engine/suggest"
 	"github.com/flow-pipelines/flow/stages/metric"
 	"github.com/flow-pipelines/flow/stages/model"
 	"github.com/flow-pipelines/flow/stages/nn/philox"
@@ -41,7 +42,7 @@ func (i Importance) check(cfg *Config, add func(path, summary, detail string)) {
 	known := append(metric.HeadlineNames(), metric.RegressionNames()...)
 	if i.Metric != "" && i.Metric != betaMetric && !slices.Contains(known, i.Metric) {
 		detail := fmt.Sprintf("The metrics are %s.", strings.Join(known, ", "))
-		if near := table.Suggest(i.Metric, known); near != "" {
+		if near := suggest.Nearest(i.Metric, known); near != "" {
 			detail = fmt.Sprintf("Did you mean %q?", near)
 		}
 		add("importance.metric", fmt.Sprintf("No metric %q", i.Metric), detail)

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/flow-pipelines/flow/engine/stage"
+	"github.com/flow-pipelines/flow/engine/suggest"
 	"github.com/flow-pipelines/flow/stages/metric"
 	"github.com/flow-pipelines/flow/stages/model"
 	"github.com/flow-pipelines/flow/stages/table"
@@ -138,7 +139,7 @@ func (e *evaluation) setPositive(name string) error {
 		at := slices.Index(e.classes.Classes, name)
 		if at < 0 {
 			detail := fmt.Sprintf("The classes are %s.", table.List(e.classes.Classes))
-			if near := table.Suggest(name, e.classes.Classes); near != "" {
+			if near := suggest.Nearest(name, e.classes.Classes); near != "" {
 				detail = fmt.Sprintf("Did you mean %q?", near)
 			}
 			return &stage.Problem{Path: "positive", Summary: fmt.Sprintf("No class %q", name), Detail: detail}

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/agext/levenshtein"
+	"github.com/flow-pipelines/flow/engine/suggest"
 )
 
 // Kind says how the cells of a column are read.
@@ -80,7 +80,7 @@ func (e *MissingColumnsError) Error() string {
 	parts := make([]string, len(e.Missing))
 	for i, name := range e.Missing {
 		parts[i] = strconv.Quote(name)
-		if s := nearest(name, e.Have); s != "" {
+		if s := suggest.Nearest(name, e.Have); s != "" {
 			parts[i] += fmt.Sprintf(" (did you mean %q?)", s)
 		}
 	}
@@ -89,20 +89,6 @@ func (e *MissingColumnsError) Error() string {
 		word = "columns"
 	}
 	return "no " + word + " " + strings.Join(parts, ", ")
-}
-
-// nearest returns the name that another was most likely meant to be, or "".
-func nearest(name string, have []string) string {
-	best, distance := "", len(name)/3+2
-	for _, h := range have {
-		if strings.EqualFold(name, h) {
-			return h
-		}
-		if d := levenshtein.Distance(name, h, nil); d < distance && d < len(h) {
-			best, distance = h, d
-		}
-	}
-	return best
 }
 
 // CellError says that a cell has no value of its column's kind.

@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 
 	"github.com/flow-pipelines/flow/engine/stage"
+	"github.com/flow-pipelines/flow/engine/suggest"
 	"github.com/flow-pipelines/flow/stages/table"
 )
 
@@ -186,7 +187,7 @@ func (c *Config) checkInput(name, at string) *stage.Problem {
 		return nil
 	}
 	names := slices.Sorted(maps.Keys(c.Inputs))
-	if s := table.Suggest(name, names); s != "" {
+	if s := suggest.Nearest(name, names); s != "" {
 		return stage.Problemf(at, fmt.Sprintf("No input %q", name), "Did you mean %q?", s)
 	}
 	if len(names) == 0 {

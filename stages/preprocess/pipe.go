@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/flow-pipelines/flow/engine/stage"
+	"github.com/flow-pipelines/flow/engine/suggest"
 	"github.com/flow-pipelines/flow/stages/table"
 )
 
@@ -187,7 +188,7 @@ func missing(err error, at string) *stage.Problem {
 	if !errors.As(err, &m) {
 		return stage.Problemf(at, "The column cannot be used", "%v.", err)
 	}
-	if s := table.Suggest(m.Name, m.Have); s != "" {
+	if s := suggest.Nearest(m.Name, m.Have); s != "" {
 		return stage.Problemf(at, fmt.Sprintf("No column %q", m.Name), "Did you mean %q?", s)
 	}
 	return stage.Problemf(at, fmt.Sprintf("No column %q", m.Name), "At this step, the rows have: %s.", quoted(m.Have))

@@ -11,7 +11,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/agext/levenshtein"
+	"github.com/flow-pipelines/flow/engine/suggest"
 )
 
 // lookup finds a dotted path in nested metrics. A name may itself hold dots,
@@ -51,16 +51,12 @@ func numbers(prefix string, m map[string]any) []string {
 // last part is the same is nearer than any spelling: f1 for validation.f1.
 func nearest(name string, have []string) string {
 	last := name[strings.LastIndexByte(name, '.')+1:]
-	best, distance := "", 1+len(name)/3
 	for _, candidate := range have {
 		if candidate[strings.LastIndexByte(candidate, '.')+1:] == last {
 			return candidate
 		}
-		if d := levenshtein.Distance(name, candidate, nil); d < distance {
-			best, distance = candidate, d
-		}
 	}
-	return best
+	return suggest.Nearest(name, have)
 }
 
 // shown is how many names a message lists; a model with many classes has

@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/agext/levenshtein"
+	"github.com/flow-pipelines/flow/engine/suggest"
 )
 
 // Column is a column's name and type.
@@ -41,31 +41,16 @@ type MissingColumnError struct {
 
 func (e *MissingColumnError) Error() string {
 	msg := "no column " + strconv.Quote(e.Name)
-	if s := Suggest(e.Name, e.Have); s != "" {
+	if s := suggest.Nearest(e.Name, e.Have); s != "" {
 		return msg + "; did you mean " + strconv.Quote(s) + "?"
 	}
 	return msg + "; the columns are " + List(e.Have)
 }
 
-// Suggest returns the candidate that name is most likely a misspelling of, or
-// the empty string when none is near. Of equals, the first wins.
-func Suggest(name string, candidates []string) string {
-	best, bestDistance := "", len(name)/3+2
-	for _, c := range candidates {
-		if strings.EqualFold(c, name) {
-			return c
-		}
-		if d := levenshtein.Distance(name, c, nil); d < bestDistance && d < len(c) {
-			best, bestDistance = c, d
-		}
-	}
-	return best
-}
-
 // Hint is the sentence that helps someone who named a column that is not
 // there: the one that was most likely meant, else what there is.
 func Hint(name string, have []string) string {
-	if s := Suggest(name, have); s != "" {
+	if s := suggest.Nearest(name, have); s != "" {
 		return fmt.Sprintf("Did you mean %q?", s)
 	}
 	return "The columns are " + List(have) + "."

@@ -8,9 +8,9 @@ import (
 	"strings"
 
 	"github.com/flow-pipelines/flow/engine/stage"
+	"github.com/flow-pipelines/flow/engine/suggest"
 	"github.com/flow-pipelines/flow/stages/metric"
 	"github.com/flow-pipelines/flow/stages/model"
-	"github.com/flow-pipelines/flow/stages/table"
 )
 
 // Config is what a train block may contain.
@@ -465,7 +465,7 @@ func unknownMetric(name string, known []string) *stage.Problem {
 		return nil
 	}
 	hint := ""
-	if s := table.Suggest(name, known); s != "" {
+	if s := suggest.Nearest(name, known); s != "" {
 		hint = fmt.Sprintf("Did you mean %q? ", s)
 	}
 	slices.Sort(known)

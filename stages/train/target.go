@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/flow-pipelines/flow/engine/stage"
+	"github.com/flow-pipelines/flow/engine/suggest"
 	"github.com/flow-pipelines/flow/stages/metric"
 	"github.com/flow-pipelines/flow/stages/model"
 	"github.com/flow-pipelines/flow/stages/nn"
@@ -65,7 +66,7 @@ func fitTarget(c *Config, task model.Task, data *part) (*target, error) {
 
 func noClass(path, name string, classes []string) *stage.Problem {
 	detail := fmt.Sprintf("The classes of the training part are %s.", table.List(classes))
-	if s := table.Suggest(name, classes); s != "" {
+	if s := suggest.Nearest(name, classes); s != "" {
 		detail = fmt.Sprintf("Did you mean %q?", s)
 	}
 	return &stage.Problem{Path: path, Summary: fmt.Sprintf("No class %q", name), Detail: detail}

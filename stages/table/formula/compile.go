@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 
+	"github.com/flow-pipelines/flow/engine/suggest"
 	"github.com/flow-pipelines/flow/stages/table"
 )
 
@@ -315,7 +316,7 @@ func (c *compiler) call(e *hclsyntax.FunctionCallExpr) (node, error) {
 	fn, ok := functions[e.Name]
 	if !ok {
 		names := slices.Sorted(maps.Keys(functions))
-		if s := table.Suggest(e.Name, names); s != "" {
+		if s := suggest.Nearest(e.Name, names); s != "" {
 			return node{}, fmt.Errorf("no function %s; did you mean %s?", e.Name, s)
 		}
 		return node{}, fmt.Errorf("no function %s; there are %s", e.Name, strings.Join(names, ", "))
