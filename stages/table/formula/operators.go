@@ -90,21 +90,29 @@ func condition(n node) (node, error) {
 	case table.Bool, table.Missing:
 		return n, nil
 	case table.Text:
-		eval, source := n.eval, n.source
-		return node{typ: table.Bool, source: source, eval: func(f *frame) table.Value {
-			v := eval(f)
-			if v.IsMissing() {
-				return v
-			}
+		return n.read(table.Bool, "is neither true nor false", func(v table.Value) (table.Value, bool) {
 			b, ok := v.Bool()
-			if !ok {
-				return f.fail("%s: %q is neither true nor false", source, v.Text())
-			}
-			return table.BoolValue(b)
-		}}, nil
+			return table.BoolValue(b), ok
+		}), nil
 	case table.String, table.Int, table.Float, table.JSON:
 	}
 	return node{}, fmt.Errorf("%s is %s, want a condition", n.source, kind(n.typ))
+}
+
+// read makes a node of text yield what stands in the text; a cell that is not
+// missing and does not say that fails.
+func (n node) read(typ table.Type, wrong string, parse func(table.Value) (table.Value, bool)) node {
+	return node{typ: typ, source: n.source, eval: func(f *frame) table.Value {
+		v := n.eval(f)
+		if v.IsMissing() {
+			return v
+		}
+		read, ok := parse(v)
+		if !ok {
+			return f.fail("%s: %q %s", n.source, v.Text(), wrong)
+		}
+		return read
+	}}
 }
 
 // logical compiles && (decided by false) and || (decided by true).
@@ -138,18 +146,10 @@ func number(n node) (node, error) {
 	case table.Int, table.Float, table.Missing:
 		return n, nil
 	case table.Text:
-		eval, source := n.eval, n.source
-		return node{typ: table.Float, source: source, eval: func(f *frame) table.Value {
-			v := eval(f)
-			if v.IsMissing() {
-				return v
-			}
+		return n.read(table.Float, "is no number", func(v table.Value) (table.Value, bool) {
 			x, ok := v.Float()
-			if !ok {
-				return f.fail("%s: %q is no number", source, v.Text())
-			}
-			return table.FloatValue(x)
-		}}, nil
+			return table.FloatValue(x), ok
+		}), nil
 	case table.String, table.JSON, table.Bool:
 	}
 	return node{}, fmt.Errorf("%s is %s, want a number; tonumber(…) converts", n.source, kind(n.typ))
