@@ -21,10 +21,22 @@ type inspector struct {
 	// gated stages may never run: their `when`, or that of one they need, is
 	// not known yet, and may well be about the very columns.
 	gated map[addr.Address]bool
+	// attendants have something running.
+	attendants map[stage.Attendant]bool
 }
 
 func newInspector(w World) *inspector {
-	return &inspector{project: w.Project(), steps: map[addr.Address]*Step{}, heads: map[addr.Address]stage.Heads{}, gated: map[addr.Address]bool{}}
+	return &inspector{
+		project: w.Project(), steps: map[addr.Address]*Step{}, heads: map[addr.Address]stage.Heads{}, gated: map[addr.Address]bool{},
+		attendants: map[stage.Attendant]bool{},
+	}
+}
+
+// close ends what inspections have left running.
+func (in *inspector) close() {
+	for a := range in.attendants {
+		a.Dismiss()
+	}
 }
 
 // inspect has the type of a stage that will, or may, run judge its arguments by
@@ -40,6 +52,9 @@ func (in *inspector) inspect(s *Step) error {
 	look := &stage.Inspection{Args: s.Stage.Args, Inputs: make(map[string]stage.InspectedInput, len(s.Stage.Job.Inputs))}
 	for _, i := range s.Stage.Job.Inputs {
 		look.Inputs[i.Role] = stage.InspectedInput{Path: i.Path, Head: in.head(i)}
+	}
+	if a, ok := t.(stage.Attendant); ok {
+		in.attendants[a] = true
 	}
 	heads, err := t.Inspect(look)
 	if s.Known || in.gated[s.Addr] {

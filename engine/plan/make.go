@@ -41,6 +41,7 @@ func Make(ctx context.Context, w World, p *config.Pipeline, locked *lock.Lock, c
 		w: w, p: p, locked: locked, choose: choose, opts: opts, known: NewKnown(w), certain: NewKnown(w), look: newInspector(w),
 		decided: map[addr.Address]*Step{},
 	}
+	defer m.look.close()
 	for {
 		if err := m.round(ctx); err != nil {
 			return nil, err

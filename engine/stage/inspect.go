@@ -18,6 +18,15 @@ type Inspector interface {
 	Inspect(in *Inspection) (Heads, error)
 }
 
+// Attendant is an Inspector that keeps something running from one inspection to
+// the next, as a plugin's program is, whose start costs more than an answer.
+type Attendant interface {
+	Inspector
+	// Dismiss ends what is running. It is called when a plan is made; an
+	// inspection after it starts anew.
+	Dismiss()
+}
+
 // Heads are the names of the columns of outputs that are tables, by output. Of
 // an output that is missing nothing is known.
 type Heads map[string][]string

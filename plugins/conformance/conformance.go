@@ -69,13 +69,16 @@ func Checks(program string, env []string) []Check {
 		Check{"refuses another version of the protocol", s.otherProtocol},
 		Check{"refuses a stage type that it does not have", s.unknownType},
 	)
+	if s.loaded.Description.Check {
+		checks = append(checks, Check{"ends when there is nothing more to check", s.endsWithItsInput})
+	}
 	for i := range s.loaded.Description.Types {
 		t := &s.loaded.Description.Types[i]
 		checks = append(checks, Check{t.Name + " has a trial that succeeds", func(context.Context) error { return hasTrial(t) }})
 		for _, trial := range t.Trials {
 			checks = append(checks, Check{t.Name + ": " + trial.Name, func(ctx context.Context) error { return s.trial(ctx, t, trial) }})
-			if s.loaded.Description.Check && trial.Problem == nil {
-				checks = append(checks, Check{t.Name + ": " + trial.Name + ", checked beforehand", func(ctx context.Context) error { return s.checked(ctx, t, trial) }})
+			if in, ok := s.loaded.Types[i].(stage.Attendant); ok && trial.Problem == nil {
+				checks = append(checks, Check{t.Name + ": " + trial.Name + ", checked beforehand", func(context.Context) error { return checked(in, t, trial) }})
 			}
 		}
 	}
@@ -102,13 +105,16 @@ func (s *suite) load() error {
 	return err
 }
 
-// ask starts the plugin and returns how it ended and what it answered.
+// ask starts the plugin with a question, or none, and returns how it ended and
+// what it answered.
 func (s *suite) ask(ctx context.Context, word string, question any) (status int, out []byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	in, err := json.Marshal(question)
-	if err != nil {
-		return 0, nil, err
+	var in []byte
+	if question != nil {
+		if in, err = json.Marshal(question); err != nil {
+			return 0, nil, err
+		}
 	}
 	dir, err := os.MkdirTemp("", "flow-plugin-test-")
 	if err != nil {
@@ -201,6 +207,19 @@ func (s *suite) unknownType(ctx context.Context) error {
 		err = errors.New("it ends well when it is asked for a stage type that it does not have")
 	}
 	return err
+}
+
+func (s *suite) endsWithItsInput(ctx context.Context) error {
+	status, out, err := s.ask(ctx, protocol.CheckJob, nil)
+	switch {
+	case err != nil:
+		return err
+	case status != protocol.ExitDone:
+		return fmt.Errorf("check of nothing ends with status %d", status)
+	case len(out) > 0:
+		return fmt.Errorf("check answers %q, and was asked nothing", out)
+	}
+	return nil
 }
 
 func hasTrial(t *protocol.Type) error {
@@ -325,8 +344,9 @@ func contents(dir string, names []string) (map[string]digest.Digest, error) {
 	return all, nil
 }
 
-// checked asks the plugin to judge the arguments of a trial that succeeds.
-func (s *suite) checked(ctx context.Context, t *protocol.Type, trial protocol.Trial) error {
+// checked asks the plugin to judge the arguments of a trial that succeeds, twice
+// in one process.
+func checked(in stage.Attendant, t *protocol.Type, trial protocol.Trial) error {
 	dir, err := os.MkdirTemp("", "flow-plugin-test-")
 	if err != nil {
 		return err
@@ -335,33 +355,32 @@ func (s *suite) checked(ctx context.Context, t *protocol.Type, trial protocol.Tr
 	if err := layOut(dir, trial); err != nil {
 		return err
 	}
-	q := protocol.Check{Protocol: protocol.Version, Type: t.Name, Args: trial.Args, Inputs: inputs(dir, t, trial)}
-	status, out, err := s.ask(ctx, protocol.CheckJob, q)
+	defer in.Dismiss()
+	q := &stage.Inspection{Args: trial.Args, Inputs: inputs(dir, t, trial)}
+	first, err := in.Inspect(q)
 	if err != nil {
-		return err
+		return fmt.Errorf("check complains about what works: %w", err)
 	}
-	v, err := protocol.ParseVerdict(out)
+	again, err := in.Inspect(q)
 	switch {
-	case status != 0:
-		return fmt.Errorf("check ends with status %d", status)
 	case err != nil:
-		return err
-	case len(v.Problems) > 0:
-		return fmt.Errorf("check complains about what works: %s", v.Problems[0].Summary)
+		return fmt.Errorf("check complains about what works, the second time: %w", err)
+	case !reflect.DeepEqual(first, again):
+		return fmt.Errorf("two answers of check differ: columns %v and %v", first, again)
 	}
 	return nil
 }
 
-// inputs are the files of a trial that its arguments name, as flow tells of them.
+// inputs are the files of a trial that its arguments name, as flow knows of them.
 // Those in nested blocks are left out.
-func inputs(dir string, t *protocol.Type, trial protocol.Trial) map[string]protocol.CheckInput {
-	all := map[string]protocol.CheckInput{}
+func inputs(dir string, t *protocol.Type, trial protocol.Trial) map[string]stage.InspectedInput {
+	all := map[string]stage.InspectedInput{}
 	add := func(role string, value any) {
 		path, _ := value.(string)
 		if file := filepath.Join(dir, filepath.FromSlash(path)); path != "" {
-			in := protocol.CheckInput{Path: path}
+			in := stage.InspectedInput{Path: path}
 			if _, err := os.Stat(file); err == nil {
-				in.File = file
+				in.Head.File = file
 			}
 			all[role] = in
 		}

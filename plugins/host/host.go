@@ -239,8 +239,12 @@ func (h *Host) Load(in Installed) (*Loaded, error) {
 		Own: in.Place == InProject, Reads: h.reads(program, in.Place, d),
 	}
 	l := &Loaded{Plugin: p, Description: d}
+	var check *checker
+	if d.Check {
+		check = &checker{host: h, program: program}
+	}
 	for i := range d.Types {
-		t, err := newType(h, p, &d.Types[i], d.Check)
+		t, err := newType(p, &d.Types[i], check)
 		if err != nil {
 			return nil, err
 		}
@@ -286,7 +290,9 @@ func absolute(program string, files []string) []string {
 
 // describe asks a plugin what it is.
 func (h *Host) describe(program string) (*protocol.Description, error) {
-	out, err := h.ask(program, protocol.Describe, nil, protocol.MostDescription)
+	ctx, cancel := context.WithTimeout(context.Background(), h.patience())
+	defer cancel()
+	out, err := answer(ctx, program, h.Environ, h.patience())
 	if err != nil {
 		return nil, err
 	}
@@ -305,13 +311,6 @@ func (h *Host) patience() time.Duration {
 		return h.Patience
 	}
 	return 30 * time.Second
-}
-
-// ask starts a plugin with a word and a question, and returns its answer.
-func (h *Host) ask(program, word string, question []byte, most int) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), h.patience())
-	defer cancel()
-	return answer(ctx, program, word, h.Environ, question, most, h.patience())
 }
 
 func capital(s string) string {

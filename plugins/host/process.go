@@ -13,12 +13,15 @@ import (
 	"syscall"
 	"time"
 	"unicode/utf8"
+
+	"github.com/flow-pipelines/flow/plugins/protocol"
 )
 
-// answer runs a plugin for one short answer. The process and its children are
-// killed when it has said too much or the context ends.
-func answer(ctx context.Context, program, word string, env []string, question []byte, most int, patience time.Duration) ([]byte, error) {
-	out := &bounded{most: most}
+// answer asks a plugin what it is. The process and its children are killed when
+// it has said too much or the context ends.
+func answer(ctx context.Context, program string, env []string, patience time.Duration) ([]byte, error) {
+	const word = protocol.Describe
+	out := &bounded{most: protocol.MostDescription}
 	errs := &tail{most: 4 << 10}
 	var c *exec.Cmd
 	kill := func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) }
@@ -26,7 +29,7 @@ func answer(ctx context.Context, program, word string, env []string, question []
 	err := start(func() *exec.Cmd {
 		c = exec.CommandContext(ctx, program, word)
 		c.Env, c.Dir = env, filepath.Dir(program)
-		c.Stdin, c.Stdout, c.Stderr = bytes.NewReader(question), out, errs
+		c.Stdout, c.Stderr = out, errs
 		// A group of its own, so that its children end with it.
 		c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 		c.Cancel = kill
@@ -41,7 +44,7 @@ func answer(ctx context.Context, program, word string, env []string, question []
 	var exit *exec.ExitError
 	switch {
 	case out.overflowed:
-		return nil, fmt.Errorf("%s %s says too much: more than %d MiB, where a few kB are usual", program, word, most>>20)
+		return nil, fmt.Errorf("%s %s says too much: more than %d MiB, where a few kB are usual", program, word, protocol.MostDescription>>20)
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("%s %s took longer than %s and was ended%s", program, word, patience, errs.said())
 	case errors.As(err, &exit):

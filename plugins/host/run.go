@@ -152,7 +152,7 @@ func (j *job) listen(r io.Reader) error {
 	in := bufio.NewReaderSize(r, 64<<10)
 	total := 0
 	for n := 1; ; n++ {
-		line, err := readLine(in)
+		line, err := readLine(in, protocol.MostLine)
 		if errors.Is(err, errLong) {
 			return j.fault("says too much", "A line on its standard output is longer than %d MiB.", protocol.MostLine>>20)
 		}
@@ -178,11 +178,11 @@ func (j *job) listen(r io.Reader) error {
 var errLong = errors.New("line too long")
 
 // readLine reads up to a newline, and no more than a line may have.
-func readLine(in *bufio.Reader) ([]byte, error) {
+func readLine(in *bufio.Reader, most int) ([]byte, error) {
 	var line []byte
 	for {
 		part, err := in.ReadSlice('\n')
-		if len(line)+len(part) > protocol.MostLine {
+		if len(line)+len(part) > most {
 			return nil, errLong
 		}
 		line = append(line, part...)

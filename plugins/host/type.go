@@ -1,7 +1,6 @@
 package host
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"github.com/flow-pipelines/flow/engine/stage"
@@ -9,22 +8,22 @@ import (
 )
 
 // newType makes a stage type of a plugin's.
-func newType(h *Host, p *stage.Plugin, t *protocol.Type, check bool) (stage.Type, error) {
+// check is nil if the plugin does not check arguments.
+func newType(p *stage.Plugin, t *protocol.Type, check *checker) (stage.Type, error) {
 	s, err := t.Schema()
 	if err != nil {
 		return nil, err
 	}
 	s.Plugin = p
-	plain := &pluginType{host: h, plugin: p, typ: t, schema: s}
-	if check {
-		return checkedType{plain}, nil
+	plain := &pluginType{plugin: p, typ: t, schema: s}
+	if check != nil {
+		return checkedType{plain, check}, nil
 	}
 	return plain, nil
 }
 
 // pluginType is a stage type whose schema and outputs follow from a description.
 type pluginType struct {
-	host   *Host
 	plugin *stage.Plugin
 	typ    *protocol.Type
 	schema *stage.Schema
@@ -52,28 +51,26 @@ func (t *pluginType) Job(req *stage.Request) (*stage.Job, error) {
 }
 
 // checkedType is one whose plugin judges arguments before anything runs.
-type checkedType struct{ *pluginType }
+type checkedType struct {
+	*pluginType
+	*checker // of all types of the plugin
+}
 
-var _ stage.Inspector = checkedType{}
+var _ stage.Attendant = checkedType{}
 
-// Inspect implements stage.Inspector. It starts the plugin, unlike those of
-// flow's own types; it is called for stages that are not kept.
+// Dismiss implements stage.Attendant.
+func (t checkedType) Dismiss() { t.dismiss() }
+
+// Inspect implements stage.Inspector. The first one starts the plugin, unlike
+// those of flow's own types; it is called for stages that are not kept.
 func (t checkedType) Inspect(in *stage.Inspection) (stage.Heads, error) {
 	q := protocol.Check{Protocol: protocol.Version, Type: t.schema.Name, Args: in.Args, Inputs: map[string]protocol.CheckInput{}}
 	for role, i := range in.Inputs {
 		q.Inputs[role] = protocol.CheckInput{Path: i.Path, File: i.Head.File, Columns: i.Head.Columns}
 	}
-	question, err := json.Marshal(q)
-	if err != nil {
-		return nil, err
-	}
-	out, err := t.host.ask(t.plugin.Program, protocol.CheckJob, question, protocol.MostVerdict)
+	v, err := t.ask(q)
 	if err != nil {
 		return nil, stage.Problemf("", fmt.Sprintf("Plugin %s cannot check this stage", t.plugin.Name), "%s.", capital(err.Error()))
-	}
-	v, err := protocol.ParseVerdict(out)
-	if err != nil {
-		return nil, stage.Problemf("", fmt.Sprintf("Plugin %s cannot check this stage", t.plugin.Name), "%s check answered %s: %v.", t.plugin.Program, excerpt(out), err)
 	}
 	var ps stage.Problems
 	for _, p := range v.Problems {

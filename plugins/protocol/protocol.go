@@ -1,12 +1,16 @@
 // Package protocol is what flow and a plugin say to each other.
 //
 // A plugin is an executable called flow-plugin-NAME. It is started with one
-// word, reads one JSON document from standard input or nothing, and answers on
-// standard output:
+// word, reads JSON from standard input or nothing, and answers on standard
+// output:
 //
-//	describe   nothing → a Description
-//	run        a Spec  → Events, one a line, until the job is done
-//	check      a Check → a Verdict
+//	describe   nothing          → a Description
+//	run        a Spec           → Events, one a line, until the job is done
+//	check      Checks, one a line → to each a Verdict, a line, at once
+//
+// A process that checks answers as many questions as there are, until its
+// standard input ends: what starts slowly, as an interpreter does, starts once
+// for a plan of a thousand stages.
 //
 // Standard error is for people: in a run it is the stage's log. The exit status
 // of describe and check is 0; that of a run says how it ended, see ExitDone.
@@ -222,9 +226,12 @@ type Event struct {
 
 // Check asks a plugin to judge arguments before anything runs.
 type Check struct {
-	Protocol int             `json:"protocol"`
-	Type     string          `json:"type"`
-	Args     json.RawMessage `json:"args"`
+	Protocol int `json:"protocol"`
+	// ID is a number that the answer repeats: by it an answer is not taken for
+	// that to another question.
+	ID   int             `json:"id"`
+	Type string          `json:"type"`
+	Args json.RawMessage `json:"args"`
 	// Inputs are the files that the arguments name, by the path of the argument.
 	Inputs map[string]CheckInput `json:"inputs"`
 }
@@ -241,6 +248,8 @@ type CheckInput struct {
 
 // Verdict is the answer to a Check.
 type Verdict struct {
+	// ID is the Check's.
+	ID       int       `json:"id"`
 	Problems []Mistake `json:"problems,omitempty"`
 	// Columns are those of the outputs that are tables, as far as they are known.
 	Columns map[string][]string `json:"columns,omitempty"`

@@ -372,9 +372,9 @@ class Plugin:
         sys.stdout.flush()
         sys.exit(status)
 
-    def _message(self):
+    def _message(self, text):
         try:
-            message = json.load(sys.stdin)
+            message = json.loads(text)
         except ValueError as e:
             print(f"error: read standard input: {e}", file=sys.stderr)
             return None, None
@@ -387,7 +387,7 @@ class Plugin:
         return message, found
 
     def _run(self, say):
-        spec, found = self._message()
+        spec, found = self._message(sys.stdin.read())
         if found is None:
             return EXIT_USAGE
         try:
@@ -408,22 +408,24 @@ class Plugin:
         return 0
 
     def _check(self, say):
-        question, found = self._message()
-        if found is None:
-            return EXIT_USAGE
-        answer = {}
-        try:
-            if found.judge:
-                inputs = _args(question.get("inputs", {}))
-                for i in inputs.values():
-                    i.setdefault("columns", _header(i.file))
-                columns = found.judge(_args(question["args"]), inputs)
-                if columns:
-                    answer["columns"] = columns
-        except (Problem, Problems) as e:
-            answer["problems"] = [p._json() for p in getattr(e, "problems", [e])]
-        except Exception:
-            traceback.print_exc()
-            return 1
-        say(answer)
+        """Answer questions, each as it comes, until there are no more."""
+        for line in iter(sys.stdin.readline, ""):
+            question, found = self._message(line)
+            if found is None:
+                return EXIT_USAGE
+            answer = {"id": question["id"]}
+            try:
+                if found.judge:
+                    inputs = _args(question.get("inputs", {}))
+                    for i in inputs.values():
+                        i.setdefault("columns", _header(i.file))
+                    columns = found.judge(_args(question["args"]), inputs)
+                    if columns:
+                        answer["columns"] = columns
+            except (Problem, Problems) as e:
+                answer["problems"] = [p._json() for p in getattr(e, "problems", [e])]
+            except Exception:
+                traceback.print_exc()
+                return 1
+            say(answer)
         return 0

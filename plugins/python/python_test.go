@@ -104,8 +104,8 @@ func TestAPluginMadeWithItConforms(t *testing.T) {
 			}
 		})
 	}
-	if len(checks) != 10 {
-		t.Errorf("%d checks were made, want 10", len(checks))
+	if len(checks) != 11 {
+		t.Errorf("%d checks were made, want 11", len(checks))
 	}
 }
 
@@ -136,11 +136,11 @@ func TestAChecksInputsHaveColumns(t *testing.T) {
 		}
 	}
 	c := exec.Command(program, "check")
-	c.Stdin = strings.NewReader(`{"protocol":1,"type":"everything","args":{"n":1},"inputs":{
-		"a":{"path":"a.csv","file":"` + dir + `/a.csv"}, "b":{"path":"b.txt","file":"` + dir + `/b.txt"}, "c":{"path":"c.csv","file":"` + dir + `/c.csv"},
-		"later":{"path":"d.csv","columns":["q"]}, "unknown":{"path":"e.csv"}}}`)
+	c.Stdin = strings.NewReader(`{"protocol":1,"id":1,"type":"everything","args":{"n":1},"inputs":{` +
+		`"a":{"path":"a.csv","file":"` + dir + `/a.csv"}, "b":{"path":"b.txt","file":"` + dir + `/b.txt"}, "c":{"path":"c.csv","file":"` + dir + `/c.csv"},` +
+		`"later":{"path":"d.csv","columns":["q"]}, "unknown":{"path":"e.csv"}}}` + "\n")
 	out, err := c.Output()
-	if want := `{"columns": {"a": ["x", "y z"], "later": ["q"]}}` + "\n"; err != nil || string(out) != want {
+	if want := `{"id": 1, "columns": {"a": ["x", "y z"], "later": ["q"]}}` + "\n"; err != nil || string(out) != want {
 		t.Errorf("got %s, %v; want %s", out, err, want)
 	}
 }

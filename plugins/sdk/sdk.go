@@ -187,12 +187,8 @@ func (p Plugin) describe(out io.Writer) error {
 
 var errProtocol = errors.New("another version of the protocol")
 
-// read reads a message and finds the stage type that it is about.
-func (p Plugin) read(in io.Reader, to any, about func() (version int, name string)) (StageType, error) {
-	if err := json.NewDecoder(in).Decode(to); err != nil {
-		return nil, fmt.Errorf("read standard input: %w", err)
-	}
-	version, name := about()
+// about finds the stage type that a message is about.
+func (p Plugin) about(version int, name string) (StageType, error) {
 	if version != protocol.Version {
 		return nil, fmt.Errorf("%w: flow speaks %d, this plugin %d", errProtocol, version, protocol.Version)
 	}
@@ -204,27 +200,41 @@ func (p Plugin) read(in io.Reader, to any, about func() (version int, name strin
 	return nil, fmt.Errorf("this plugin has no stage type %q", name)
 }
 
+// check answers questions until there are no more.
 func (p Plugin) check(in io.Reader, out io.Writer) (int, error) {
-	var q protocol.Check
-	t, err := p.read(in, &q, func() (int, string) { return q.Protocol, q.Type })
-	if err != nil {
-		return protocol.ExitUsage, err
+	questions, answers := json.NewDecoder(in), json.NewEncoder(out)
+	for {
+		var q protocol.Check
+		if err := questions.Decode(&q); errors.Is(err, io.EOF) {
+			return protocol.ExitDone, nil
+		} else if err != nil {
+			return protocol.ExitUsage, fmt.Errorf("read standard input: %w", err)
+		}
+		t, err := p.about(q.Protocol, q.Type)
+		if err != nil {
+			return protocol.ExitUsage, err
+		}
+		v := protocol.Verdict{ID: q.ID}
+		v.Columns, err = t.check(&q)
+		ps := stage.ProblemsIn(err)
+		if err != nil && len(ps) == 0 {
+			return 1, err
+		}
+		for _, m := range ps {
+			v.Problems = append(v.Problems, protocol.Mistake{Path: m.Path, Summary: m.Summary, Detail: m.Detail})
+		}
+		if err := answers.Encode(v); err != nil {
+			return 1, err
+		}
 	}
-	v := protocol.Verdict{}
-	v.Columns, err = t.check(&q)
-	ps := stage.ProblemsIn(err)
-	if err != nil && len(ps) == 0 {
-		return 1, err
-	}
-	for _, m := range ps {
-		v.Problems = append(v.Problems, protocol.Mistake{Path: m.Path, Summary: m.Summary, Detail: m.Detail})
-	}
-	return 1, json.NewEncoder(out).Encode(v)
 }
 
 func (p Plugin) run(in io.Reader, out, errs io.Writer) (int, error) {
 	var spec protocol.Spec
-	t, err := p.read(in, &spec, func() (int, string) { return spec.Protocol, spec.Type })
+	if err := json.NewDecoder(in).Decode(&spec); err != nil {
+		return protocol.ExitUsage, fmt.Errorf("read standard input: %w", err)
+	}
+	t, err := p.about(spec.Protocol, spec.Type)
 	if err != nil {
 		return protocol.ExitUsage, err
 	}

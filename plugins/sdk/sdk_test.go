@@ -80,8 +80,8 @@ func TestAPluginMadeWithItConforms(t *testing.T) {
 			}
 		})
 	}
-	if len(checks) != 10 {
-		t.Errorf("%d checks were made, want 10", len(checks))
+	if len(checks) != 11 {
+		t.Errorf("%d checks were made, want 11", len(checks))
 	}
 }
 
@@ -97,12 +97,8 @@ func TestMistakesAreSaidAsEvents(t *testing.T) {
 	if want := `{"type":"problem","path":"times","summary":"Not once","detail":"Give 1 or more."}` + "\n"; status != protocol.ExitProblem || out != want {
 		t.Errorf("got %d %q, want %d %q", status, out, protocol.ExitProblem, want)
 	}
-	status, out, _ = ask(t, "check", `{"protocol":1,"type":"greet","args":{"who":"nobody"}}`)
-	if want := `{"problems":[{"path":"who","summary":"Nobody is there","detail":"Greet somebody."}]}` + "\n"; status != 0 || out != want {
-		t.Errorf("got %d %q, want 0 %q", status, out, want)
-	}
-	status, out, _ = ask(t, "check", `{"protocol":1,"type":"greet","args":{"who":"x"}}`)
-	if want := `{"columns":{"text":["line"]}}` + "\n"; status != 0 || out != want {
+	status, out, _ = ask(t, "check", `{"protocol":1,"id":7,"type":"greet","args":{"who":"nobody"}}`+"\n"+`{"protocol":1,"id":8,"type":"greet","args":{"who":"x"}}`)
+	if want := `{"id":7,"problems":[{"path":"who","summary":"Nobody is there","detail":"Greet somebody."}]}` + "\n" + `{"id":8,"columns":{"text":["line"]}}` + "\n"; status != 0 || out != want {
 		t.Errorf("got %d %q, want 0 %q", status, out, want)
 	}
 }
