@@ -84,6 +84,7 @@ func (p *Pipeline) evaluate(ev *evaluation) {
 		}
 		ev.remainder()
 		ev.diags = append(ev.diags, p.checkPaths()...)
+		ev.diags = append(ev.diags, ev.checkKinds()...)
 	}
 	p.baseDiags = tidy(append(ev.diags, p.faults.all()...))
 	p.base = ev

@@ -16,7 +16,8 @@ type stageType struct {
 	typ    stage.Type
 	schema *stage.Schema
 	body   *bodySchema
-	meta   map[string]bool // the meta-arguments that the schema leaves to flow
+	meta   map[string]bool       // the meta-arguments that the schema leaves to flow
+	kinds  map[string]stage.Kind // what arguments take
 }
 
 // The names of the meta-arguments and meta-blocks of every stage, and of what the
@@ -30,7 +31,12 @@ var (
 
 func newStageType(t stage.Type) *stageType {
 	s := t.Schema()
-	st := &stageType{typ: t, schema: s, body: newBodySchema(s.Body), meta: map[string]bool{}}
+	st := &stageType{typ: t, schema: s, body: newBodySchema(s.Body), meta: map[string]bool{}, kinds: map[string]stage.Kind{}}
+	for _, a := range s.Body.Attributes {
+		if a.Kind != "" {
+			st.kinds[a.Name] = a.Kind
+		}
+	}
 	for _, name := range metaArguments {
 		if _, taken := st.body.attrs[name]; !taken {
 			st.meta[name] = true

@@ -71,6 +71,7 @@ func TestEveryFieldOfAJobIsHashedOrKnownNotToBe(t *testing.T) {
 		"Input.Role":     "by Content.Name",
 		"Input.Path":     "by Content.Path",
 		"Input.From":     "what counts is the content, not who made it",
+		"Output.Kind":    "what it holds shows in what it is",
 		"Output.NoStore": "where bytes are kept does not change them",
 		"Plugin.Program": "where the plugin lies; what it is counts by Digest",
 		"Plugin.Reads":   "where its own files lie",

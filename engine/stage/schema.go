@@ -50,6 +50,8 @@ type Attribute struct {
 	Required bool
 	// Default is used when the argument is left out or null; cty.NilVal is none.
 	Default cty.Value
+	// Kind is what the files hold that it names.
+	Kind Kind
 	// OneOf lists the only values, for strings.
 	OneOf []string
 	// Unkeyed arguments say how a job is done and not what it comes to: they
@@ -105,6 +107,7 @@ var (
 //	doc:"…"          its documentation
 //	default:"…"      its default, as JSON (strings without quotes)
 //	oneof:"a b c"    the only values
+//	kind:"…"         the Kind of the files that it names
 //	flow:"required"  it must be given
 //	flow:"unkeyed"   it is no part of the key
 //	flow:"label"     the field is the label of the block that the struct is
@@ -141,7 +144,7 @@ func bodyOf(t reflect.Type) Body {
 }
 
 func attributeOf(t reflect.Type, f reflect.StructField, name string, opts []string) Attribute {
-	a := Attribute{Name: name, Type: typeOf(f.Type), Required: has(opts, "required"), Unkeyed: has(opts, "unkeyed"), Doc: f.Tag.Get("doc"), OneOf: strings.Fields(f.Tag.Get("oneof"))}
+	a := Attribute{Name: name, Type: typeOf(f.Type), Required: has(opts, "required"), Unkeyed: has(opts, "unkeyed"), Doc: f.Tag.Get("doc"), Kind: Kind(f.Tag.Get("kind")), OneOf: strings.Fields(f.Tag.Get("oneof"))}
 	text, ok := f.Tag.Lookup("default")
 	if !ok {
 		return a

@@ -235,10 +235,22 @@ type Output struct {
 	// Ignore are globs, relative to a directory, of files that do not count.
 	// Include, if not empty, are globs of the only files that count.
 	Ignore, Include []string
+	// Kind is what it holds, as far as the type knows.
+	Kind Kind
 	// NoStore says that the content is hashed and watched but not kept in
 	// the cache.
 	NoStore bool
 }
+
+// Kind is what a file or directory holds, where a stage that reads it could do
+// nothing with anything else. "" is anything.
+type Kind string
+
+// The kinds: rows in a file or a directory of files; a directory with a model.
+const (
+	Table Kind = "table"
+	Model Kind = "model"
+)
 
 // Problem is a mistake in a pipeline.
 type Problem struct {

@@ -37,7 +37,7 @@ import (
 
 // Config holds the arguments.
 type Config struct {
-	Model     stage.Artifact `json:"model" flow:"required" doc:"Model to deploy: a directory or a file."`
+	Model     stage.Artifact `json:"model" kind:"model" flow:"required" doc:"Model to deploy: a directory or a file."`
 	Directory *Directory     `json:"directory" flow:"required" doc:"Deploys into a directory of this machine, or one that it has mounted."`
 }
 

@@ -19,9 +19,9 @@ import (
 
 // Config holds the arguments.
 type Config struct {
-	Model         stage.Artifact    `json:"model" doc:"Model to evaluate: a directory that a train or select stage wrote."`
-	Data          stage.Artifact    `json:"data" doc:"Table to evaluate the model on, with its features and target."`
-	Predictions   stage.Artifact    `json:"predictions" doc:"Instead of model and data: a table with truth and predictions, of any program."`
+	Model         stage.Artifact    `json:"model" kind:"model" doc:"Model to evaluate: a directory that a train or select stage wrote."`
+	Data          stage.Artifact    `json:"data" kind:"table" doc:"Table to evaluate the model on, with its features and target."`
+	Predictions   stage.Artifact    `json:"predictions" kind:"table" doc:"Instead of model and data: a table with truth and predictions, of any program."`
 	Target        string            `json:"target" doc:"Column with the truth. Without it, the model's own target; required with predictions."`
 	Prediction    string            `json:"prediction" doc:"With predictions: the column with the predicted class or number. Without it, the column \"prediction\", or else the most probable class."`
 	Probabilities map[string]string `json:"probabilities" doc:"With predictions: the column with the probability of each class, by class. Of two classes, one is enough."`
@@ -127,11 +127,11 @@ func (Type) Job(req *stage.Request) (*stage.Job, error) {
 	}
 	outputs := []stage.Output{
 		{Name: OutputReport, Path: "report.json"},
-		{Name: OutputPredictions, Path: "predictions.csv"},
+		{Name: OutputPredictions, Path: "predictions.csv", Kind: stage.Table},
 		{Name: OutputCurves, Path: "curves", Dir: true},
 	}
 	if cfg.Importance != nil || req.IsUnknown("importance") {
-		outputs = append(outputs, stage.Output{Name: OutputImportance, Path: "importance.csv"})
+		outputs = append(outputs, stage.Output{Name: OutputImportance, Path: "importance.csv", Kind: stage.Table})
 	}
 	return req.Job(outputs...), nil
 }

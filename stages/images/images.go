@@ -102,7 +102,7 @@ func (Type) Job(req *stage.Request) (*stage.Job, error) {
 	if err := ps.Err(); err != nil {
 		return nil, err
 	}
-	return req.Job(stage.Output{Name: outputTable, Path: "images." + c.Format}), nil
+	return req.Job(stage.Output{Name: outputTable, Path: "images." + c.Format, Kind: stage.Table}), nil
 }
 
 // Inspect names the columns.

@@ -40,15 +40,15 @@ type Prediction struct {
 // Load reads a model directory and checks it against its own digests.
 func Load(dir string) (*Predictor, error) {
 	p := &Predictor{}
-	index, err := os.ReadFile(filepath.Join(dir, fileModel))
+	index, err := os.ReadFile(filepath.Join(dir, FileModel))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("load model %s: %w: it has no %s", dir, ErrNotModel, fileModel)
+		return nil, fmt.Errorf("load model %s: %w: it has no %s", dir, ErrNotModel, FileModel)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("load model: %w", err)
 	}
 	if err := json.Unmarshal(index, &p.about); err != nil {
-		return nil, fmt.Errorf("load model %s: %s: %w", dir, fileModel, err)
+		return nil, fmt.Errorf("load model %s: %s: %w", dir, FileModel, err)
 	}
 	if p.about.Format != Format {
 		return nil, fmt.Errorf("load model %s: format %q is not %q; it was written by another version of flow", dir, p.about.Format, Format)
@@ -83,7 +83,7 @@ func (p *Predictor) read(dir, name string) ([]byte, error) {
 		return nil, fmt.Errorf("load model: %w", err)
 	}
 	if got, want := fileDigest(data), p.about.Files[name]; got != want {
-		return nil, fmt.Errorf("load model %s: %s is damaged: its digest is %s, %s says %s", dir, name, got, fileModel, want)
+		return nil, fmt.Errorf("load model %s: %s is damaged: its digest is %s, %s says %s", dir, name, got, FileModel, want)
 	}
 	return data, nil
 }

@@ -16,7 +16,7 @@ import (
 const (
 	fileONNX     = "model.onnx"
 	fileFeatures = "features.json"
-	fileModel    = "model.json"
+	FileModel    = "model.json" // every model directory has one
 	fileCard     = "README.md"
 )
 
@@ -59,7 +59,7 @@ func Write(dir string, m *Model) error {
 	for _, f := range []struct {
 		name string
 		data []byte
-	}{{fileONNX, graph}, {fileFeatures, features}, {fileCard, []byte(card(m))}, {fileModel, index}} {
+	}{{fileONNX, graph}, {fileFeatures, features}, {fileCard, []byte(card(m))}, {FileModel, index}} {
 		if err := os.WriteFile(filepath.Join(dir, f.name), f.data, 0o666); err != nil {
 			return fmt.Errorf("write model: %w", err)
 		}

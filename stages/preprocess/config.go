@@ -14,8 +14,8 @@ import (
 
 // Config holds the arguments.
 type Config struct {
-	Input  stage.Artifact            `json:"input" doc:"The table whose rows go through the steps: CSV, TSV, JSON Lines (each also gzipped) or Parquet, or a directory of such files."`
-	Inputs map[string]stage.Artifact `json:"inputs" doc:"Further tables by name, for join and concatenate. Without input, the only one is the input."`
+	Input  stage.Artifact            `json:"input" kind:"table" doc:"The table whose rows go through the steps: CSV, TSV, JSON Lines (each also gzipped) or Parquet, or a directory of such files."`
+	Inputs map[string]stage.Artifact `json:"inputs" kind:"table" doc:"Further tables by name, for join and concatenate. Without input, the only one is the input."`
 	Format string                    `json:"format" oneof:"csv tsv jsonl parquet" doc:"The format of the output. Default: that of the input by its extension, csv if it has none."`
 	Header *Header                   `json:"header" doc:"How to read an input in CSV or TSV that does not explain itself."`
 	Steps  []Step                    `json:"steps" flow:"steps" doc:"What happens to the rows, in order."`

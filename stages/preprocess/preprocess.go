@@ -50,7 +50,7 @@ func (Type) Job(req *stage.Request) (*stage.Job, error) {
 	if err := cfg.check(req); err != nil {
 		return nil, err
 	}
-	return req.Job(stage.Output{Name: "data", Path: "data" + cfg.extension(req.Inputs)}), nil
+	return req.Job(stage.Output{Name: "data", Path: "data" + cfg.extension(req.Inputs), Kind: stage.Table}), nil
 }
 
 // extension is that of the output. Which format a directory has is not known

@@ -75,7 +75,7 @@ func (Type) Job(req *stage.Request) (*stage.Job, error) {
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
-	return req.Job(stage.Output{Name: Output, Path: "model", Dir: true}), nil
+	return req.Job(stage.Output{Name: Output, Path: "model", Dir: true, Kind: stage.Model}), nil
 }
 
 func checkCandidates(cfg Config, anyOutput bool) stage.Problems {

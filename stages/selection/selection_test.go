@@ -204,7 +204,7 @@ func TestAnUnknownCandidateIsNoMistake(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]stage.Output{{Name: "model", Path: "out/select/best/model", Dir: true}}, job.Outputs); diff != "" {
+	if diff := cmp.Diff([]stage.Output{{Name: "model", Path: "out/select/best/model", Dir: true, Kind: stage.Model}}, job.Outputs); diff != "" {
 		t.Errorf("want then got:\n%s", diff)
 	}
 }

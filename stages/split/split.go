@@ -26,7 +26,7 @@ import (
 
 // Config holds the arguments.
 type Config struct {
-	Input    stage.Artifact     `json:"input" flow:"required" doc:"The table to split."`
+	Input    stage.Artifact     `json:"input" kind:"table" flow:"required" doc:"The table to split."`
 	Parts    map[string]float64 `json:"parts" flow:"required" doc:"The parts and their shares of the rows, which add up to 1."`
 	Stratify string             `json:"stratify" doc:"A column: each part gets the same share of the rows of each of its values, a missing value being one of them."`
 	Seed     int64              `json:"seed" default:"0" doc:"Another seed is another split."`
@@ -75,7 +75,7 @@ func (Type) Job(req *stage.Request) (*stage.Job, error) {
 	ext := cfg.extension(req.Inputs)
 	var outputs []stage.Output
 	for _, name := range slices.Sorted(maps.Keys(cfg.Parts)) {
-		outputs = append(outputs, stage.Output{Name: name, Path: name + ext})
+		outputs = append(outputs, stage.Output{Name: name, Path: name + ext, Kind: stage.Table})
 	}
 	return req.Job(outputs...), nil
 }

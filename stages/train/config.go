@@ -15,8 +15,8 @@ import (
 
 // Config is what a train block may contain.
 type Config struct {
-	Data       stage.Artifact `json:"data" flow:"required" doc:"Table of the rows to train on. Transforms of features are fitted on these rows alone."`
-	Validation stage.Artifact `json:"validation" doc:"Table of rows that are predicted after each epoch, for metrics and early stopping."`
+	Data       stage.Artifact `json:"data" kind:"table" flow:"required" doc:"Table of the rows to train on. Transforms of features are fitted on these rows alone."`
+	Validation stage.Artifact `json:"validation" kind:"table" doc:"Table of rows that are predicted after each epoch, for metrics and early stopping."`
 	Target     string         `json:"target" flow:"required" doc:"Column to predict."`
 	Task       string         `json:"task" oneof:"classification regression" doc:"What the target is. Left out: logistic models classify, linear ones are a regression, and for an mlp or trees the target decides: text and truth values are classes, and so are whole numbers that count from 0 or 1 without a gap to at most 100, or if positive or class_weights is given; other numbers are a regression."`
 	Positive   string         `json:"positive" doc:"Class that precision, recall, F1 and AUC are about. Left out: of two classes the last in alphabetical (for numbers, ascending) order; with more classes these metrics are macro averages."`

@@ -113,7 +113,7 @@ func (Type) Job(req *stage.Request) (*stage.Job, error) {
 	if err := c.check(req.IsUnknown).Err(); err != nil {
 		return nil, err
 	}
-	job := req.Job(stage.Output{Name: outputModel, Path: "model", Dir: true})
+	job := req.Job(stage.Output{Name: outputModel, Path: "model", Dir: true, Kind: stage.Model})
 	if c.Model.GBDT == nil {
 		job.Checkpoint, job.ResumeOver = path.Join(req.Dir, "checkpoint"), c.ResumeOver
 	}
