@@ -31,12 +31,16 @@ split "holdout" {
   seed  = 1990
 }
 
-train "model" {
-  for_each = {
-    linear = "linear"
-    mlp    = "mlp"
-  }
+# Three families. What the first two do to the columns, trees do not need: they take
+# missing values as they are, and no scale changes them.
+train "linear" {
+  data       = split.holdout.train
+  validation = split.holdout.validation
+  target     = "value"
+  model "linear" {}
+}
 
+train "mlp" {
   data       = split.holdout.train
   validation = split.holdout.validation
   target     = "value"
@@ -49,9 +53,7 @@ train "model" {
     categorical "ocean_proximity" {}
   }
 
-  model "mlp" {
-    hidden = each.value == "linear" ? [] : [64, 32]
-  }
+  model "mlp" { hidden = [64, 32] }
   optimizer "adam" {
     learning_rate = 0.003
   }
@@ -64,8 +66,15 @@ train "model" {
   seed       = 1990
 }
 
+train "trees" {
+  data       = split.holdout.train
+  validation = split.holdout.validation
+  target     = "value"
+  model "gbdt" {}
+}
+
 select "best" {
-  candidates = train.model
+  candidates = [train.linear, train.mlp, train.trees]
   metric     = "validation.rmse"
 }
 

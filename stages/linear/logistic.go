@@ -11,20 +11,24 @@ import (
 
 // Options say what is minimised and how far.
 type Options struct {
+	// Classes is for Logistic.
 	Classes int
 	// L2 is the weight of the squared weights; biases are free.
 	L2 float64
-	// Iterations is how many steps there are at most, Tolerance the largest
-	// element of the mean gradient at which they end.
+	// Iterations is how many steps there are at most. They end when the gradient is
+	// small: its largest element, of a mean over rows, is at most Tolerance for
+	// Logistic; for Squares it has that share of its first length.
 	Iterations int
 	Tolerance  float64
 	// Threads changes the time, never the result.
 	Threads int
-	// Progress is told the loss, a mean over rows, after each step.
+	// Progress is told the loss, a mean over rows, after each step; that of Squares
+	// is without L2.
 	Progress func(iteration int, loss float64)
 }
 
-// Solution are weights, cols×classes row-major, and a bias for each class.
+// Solution are weights, cols×classes row-major, and a bias for each class. Squares
+// has one output.
 type Solution struct {
 	Weight, Bias []float32
 	Iterations   int

@@ -114,7 +114,7 @@ func (c *Config) checkResume(add addProblem) {
 	switch {
 	case len(c.ResumeOver) == 0:
 	case c.Model.GBDT != nil || c.solved():
-		add("resume_over", "The model is not trained in epochs", "There is no epoch to go on from: leave resume_over out, or give a network, or a logistic regression with an optimizer.")
+		add("resume_over", "The model is not trained in epochs", "There is no epoch to go on from: leave resume_over out, or give a network, or a logistic or linear regression with an optimizer.")
 	case c.Schedule.Cosine != nil && c.Schedule.Cosine.Over == 0:
 		add("resume_over", "The learning rate depends on the number of epochs", "Over more epochs, schedule \"cosine\" gives every one of them another rate, so there is nothing to go on from. Write in the schedule over how many epochs the rate falls, such as over = %d, or leave resume_over out.", c.Epochs)
 	}

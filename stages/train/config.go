@@ -85,16 +85,13 @@ type Text struct {
 
 // Model is the block model; its label picks the family.
 type Model struct {
-	Logistic *Logistic `json:"logistic" doc:"Logistic regression, binary or multinomial. Its minimum is found directly (L-BFGS), without epochs, unless there is an optimizer or early_stopping block. With a text block it is the usual classifier of text."`
-	Linear   *Linear   `json:"linear" doc:"Linear regression."`
+	Logistic *Logistic `json:"logistic" doc:"Logistic regression, binary or multinomial. Its minimum is found directly (L-BFGS), without epochs, unless there is an optimizer, schedule, clip_gradient or early_stopping block. With a text block it is the usual classifier of text."`
+	Linear   *Linear   `json:"linear" doc:"Linear regression. Its minimum is found directly (conjugate gradients), without epochs, unless the loss is huber or there is an optimizer, schedule, clip_gradient or early_stopping block."`
 	MLP      *MLP      `json:"mlp" doc:"Multilayer perceptron."`
 	GBDT     *GBDT     `json:"gbdt" doc:"Gradient-boosted decision trees by histograms: most often the best for tables. Instead of optimizer, epochs and batch_size it has rounds. Missing numbers need not be imputed."`
 	CNN      *CNN      `json:"cnn" doc:"Convolutional network for images: for each number of filters a convolution and a pool, then hidden layers. Its features are the pixels of an image, row by row, the channels of a pixel side by side."`
 	Layers   *Stack    `json:"layers" doc:"Any stack of layers: blocks dense, conv, pool, batch_norm, dropout, flatten and activation in their order. The last layer, which gives the answer, is added."`
 }
-
-// Linear has no arguments of its own: regularise with weight_decay.
-type Linear struct{}
 
 // MLP is the block model "mlp".
 type MLP struct {
@@ -297,6 +294,9 @@ func (c *Config) checkModel(add addProblem) {
 		}
 	}
 	if m := c.Model.Logistic; m != nil {
+		m.check(add)
+	}
+	if m := c.Model.Linear; m != nil {
 		m.check(add)
 	}
 	if c.Features != nil {

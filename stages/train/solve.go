@@ -23,25 +23,53 @@ func (m *Logistic) check(add addProblem) {
 	}
 }
 
+// Linear is the block model "linear".
+type Linear struct {
+	L2         float64 `json:"l2" default:"0" doc:"Pulls weights, not the bias, to zero: this times their squares is added to the sum of the rows' squared errors (scikit-learn's alpha of Ridge). With an optimizer block, use its weight_decay."`
+	Iterations int     `json:"iterations" default:"1000" doc:"Steps to the minimum, at most."`
+}
+
+func (m *Linear) check(add addProblem) {
+	if !(m.L2 >= 0 && m.L2 <= 1e300) {
+		add("model.linear.l2", "Not in the range", "It is %v, and must be 0 or more.", m.L2)
+	}
+	if m.Iterations < 1 {
+		add("model.linear.iterations", "Not a positive number", "It is %d; 1000 is usual.", m.Iterations)
+	}
+}
+
 // solved reports whether the minimum is found directly: without what only makes
 // sense with epochs.
 func (c *Config) solved() bool {
-	return c.Model.Logistic != nil && c.Optimizer == (Optimizer{}) && c.EarlyStopping == nil
+	direct := c.Model.Logistic != nil || c.Model.Linear != nil && c.Loss != "huber"
+	return direct && c.Optimizer == (Optimizer{}) && c.Schedule == (Schedule{}) && c.ClipGradient == nil && c.EarlyStopping == nil
 }
 
-// tolerance is scikit-learn's default for the same method.
-const tolerance = 1e-4
+// How small a gradient ends the steps: for a logistic regression scikit-learn's
+// default for the same method.
+const (
+	toleranceLogistic = 1e-4
+	toleranceSquares  = 1e-9
+)
 
-// solve finds the minimum of a logistic regression.
+// solve finds the minimum of a logistic or linear regression.
 func solve(ctx context.Context, c *Config, in *inputs, run *stage.Run) (*trained, error) {
-	m, classes := c.Model.Logistic, in.target.outputs()
 	x := in.features.Sparse(in.frames[roleData])
-	s, err := linear.Logistic(ctx, x, in.data.truth, in.target.rowWeights(in.data.truth), linear.Options{
-		Classes: classes, L2: m.L2, Iterations: m.Iterations, Tolerance: tolerance, Threads: run.CPUs,
-		Progress: func(iteration int, loss float64) {
-			run.Progress(stage.Progress{Step: int64(iteration), Total: int64(m.Iterations), Unit: "iteration", Metrics: map[string]float64{"train." + lossMetric: loss}})
-		},
-	})
+	weight := in.target.rowWeights(in.data.truth)
+	options := linear.Options{Threads: run.CPUs}
+	options.Progress = func(iteration int, loss float64) {
+		run.Progress(stage.Progress{Step: int64(iteration), Total: int64(options.Iterations), Unit: "iteration", Metrics: map[string]float64{"train." + lossMetric: loss}})
+	}
+	var s *linear.Solution
+	var err error
+	if m := c.Model.Linear; m != nil {
+		options.L2, options.Iterations, options.Tolerance = m.L2, m.Iterations, toleranceSquares
+		s, err = linear.Squares(ctx, x, in.data.y.Data, weight, options)
+	} else {
+		m := c.Model.Logistic
+		options.Classes, options.L2, options.Iterations, options.Tolerance = in.target.outputs(), m.L2, m.Iterations, toleranceLogistic
+		s, err = linear.Logistic(ctx, x, in.data.truth, weight, options)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +77,7 @@ func solve(ctx context.Context, c *Config, in *inputs, run *stage.Run) (*trained
 		note(run.Log, "the minimum was not reached in %d iterations; raise iterations or l2\n", s.Iterations)
 	}
 	return &trained{
-		layers:  []model.Layer{{Inputs: x.Cols, Units: classes, Weight: s.Weight, Bias: s.Bias, Activation: "identity"}},
+		layers:  []model.Layer{{Inputs: x.Cols, Units: in.target.outputs(), Weight: s.Weight, Bias: s.Bias, Activation: "identity"}},
 		metrics: map[string]any{"iterations": s.Iterations},
 	}, nil
 }

@@ -36,7 +36,7 @@ import (
 )
 
 // Version is part of every key of a train stage.
-const Version = 2
+const Version = 3
 
 // mostParameters keeps a mistyped layer from taking all memory: training holds
 // about 20 bytes a parameter.
@@ -67,7 +67,7 @@ func (Type) Schema() *stage.Schema {
 		Example: example,
 		Body:    stage.BodyOf[Config](),
 		Outputs: []stage.OutputDoc{{Name: outputModel, Doc: "Model directory: model.onnx, features.json, model.json and a model card."}},
-		Metrics: "train and, with a validation part, validation: loss, and accuracy, precision, recall, f1, auc and more for a classification or mae, rmse, r2 and more for a regression; epochs_run; best_epoch, whose parameters the model has; for trees rounds_run and best_round; for a logistic regression iterations.",
+		Metrics: "train and, with a validation part, validation: loss, and accuracy, precision, recall, f1, auc and more for a classification or mae, rmse, r2 and more for a regression; epochs_run; best_epoch, whose parameters the model has; for trees rounds_run and best_round; for a logistic or linear regression that is solved directly iterations.",
 	}
 }
 
