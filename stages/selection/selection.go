@@ -75,7 +75,11 @@ func (Type) Job(req *stage.Request) (*stage.Job, error) {
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
-	return req.Job(stage.Output{Name: Output, Path: "model", Dir: true, Kind: stage.Model}), nil
+	out := stage.Output{Name: Output, Path: "model", Dir: true}
+	if cfg.Output == Output { // what another one holds, nobody has said
+		out.Kind = stage.Model
+	}
+	return req.Job(out), nil
 }
 
 func checkCandidates(cfg Config, anyOutput bool) stage.Problems {
