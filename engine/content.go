@@ -10,7 +10,6 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/flow-pipelines/flow/engine/cas"
 	"github.com/flow-pipelines/flow/engine/config"
@@ -35,12 +34,12 @@ func (w *world) Content(o stage.Output, n digest.Node) config.Content {
 	if w.p.wire() != nil {
 		return nil
 	}
-	files, err := w.listing(o, n)
+	l, err := w.listing(o, n)
 	if err != nil {
 		return nil
 	}
 	c := &content{p: w.p, out: o}
-	for _, f := range files {
+	for _, f := range l.files {
 		c.files = append(c.files, config.File{Path: f.Path, Digest: f.Digest, Size: f.Size})
 	}
 	return c
@@ -51,21 +50,18 @@ func (w *world) Part(o stage.Output, n digest.Node, path string) (digest.Node, b
 	if n.Kind != digest.Dir {
 		return digest.Node{}, false
 	}
-	files, err := w.listing(o, n)
+	l, err := w.listing(o, n)
 	if err != nil {
 		return digest.Node{}, false
 	}
-	i, ok := slices.BinarySearchFunc(files, path, func(f worktree.File, path string) int { return strings.Compare(f.Path, path) })
-	if !ok || files[i].Kind == digest.Link {
-		return digest.Node{}, false
-	}
-	return files[i].Node, true
+	f, ok := l.find(path)
+	return f.Node, ok
 }
 
 // listing returns the files of n, which should lie at an output.
-func (w *world) listing(o stage.Output, n digest.Node) ([]worktree.File, error) {
+func (w *world) listing(o stage.Output, n digest.Node) (*listing, error) {
 	if known, ok := w.listings.Load(n); ok {
-		return known.([]worktree.File), nil
+		return known.(*listing), nil
 	}
 	ctx := context.Background() // listings are small, and on this machine
 	files, err := w.p.files.ListStored(ctx, n)
@@ -78,10 +74,23 @@ func (w *world) listing(o stage.Output, n digest.Node) ([]worktree.File, error) 
 	if errors.Is(err, cas.ErrNotFound) {
 		files, err = w.inPlace(ctx, o, n)
 	}
-	if err == nil && n.Kind == digest.Dir {
-		w.listings.Store(n, files)
+	if err != nil {
+		return nil, err
 	}
-	return files, err
+	l := listingOf(files, func(link worktree.File) (string, bool) { return w.target(o, link) })
+	if n.Kind == digest.Dir {
+		w.listings.Store(n, l)
+	}
+	return l, nil
+}
+
+// target returns where a link leads that is in an output.
+func (w *world) target(o stage.Output, link worktree.File) (text string, ok bool) {
+	if b, err := cas.ReadAll(context.Background(), w.p.store, link.Digest); err == nil {
+		return string(b), true
+	}
+	text, err := os.Readlink(filepath.Join(w.p.root, filepath.FromSlash(path.Join(o.Path, link.Path))))
+	return text, err == nil && digest.OfBytes([]byte(text)) == link.Digest
 }
 
 // inPlace lists what lies at an output, if that is n.
