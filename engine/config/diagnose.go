@@ -68,9 +68,15 @@ func (b *body) rangeOf(steps []string) hcl.Range {
 	}
 	rest := steps[1:]
 	n := same[0]
+	body := n.body
 	switch kind := n.schema.Kind; kind {
 	case stage.Choice:
-		if len(rest) > 0 && rest[0] == n.label {
+		if len(rest) == 0 {
+			break
+		}
+		if v, ok := n.variants[rest[0]]; ok {
+			body, rest = v.body, rest[1:]
+		} else if rest[0] == n.label {
 			rest = rest[1:]
 		}
 	case stage.Repeated, stage.Steps:
@@ -82,6 +88,7 @@ func (b *body) rangeOf(steps []string) hcl.Range {
 			return n.Range
 		}
 		n, rest = find(same, i), rest[1:]
+		body = n.body
 		if kind == stage.Steps && len(rest) > 0 && rest[0] == n.schema.step {
 			rest = rest[1:]
 		}
@@ -89,7 +96,7 @@ func (b *body) rangeOf(steps []string) hcl.Range {
 	if len(rest) == 0 {
 		return n.Range
 	}
-	return n.body.rangeOf(rest)
+	return body.rangeOf(rest)
 }
 
 // exprRange follows steps through lists and objects as they are written.
@@ -151,12 +158,16 @@ func (b *block) traversals(name string) []hcl.Traversal {
 			ts = append(ts, b.attrs[name].Expr.Variables()...)
 		}
 		for _, n := range b.blocks {
-			within(n.body)
+			for _, b := range n.bodies() {
+				within(b)
+			}
 		}
 	}
 	for _, n := range b.body.blocks {
 		if n.schema.Name == name {
-			within(n.body)
+			for _, b := range n.bodies() {
+				within(b)
+			}
 		}
 	}
 	return ts
@@ -343,7 +354,7 @@ func mergeMark(src []byte, diags hcl.Diagnostics) *hcl.Diagnostic {
 			start := hcl.Pos{Line: line, Column: 1, Byte: at}
 			end := hcl.Pos{Line: line, Column: 8, Byte: at + 7}
 			return errorAt(hcl.Range{Filename: diags[0].Subject.Filename, Start: start, End: end},
-				"Unresolved merge conflict", "git could not merge this file. Choose between the two sides, and remove the lines with <<<<<<<, ======= and >>>>>>>.")
+				mergeConflict, mergeConflictDetail)
 		}
 		at += len(text)
 	}
@@ -449,3 +460,9 @@ func explainStep(v cty.Value, name string, isAttr bool, text, owner string) (sum
 	}
 	return "", ""
 }
+
+// What is wrong with a file that has git's marks in it.
+const (
+	mergeConflict       = "Unresolved merge conflict"
+	mergeConflictDetail = "git could not merge this file. Choose between the two sides, and remove the lines with <<<<<<<, ======= and >>>>>>>."
+)

@@ -2,7 +2,9 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
@@ -58,15 +60,65 @@ func decodeDynamic(h *hcl.Block, s *bodySchema, what string) (*nested, hcl.Diagn
 	if bs.takesLabel() {
 		inner.Labels = []string{label}
 	}
-	n, diags := decodeNested(&inner, bs, what)
+	var n *nested
+	if d.label != nil && bs.Kind == stage.Choice && label == "" {
+		n, diags = decodeVariants(&inner, bs, what)
+	} else {
+		n, diags = decodeNested(&inner, bs, what)
+	}
 	if n != nil {
 		n.dynamic = d
 	}
 	return n, diags
 }
 
-// readLabels reads the argument labels. The label of a block that has kinds is
-// a constant, since what may stand in the block depends on it.
+// decodeVariants reads a block whose kind is computed as each kind there is: what
+// is wrong with it is told if it turns out to be that one, or at once if it is
+// wrong as any.
+func decodeVariants(h *hcl.Block, bs *blockSchema, what string) (*nested, hcl.Diagnostics) {
+	all := &nested{schema: bs, Range: h.DefRange, variants: map[string]variant{}}
+	var least hcl.Diagnostics
+	for _, kind := range mapKeys(bs.variants) {
+		h.Labels = []string{kind}
+		n, diags := decodeNested(h, bs, what)
+		all.variants[kind] = variant{n.body, diags}
+		if !diags.HasErrors() && all.body == nil {
+			all.body = n.body
+		}
+		if least == nil || len(diags) < len(least) || len(diags) == len(least) && strings.Contains(diags.Error(), "Did you mean") {
+			least = diags
+		}
+	}
+	if all.body == nil {
+		return nil, least
+	}
+	return all, nil
+}
+
+// bodyAs returns the body of a block that has turned out to have this label.
+func (n *nested) bodyAs(label string) *body {
+	if n.variants == nil {
+		return n.body
+	}
+	return n.variants[label].body
+}
+
+// bodies are all that the block may turn out to hold.
+func (n *nested) bodies() []*body {
+	if n.variants == nil {
+		return []*body{n.body}
+	}
+	var all []*body
+	for _, kind := range mapKeys(n.variants) {
+		if v := n.variants[kind]; !v.diags.HasErrors() {
+			all = append(all, v.body)
+		}
+	}
+	return all
+}
+
+// readLabels reads the argument labels. constant is the label of a block that has
+// kinds, "" if it is computed.
 func (d *dynamic) readLabels(a *hcl.Attribute, h *hcl.Block, bs *blockSchema) (constant string, diags hcl.Diagnostics) {
 	switch {
 	case a == nil && bs.takesLabel():
@@ -85,8 +137,11 @@ func (d *dynamic) readLabels(a *hcl.Attribute, h *hcl.Block, bs *blockSchema) (c
 		return "", nil
 	}
 	v, more := d.label.Value(nil)
-	if more.HasErrors() || v.Type() != cty.String || v.IsNull() || !v.IsKnown() {
-		return "", hcl.Diagnostics{errorAt(d.label.Range(), "A constant is needed here", fmt.Sprintf("What may stand in %s depends on its label, so the label is one of %s.", h.Labels[0], quoted(mapKeys(bs.variants))))}
+	if more.HasErrors() || !v.IsKnown() {
+		return "", nil
+	}
+	if v.Type() != cty.String || v.IsNull() || v.AsString() == "" {
+		return "", hcl.Diagnostics{errorAt(d.label.Range(), "A label is a text", fmt.Sprintf("This one is %s; %s has the kinds %s.", describeValue(v), h.Labels[0], quoted(mapKeys(bs.variants))))}
 	}
 	return v.AsString(), nil
 }
@@ -109,7 +164,10 @@ func (n *nested) link(m *module, s *scope, bound []string) hcl.Diagnostics {
 			diags = append(diags, m.mention(s, unbound(d.label.Variables(), bound), false)...)
 		}
 	}
-	return append(diags, n.body.link(m, s, bound)...)
+	for _, b := range n.bodies() {
+		diags = append(diags, b.link(m, s, bound)...)
+	}
+	return diags
 }
 
 // each calls encode for each block that n stands for, in a context of its own.
@@ -146,13 +204,32 @@ func (e *encoder) each(n *nested, where string, encode func(label string)) {
 		e.ctx = outer.NewChild()
 		e.ctx.Variables = map[string]cty.Value{d.iterator: cty.ObjectVal(map[string]cty.Value{"key": k, "value": item.WithMarks(marks)})}
 		label, ok := n.label, true
-		if d.label != nil && n.schema.Kind != stage.Choice {
-			label, ok = e.label(d.label, where)
+		if d.label != nil && label == "" {
+			if label, ok = e.label(d.label, where); ok {
+				ok = e.fits(n, label)
+			}
 		}
 		if ok {
 			encode(label)
 		}
 	}
+}
+
+// fits reports whether a block may have the label that was computed.
+func (e *encoder) fits(n *nested, label string) bool {
+	if n.variants == nil {
+		return true
+	}
+	v, ok := n.variants[label]
+	switch {
+	case !ok:
+		e.failAt(n.dynamic.label.Range(), fmt.Sprintf("Unknown kind of %s: %q", n.schema.Name, label),
+			fmt.Sprintf("The label of a %s block chooses one of its kinds: %s.%s", n.schema.Name, quoted(mapKeys(n.variants)), guess(label, mapKeys(n.variants))))
+	case v.diags.HasErrors():
+		e.failed = true
+		e.ev.diags = append(e.ev.diags, v.diags...)
+	}
+	return ok && !v.diags.HasErrors()
 }
 
 // label evaluates the label of one block.
@@ -200,8 +277,15 @@ func find(same []*nested, i int) *nested {
 func (b *bodySchema) jsonDynamic() jsonBlock {
 	return jsonBlock{1, func(labels []string) jsonObject {
 		inner := jsonObject{}
-		if n := b.blocks[labels[0]]; n != nil && n.body != nil {
+		n := b.blocks[labels[0]]
+		switch {
+		case n != nil && n.body != nil:
 			inner = n.body.jsonShape()
+		case n != nil: // which of its kinds it is, nobody knows yet
+			inner.blocks = map[string]jsonBlock{}
+			for _, kind := range mapKeys(n.variants) {
+				maps.Copy(inner.blocks, n.variants[kind].jsonShape().blocks)
+			}
 		}
 		return jsonObject{blocks: map[string]jsonBlock{"content": plainBlock(0, inner)}, exprs: map[string]bool{"iterator": true}}
 	}}

@@ -177,7 +177,7 @@ func (e *encoder) blocks(b *body, blk *stage.Block, at string, args, hashed map[
 			case stage.Choice:
 				where = join(where, label)
 			}
-			e.body(n.body, where, inArgs, inHashed)
+			e.body(n.bodyAs(label), where, inArgs, inHashed)
 			if n.schema.label != "" {
 				inArgs[n.schema.label], inHashed[n.schema.label] = label, label
 			}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"cmp"
 	"slices"
 	"strings"
@@ -99,7 +100,8 @@ func (b *bodySchema) jsonShape() jsonObject {
 // parseJSON reads a *.hcl.json file.
 func (p *Pipeline) parseJSON(src []byte, to *parsedFile) {
 	to.file, to.diags = json.Parse(src, to.name)
-	if to.file == nil || to.diags.HasErrors() {
+	if d := jsonMistake(src, to.name, to.diags); d != nil {
+		to.diags = hcl.Diagnostics{d}
 		return
 	}
 	c := &jsonConverter{to}
@@ -112,6 +114,59 @@ func (p *Pipeline) parseJSON(src []byte, to *parsedFile) {
 	}
 	body.Attributes = nil
 	to.body = body
+}
+
+// jsonMistake says in one message why a file cannot be read; nil: it can. Of one
+// mistake the parser makes several: that the root is no object, and what it
+// expected instead.
+func jsonMistake(src []byte, name string, diags hcl.Diagnostics) *hcl.Diagnostic {
+	text := bytes.TrimLeft(src, " \t\r\n")
+	start := hcl.Pos{Line: 1 + bytes.Count(src[:len(src)-len(text)], []byte("\n")), Column: 1, Byte: len(src) - len(text)}
+	start.Column += start.Byte - (bytes.LastIndexByte(src[:start.Byte], '\n') + 1)
+	end := start
+	end.Column, end.Byte = end.Column+1, min(end.Byte+1, len(src))
+	root := hcl.Range{Filename: name, Start: start, End: end}
+	const form = `A file of a pipeline is an object of blocks, by type and label: {"exec": {"NAME": {…}}}.`
+	const comment, noComment = "JSON has no comments", `Write an entry of the name "//": {"//": "written by a program"}.`
+	switch {
+	case len(text) == 0:
+		return errorAt(root, "The file is empty", form+" Write {} for one without blocks.")
+	case bytes.HasPrefix(text, []byte("\ufeff")):
+		return errorAt(root, "The file begins with a byte order mark", "JSON has none. Save the file as UTF-8 without it.")
+	case bytes.HasPrefix(text, []byte("//")), bytes.HasPrefix(text, []byte("/*")), text[0] == '#':
+		return errorAt(root, comment, noComment)
+	case text[0] == '[':
+		return errorAt(root, "The file is a list", form+" Several blocks of one type stand in one object, by their labels.")
+	case text[0] == '{':
+	case text[0] == '"' || text[0] == '-' || text[0] >= '0' && text[0] <= '9',
+		bytes.HasPrefix(text, []byte("null")), bytes.HasPrefix(text, []byte("true")), bytes.HasPrefix(text, []byte("false")):
+		return errorAt(root, "The file is a value, and no object", form)
+	case bytes.HasPrefix(text, []byte("<<<<<<<")):
+		return errorAt(root, mergeConflict, mergeConflictDetail)
+	default:
+		return errorAt(root, "The file is not JSON", form+" A file in the usual syntax has a name that ends with .hcl, without .json.")
+	}
+	i := slices.IndexFunc(diags, func(d *hcl.Diagnostic) bool {
+		return d.Severity == hcl.DiagError && d.Summary != "Root value must be object"
+	})
+	if i < 0 {
+		return nil
+	}
+	d := *diags[i]
+	d.Summary = strings.Replace(d.Summary, "seperator", "separator", 1)
+	var rest []byte
+	if d.Subject != nil {
+		rest = src[min(d.Subject.Start.Byte, len(src)):]
+	}
+	switch {
+	case bytes.HasPrefix(rest, []byte("'")):
+		d.Summary, d.Detail = "A text in single quotes", "In JSON, texts and names stand in double quotes."
+	case bytes.HasPrefix(rest, []byte("//")), bytes.HasPrefix(rest, []byte("/*")), bytes.HasPrefix(rest, []byte("#")):
+		d.Summary, d.Detail = comment, noComment
+	case bytes.HasPrefix(rest, []byte("<<<<<<<")), bytes.HasPrefix(rest, []byte("=======")), bytes.HasPrefix(rest, []byte(">>>>>>>")):
+		d.Summary, d.Detail = mergeConflict, mergeConflictDetail
+	}
+	return &d
 }
 
 type jsonConverter struct{ *parsedFile }

@@ -137,6 +137,16 @@ type nested struct {
 	Range  hcl.Range
 	// dynamic is nil in a block that stands for itself.
 	dynamic *dynamic
+	// variants is what the body is for each label that it may get, if that is
+	// computed; body is one of them then.
+	variants map[string]variant
+}
+
+// variant is a body as one of several kinds of a block, and what is wrong with
+// it as that.
+type variant struct {
+	body  *body
+	diags hcl.Diagnostics
 }
 
 func (s *blockSchema) takesLabel() bool { return s.label != "" || s.Kind == stage.Choice }
