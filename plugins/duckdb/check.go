@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"regexp"
 	"strings"
@@ -14,33 +15,64 @@ import (
 // missing matches complaints that do not depend on types of columns.
 var missing = regexp.MustCompile(`^(Parser Error|Catalog Error: Table|Binder Error: (Referenced|Table|Values list|Could not find|Column))`)
 
-// check binds the queries to the columns of the inputs, as far as they are known.
-func (c *Config) check(inputs map[string]sdk.Input) (map[string][]string, error) {
-	ctx := context.Background()
-	guessed, unknown := false, false
-	e, err := c.prepare(ctx, func(e *engine, as, path string) error {
+// bench is an engine with the inputs of a check, kept for the next one: that is
+// often about another instance of the same block, with the same inputs.
+type bench struct {
+	of string // what it was prepared for
+	*engine
+	// guessed says that of some inputs names are known and types are not, unknown
+	// that of some nothing is.
+	guessed, unknown bool
+}
+
+// prepare makes the bench ready for the inputs and the setup of c.
+func (b *bench) prepare(ctx context.Context, c *Config, inputs map[string]sdk.Input) error {
+	tables := map[string]sdk.Input{}
+	for as := range c.Inputs {
+		tables[as] = inputs["inputs."+as]
+	}
+	of, err := json.Marshal([]any{tables, c.Setup, c.Threads})
+	if err != nil || b.of == string(of) {
+		return err
+	}
+	if b.engine != nil {
+		err = b.close()
+	}
+	*b = bench{of: string(of)}
+	if err != nil {
+		return err
+	}
+	b.engine, err = c.prepare(ctx, nil, func(e *engine, as, path string) ([]string, error) {
 		in := inputs["inputs."+as]
 		switch {
 		case in.File != "":
 			return e.view(ctx, as, in.File, "inputs."+as)
 		case in.Columns != nil:
 			// Names are known and types are not.
-			guessed = true
+			b.guessed = true
 			columns := make([]string, len(in.Columns))
 			for i, n := range in.Columns {
-				columns[i] = name(n) + " varchar"
+				columns[i] = "null::varchar as " + name(n)
 			}
-			return e.do(ctx, "create table "+name(as)+" ("+strings.Join(columns, ", ")+")")
+			return nil, e.do(ctx, "create view "+name(as)+" as select "+strings.Join(columns, ", "))
 		}
-		unknown = true
-		return nil
+		b.unknown = true
+		return nil, nil
 	})
 	if err != nil {
+		b.of = ""
+	}
+	return err
+}
+
+// check binds the queries to the columns of the inputs, as far as they are known.
+func (c *Config) check(b *bench, inputs map[string]sdk.Input) (map[string][]string, error) {
+	ctx := context.Background()
+	if err := b.prepare(ctx, c, inputs); err != nil {
 		return nil, err
 	}
-	defer e.close()
 	// A query's file may not be there yet.
-	if c.unwritten(inputs) || unknown {
+	if c.unwritten(inputs) || b.unknown {
 		return nil, nil
 	}
 	qs, err := c.located(inputs).queries()
@@ -50,7 +82,7 @@ func (c *Config) check(inputs map[string]sdk.Input) (map[string][]string, error)
 	known := map[string][]string{}
 	var ps sdk.Problems
 	for _, q := range qs {
-		names, err := c.bind(ctx, e, q, guessed)
+		names, err := c.bind(ctx, b.engine, q, b.guessed)
 		if names != nil {
 			known[q.output] = names
 		}

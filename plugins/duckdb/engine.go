@@ -21,6 +21,8 @@ import (
 type engine struct {
 	db   *sql.DB
 	conn *sql.Conn
+	// views are the statements that made the inputs.
+	views []string
 }
 
 // settings keep results from depending on the machine: no extension comes from
@@ -43,7 +45,7 @@ func open(ctx context.Context) (*engine, error) {
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	e := &engine{db, conn}
+	e := &engine{db: db, conn: conn}
 	for _, s := range settings {
 		if err := e.do(ctx, s); err != nil {
 			return nil, errors.Join(err, e.close())
@@ -55,6 +57,45 @@ func open(ctx context.Context) (*engine, error) {
 		return nil, errors.Join(err, e.close())
 	}
 	return e, nil
+}
+
+// confine lets queries read and write the named files and no others, nor the
+// network or an extension. DuckDB keeps to it: nothing but its end opens it again.
+func (e *engine) confine(ctx context.Context, files []string) error {
+	quoted := make([]string, len(files))
+	for i, f := range files {
+		quoted[i] = quote(f)
+	}
+	return errors.Join(
+		e.do(ctx, "set allowed_paths = ["+strings.Join(quoted, ", ")+"]"),
+		e.do(ctx, "set enable_external_access = false"),
+	)
+}
+
+// create carries out one statement of setup, a CREATE. What DuckDB takes a
+// statement for counts, whatever is around it.
+func (e *engine) create(ctx context.Context, at, text string) error {
+	return e.conn.Raw(func(c any) error {
+		prepared, err := c.(*duckdb.Conn).Prepare(text)
+		if de := (*duckdb.Error)(nil); errors.As(err, &de) {
+			return problem(err, query{text: text, at: at})
+		} else if err != nil {
+			return sdk.Problemf(at, "Not a single statement", "Each element of setup is one CREATE MACRO, CREATE VIEW or CREATE TYPE.")
+		}
+		defer prepared.Close()
+		stmt := prepared.(*duckdb.Stmt)
+		kind, err := stmt.StatementType()
+		if err != nil {
+			return err
+		}
+		if kind != duckdb.STATEMENT_TYPE_CREATE {
+			return sdk.Problemf(at, "Setup makes macros, views and types", "%s", "This is another statement. Settings, extensions and other databases would change the result without being in the key; what changes rows belongs into a query.")
+		}
+		if _, err := stmt.ExecContext(ctx, nil); err != nil {
+			return problem(err, query{text: text, at: at})
+		}
+		return nil
+	})
 }
 
 func (e *engine) close() error { return errors.Join(e.conn.Close(), e.db.Close()) }
@@ -69,6 +110,24 @@ func (e *engine) text(ctx context.Context, query string, args ...any) (string, e
 	var s string
 	err := e.conn.QueryRowContext(ctx, query, args...).Scan(&s)
 	return s, err
+}
+
+// texts returns the values of a query's only column.
+func (e *engine) texts(ctx context.Context, query string) ([]string, error) {
+	rows, err := e.conn.QueryContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	all := []string{}
+	for rows.Next() {
+		var s string
+		if err := rows.Scan(&s); err != nil {
+			return nil, err
+		}
+		all = append(all, s)
+	}
+	return all, rows.Err()
 }
 
 func engineVersion() string {
@@ -103,42 +162,53 @@ func readerOf(file string) string {
 	return readers[filepath.Ext(base)]
 }
 
-// view makes an input known under its name. role is the argument's path.
-func (e *engine) view(ctx context.Context, as, path, role string) error {
+// view makes an input known under its name, and returns its files. role is the
+// argument's path.
+func (e *engine) view(ctx context.Context, as, path, role string) ([]string, error) {
 	files, err := filesOf(path)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	reader := ""
 	for _, f := range files {
 		r := readerOf(f)
 		switch {
 		case r == "":
-			return sdk.Problemf(role, fmt.Sprintf("%s is no table", filepath.ToSlash(f)), "An input of sql is CSV (.csv, .tsv), JSON Lines (.jsonl, .ndjson) or Parquet (.parquet), perhaps with .gz or .zst behind, or a directory of such files.")
+			return nil, sdk.Problemf(role, fmt.Sprintf("%s is no table", filepath.ToSlash(f)), "An input of sql is CSV (.csv, .tsv), JSON Lines (.jsonl, .ndjson) or Parquet (.parquet), perhaps with .gz or .zst behind, or a directory of such files.")
 		case reader != "" && r != reader:
-			return sdk.Problemf(role, fmt.Sprintf("%s holds tables of different formats", filepath.ToSlash(path)), "%s and %s cannot be one table. Give them different directories.", filepath.Base(files[0]), filepath.Base(f))
+			return nil, sdk.Problemf(role, fmt.Sprintf("%s holds tables of different formats", filepath.ToSlash(path)), "%s and %s cannot be one table. Give them different directories.", filepath.Base(files[0]), filepath.Base(f))
 		}
 		reader = r
 	}
 	if reader == "" {
-		return sdk.Problemf(role, fmt.Sprintf("%s holds no file", filepath.ToSlash(path)), "A directory as an input of sql holds the files of one table.")
+		return nil, sdk.Problemf(role, fmt.Sprintf("%s holds no file", filepath.ToSlash(path)), "A directory as an input of sql holds the files of one table.")
 	}
 	quoted := make([]string, len(files))
 	for i, f := range files {
 		quoted[i] = quote(f)
 	}
-	options := ""
+	// Directories such as month=3 are columns where they are in the input, and
+	// not where the project happens to lie in one.
+	options := fmt.Sprintf(", hive_partitioning = %t", partitioned(path, files))
 	if len(files) > 1 {
-		options = ", union_by_name = true"
+		options += ", union_by_name = true"
 	}
 	if reader == "read_csv" {
 		options += ", header = true"
 	}
 	err = e.do(ctx, fmt.Sprintf("create view %s as select * from %s([%s]%s)", name(as), reader, strings.Join(quoted, ", "), options))
 	if de := (*duckdb.Error)(nil); errors.As(err, &de) {
-		return sdk.Problemf(role, fmt.Sprintf("%s cannot be read as a table", filepath.ToSlash(path)), "%s", message(de))
+		return nil, sdk.Problemf(role, fmt.Sprintf("%s cannot be read as a table", filepath.ToSlash(path)), "%s", message(de))
 	}
-	return err
+	return files, err
+}
+
+// partitioned reports whether files lie in directories called NAME=VALUE below root.
+func partitioned(root string, files []string) bool {
+	return slices.ContainsFunc(files, func(f string) bool {
+		rel, err := filepath.Rel(root, filepath.Dir(f))
+		return err == nil && filepath.IsLocal(rel) && strings.Contains(rel, "=")
+	})
 }
 
 // filesOf are the files of a table, in order. Hidden files do not count.

@@ -82,6 +82,15 @@ func TestPipelinesUseIt(t *testing.T) {
 	run(false, "3 to run", "plan")
 	run(false, "2 ran", "apply", "--yes")
 	run(false, "2\n", "output", "shops")
+	// The version of the engine and the number of threads count.
+	if b, err := os.ReadFile(filepath.Join(project, "flow.lock")); err != nil || !strings.Contains(string(b), "\nplugin duckdb.duckdb "+engineVersion()+"\n") {
+		t.Errorf("no version of the engine in flow.lock: %v\n%s", err, b)
+	}
+	write(strings.Replace(pipeline, `format = "csv"`, "format = \"csv\"\n  threads = 2", 1))
+	run(true, "sum() may differ from run to run on several threads", "plan")
+	write(strings.Replace(pipeline, `format = "jsonl"`, "format = \"jsonl\"\n  threads = 2", 1))
+	run(false, "argument threads: default → 2", "plan")
+	write(pipeline)
 	run(false, "Nothing to do", "plan", "--detailed-exitcode")
 	b, err := os.ReadFile(filepath.Join(project, "out/sql/best/data.jsonl"))
 	if want := `{"shop":"a","total":4.5}` + "\n"; err != nil || string(b) != want {

@@ -24,7 +24,7 @@ type Config struct {
 	Inputs  map[string]sdk.Artifact `json:"inputs" flow:"required" doc:"Tables by the names that queries use: CSV, TSV, JSON Lines and Parquet, also compressed by gzip or zstd, and directories with files of one of these formats, which are one table."`
 	Query   string                  `json:"query" doc:"A SELECT statement, in DuckDB's SQL. Its rows are the output data."`
 	File    sdk.Artifact            `json:"file" doc:"A file with the query, in its place."`
-	Setup   string                  `json:"setup" doc:"Statements to run before, such as CREATE MACRO or CREATE VIEW."`
+	Setup   []string                `json:"setup" doc:"Statements to run before, one an element: CREATE MACRO, CREATE VIEW or CREATE TYPE."`
 	Format  string                  `json:"format" default:"parquet" oneof:"parquet csv jsonl" doc:"Of the outputs."`
 	Threads int                     `json:"threads" default:"1" doc:"How many threads join, group and sort; part of the key. With more than 1, what depends on their timing is refused: sums and averages, windows, list and first. A query that keeps the order of its input uses all CPUs of the stage in any case."`
 	Results []Result                `json:"result" doc:"A query of several, each with an output of its name."`
@@ -45,7 +45,8 @@ Rows come out in the order of the input where the query keeps it: a selection of
 columns and rows. Otherwise they are sorted: by the query's ORDER BY, and where it
 leaves ties, or there is none, by all columns. So the bytes do not depend on the
 machine. Queries that ask the clock, such as now(), are refused: pass the time in
-as a variable.`
+as a variable. A query reads the tables of inputs and nothing else: no other file, no
+network, and nothing about the engine and its settings.`
 
 const example = `sql "daily" {
   inputs = { sales = dataset.sales, shops = "data/shops.parquet" }
@@ -59,7 +60,7 @@ const example = `sql "daily" {
 }`
 
 func stageType() sdk.Type[Config] {
-	at := "query"
+	at, checks := "query", &bench{}
 	sales := map[string]string{"sales.csv": "shop,amount\na,1.5\nb,2\na,3\n"}
 	data := map[string]string{"data": "out/data.csv"}
 	return sdk.Type[Config]{
@@ -79,7 +80,7 @@ func stageType() sdk.Type[Config] {
 			{Name: "no such column", Args: json.RawMessage(`{"inputs":{"sales":"sales.csv"},"query":"select amonut from sales","format":"csv","threads":1}`), Files: sales, Outputs: data, Problem: &at},
 		},
 		Run:   func(ctx context.Context, cfg Config, run *sdk.Run) (sdk.Metrics, error) { return cfg.run(ctx, run) },
-		Check: func(cfg Config, inputs map[string]sdk.Input) (map[string][]string, error) { return cfg.check(inputs) },
+		Check: func(cfg Config, inputs map[string]sdk.Input) (map[string][]string, error) { return cfg.check(checks, inputs) },
 	}
 }
 

@@ -17,43 +17,30 @@ var keeps = []string{
 	"UNNEST", "UNION", "DUMMY_SCAN", "EMPTY_RESULT", "COLUMN_DATA_SCAN", "RANGE", "LIMIT", "STREAMING_LIMIT",
 }
 
-// timed are functions whose result depends on the order in which threads get to
-// rows: floating-point numbers do not add up the same in another order.
-var timed = []string{
-	"sum", "avg", "mean", "fsum", "favg", "sumkahan", "kahan_sum", "sum_no_overflow", "product", "geomean", "geometric_mean", "stddev", "stddev_pop", "stddev_samp",
-	"variance", "var_pop", "var_samp", "sem", "corr", "covar_pop", "covar_samp", "skewness", "kurtosis", "kurtosis_pop", "entropy",
-	"first", "last", "any_value", "arbitrary", "list", "array_agg", "string_agg", "group_concat", "listagg", "mode", "arg_min", "arg_max", "argmin", "argmax",
-	"min_by", "max_by", "approx_quantile", "reservoir_quantile", "approx_top_k", "histogram", "map", "random", "regr_slope", "regr_intercept", "regr_r2",
-}
-
-// clocks are functions whose result depends on when or where they are called.
-var clocks = []string{
-	"now", "current_timestamp", "get_current_timestamp", "transaction_timestamp", "today", "current_date", "get_current_time", "current_time",
-	"current_localtime", "current_localtimestamp", "uuid", "gen_random_uuid", "uuidv4", "uuidv7", "getenv", "nextval",
-}
-
 // settle makes a query's result one that any machine comes to: it refuses what
 // depends on a clock or on threads' timing, and completes the order of its rows.
 // streams says that the rows come in the order of the input.
 func (c *Config) settle(ctx context.Context, e *engine, q query, tree map[string]any, columns int) (text string, streams bool, err error) {
-	used := functions(tree)
-	for _, f := range clocks {
-		if used[f] {
-			return "", false, sdk.Problemf(q.at, fmt.Sprintf("%s() gives another result each time", f), "A result must follow from the inputs and arguments. Pass it in as a variable: \"… ${var.day} …\".")
+	var used uses
+	used.collect(tree)
+	if len(c.Setup) > 0 {
+		if err := e.made(ctx, &used); err != nil {
+			return "", false, err
 		}
+	}
+	if err := used.refuse(q, c.Inputs); err != nil {
+		return "", false, err
 	}
 	operators, err := e.plan(ctx, q.text)
 	if err != nil {
 		return "", false, problem(err, q)
 	}
-	if !slices.ContainsFunc(operators, func(o string) bool { return !slices.Contains(keeps, o) }) && !used["random"] {
+	if !slices.ContainsFunc(operators, func(o string) bool { return !slices.Contains(keeps, o) }) && !used.functions["random"] {
 		return q.text, true, nil
 	}
 	if c.Threads > 1 {
-		for _, f := range timed {
-			if used[f] {
-				return "", false, sdk.Problemf("threads", fmt.Sprintf("%s() may differ from run to run on several threads", f), "Its result depends on the order in which threads get to rows. Leave threads out, or write the query without it.")
-			}
+		if err := used.refuseThreads(); err != nil {
+			return "", false, err
 		}
 		if slices.ContainsFunc(operators, func(o string) bool { return strings.Contains(o, "WINDOW") || strings.Contains(o, "SAMPLE") }) {
 			return "", false, sdk.Problemf("threads", "A window or a sample may differ from run to run on several threads", "Rows that are equal by its order come in any order. Leave threads out.")
@@ -61,57 +48,6 @@ func (c *Config) settle(ctx context.Context, e *engine, q query, tree map[string
 	}
 	text, err = e.order(ctx, q, tree, columns)
 	return text, false, err
-}
-
-// parse returns a query as DuckDB's tree.
-func (e *engine) parse(ctx context.Context, q query) (map[string]any, error) {
-	raw, err := e.text(ctx, "select json_serialize_sql(?::varchar)::varchar", q.text)
-	if err != nil {
-		return nil, problem(err, q)
-	}
-	var tree map[string]any
-	d := json.NewDecoder(strings.NewReader(raw))
-	d.UseNumber() // some are as large as 64 bits can be
-	if err := d.Decode(&tree); err != nil {
-		return nil, fmt.Errorf("read the tree of a query: %w", err)
-	}
-	if failed, _ := tree["error"].(bool); failed {
-		said, _ := tree["error_message"].(string)
-		return nil, sdk.Problemf(q.at, "Not a single SELECT statement", "%s. What is to run before belongs into setup.", strings.TrimSuffix(said, "."))
-	}
-	if s, _ := tree["statements"].([]any); len(s) != 1 {
-		return nil, sdk.Problemf(q.at, "Not a single SELECT statement", "There are %d. Give each a block result, or run those before in setup.", len(s))
-	}
-	return tree, nil
-}
-
-// functions are the names of those that a tree calls.
-func functions(tree any) map[string]bool {
-	used := map[string]bool{}
-	var walk func(any)
-	walk = func(v any) {
-		switch v := v.(type) {
-		case map[string]any:
-			if f, ok := v["function_name"].(string); ok {
-				used[strings.ToLower(f)] = true
-			}
-			// current_date stands in the tree as a column of that name.
-			if names, ok := v["column_names"].([]any); ok && len(names) == 1 {
-				if n, ok := names[0].(string); ok && strings.HasPrefix(strings.ToLower(n), "current_") {
-					used[strings.ToLower(n)] = true
-				}
-			}
-			for _, x := range v {
-				walk(x)
-			}
-		case []any:
-			for _, x := range v {
-				walk(x)
-			}
-		}
-	}
-	walk(tree)
-	return used
 }
 
 // plan lists the operators by which DuckDB would run a query.

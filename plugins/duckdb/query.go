@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -62,11 +64,10 @@ func (c *Config) queries() ([]query, error) {
 	return qs, nil
 }
 
-// extension matches statements that bring an extension along.
-var extension = regexp.MustCompile(`(?i)(^|;)\s*(force\s+)?(install|load)\s`)
-
-// prepare opens the engine with all inputs as views.
-func (c *Config) prepare(ctx context.Context, view func(e *engine, as, path string) error) (*engine, error) {
+// prepare opens the engine with all inputs as views, which view makes, and what
+// setup says. From then on it reads the files of the inputs, writes outputs, and
+// touches nothing else.
+func (c *Config) prepare(ctx context.Context, outputs []string, view func(e *engine, as, path string) (files []string, err error)) (*engine, error) {
 	if c.Threads < 1 {
 		return nil, sdk.Problemf("threads", "No threads", "Give 1 or more.")
 	}
@@ -74,20 +75,42 @@ func (c *Config) prepare(ctx context.Context, view func(e *engine, as, path stri
 	if err != nil {
 		return nil, err
 	}
-	for as, path := range c.Inputs {
-		if err := view(e, as, string(path)); err != nil {
-			return nil, errors.Join(err, e.close())
-		}
-	}
-	if extension.MatchString(c.Setup) {
-		return nil, errors.Join(sdk.Problemf("setup", "Extensions are not used", "What INSTALL fetches or LOAD finds differs from machine to machine and is not in the key. Those that are built in (core_functions, json, parquet, icu) are there."), e.close())
-	}
-	if c.Setup != "" {
-		if err := e.do(ctx, c.Setup); err != nil {
-			return nil, errors.Join(problem(err, query{text: c.Setup, at: "setup"}), e.close())
-		}
+	if err := c.fill(ctx, e, outputs, view); err != nil {
+		return nil, errors.Join(err, e.close())
 	}
 	return e, nil
+}
+
+func (c *Config) fill(ctx context.Context, e *engine, outputs []string, view func(e *engine, as, path string) ([]string, error)) error {
+	allowed := outputs
+	for _, as := range slices.Sorted(maps.Keys(c.Inputs)) {
+		files, err := view(e, as, string(c.Inputs[as]))
+		if err != nil {
+			return err
+		}
+		allowed = append(allowed, files...)
+	}
+	if err := e.confine(ctx, allowed); err != nil {
+		return err
+	}
+	if len(c.Setup) == 0 {
+		return nil
+	}
+	var err error
+	if e.views, err = e.texts(ctx, "select sql from duckdb_views() where not internal"); err != nil {
+		return err
+	}
+	for i, s := range c.Setup {
+		if err := e.create(ctx, fmt.Sprintf("setup[%d]", i), s); err != nil {
+			return err
+		}
+	}
+	// A table would hold what a query gave that nobody has looked at.
+	kept, err := e.texts(ctx, "select table_name from duckdb_tables() where not internal union all select sequence_name from duckdb_sequences()")
+	if err == nil && len(kept) > 0 {
+		err = sdk.Problemf("setup", fmt.Sprintf("Setup keeps %s", kept[0]), "It makes macros, views and types, and no tables or sequences. Make it a view, or a stage of its own.")
+	}
+	return err
 }
 
 // run writes the outputs.
@@ -96,7 +119,7 @@ func (c *Config) run(ctx context.Context, run *sdk.Run) (sdk.Metrics, error) {
 	if err != nil {
 		return nil, err
 	}
-	e, err := c.prepare(ctx, func(e *engine, as, path string) error { return e.view(ctx, as, path, "inputs."+as) })
+	e, err := c.prepare(ctx, slices.Collect(maps.Values(run.Outputs)), func(e *engine, as, path string) ([]string, error) { return e.view(ctx, as, path, "inputs."+as) })
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +170,7 @@ func (c *Config) write(ctx context.Context, e *engine, q query, run *sdk.Run) (r
 		return 0, 0, err
 	}
 	out := run.Output(q.output)
-	res, err := e.conn.ExecContext(ctx, fmt.Sprintf("copy (%s\n) to %s (%s)", text, quote(out), formats[q.format]))
+	res, err := e.conn.ExecContext(ctx, fmt.Sprintf("copy (%s\n) to %s (%s, use_tmp_file false)", text, quote(out), formats[q.format]))
 	if err != nil {
 		return 0, 0, problem(err, q)
 	}
@@ -157,22 +180,32 @@ func (c *Config) write(ctx context.Context, e *engine, q query, run *sdk.Run) (r
 
 // columns are the names of a query's columns.
 func (e *engine) columns(ctx context.Context, text string) ([]string, error) {
-	rows, err := e.conn.QueryContext(ctx, "describe "+text)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
 	var names []string
-	for rows.Next() {
-		var n string
-		var rest [5]any
-		if err := rows.Scan(&n, &rest[0], &rest[1], &rest[2], &rest[3], &rest[4]); err != nil {
-			return nil, err
+	err := e.conn.Raw(func(c any) error {
+		prepared, err := c.(*duckdb.Conn).PrepareContext(ctx, text)
+		if err != nil {
+			return err
 		}
-		names = append(names, n)
-	}
-	return names, rows.Err()
+		defer prepared.Close()
+		stmt := prepared.(*duckdb.Stmt)
+		n, err := stmt.ColumnCount()
+		if err != nil {
+			return err
+		}
+		for i := range n {
+			name, err := stmt.ColumnName(i)
+			if err != nil {
+				return err
+			}
+			names = append(names, name)
+		}
+		return nil
+	})
+	return names, err
 }
+
+// refused matches what DuckDB says when it is to open a file that it may not.
+var refused = regexp.MustCompile(`^Permission Error: Cannot access (?:file|directory) "(.*)" - file system operations are disabled`)
 
 var position = regexp.MustCompile(`(?s)\n\nLINE (\d+): (.*)\n( *)\^`)
 
@@ -182,6 +215,9 @@ func problem(err error, q query) error {
 	var de *duckdb.Error
 	if !errors.As(err, &de) || de.Type == duckdb.ErrorTypeOutOfMemory || de.Type == duckdb.ErrorTypeInterrupt || de.Type == duckdb.ErrorTypeIO {
 		return err
+	}
+	if m := refused.FindStringSubmatch(de.Msg); m != nil {
+		return undeclared(q, m[1]+" is")
 	}
 	first, more, _ := strings.Cut(message(de), "\n")
 	detail := strings.TrimSpace(more)
