@@ -319,10 +319,13 @@ func (j *job) command() ([]string, error) {
 	}
 	spec := stage.Spec{
 		Version: stage.SpecVersion, Type: st.Schema.Name, Address: st.Addr.String(), Project: j.Root,
-		Args: args, Outputs: map[string]string{}, CPUs: j.cpus(), Checkpoint: st.Job.Checkpoint, Plugin: st.Schema.Plugin,
+		Args: args, Outputs: map[string]string{}, Inputs: map[string]string{}, CPUs: j.cpus(), Checkpoint: st.Job.Checkpoint, Plugin: st.Schema.Plugin,
 	}
 	for _, o := range st.Job.Outputs {
 		spec.Outputs[o.Name] = o.Path
+	}
+	for _, in := range j.step.Inputs {
+		spec.Inputs[in.Name] = in.Node.Digest.String()
 	}
 	b, err := json.Marshal(spec)
 	if err != nil {

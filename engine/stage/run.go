@@ -22,7 +22,9 @@ type Spec struct {
 	Project string            `json:"project"`
 	Args    json.RawMessage   `json:"args"`
 	Outputs map[string]string `json:"outputs"` // name → path relative to the work directory
-	CPUs    int               `json:"cpus"`
+	// Inputs are the digests of what the job reads, by role, as flow.lock has them.
+	Inputs map[string]string `json:"inputs,omitempty"`
+	CPUs   int               `json:"cpus"`
 	// Checkpoint is Job.Checkpoint.
 	Checkpoint string `json:"checkpoint,omitempty"`
 	// Plugin is the program that does the job, nil if it is flow itself.

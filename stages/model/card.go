@@ -3,6 +3,7 @@ package model
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,6 +27,9 @@ func card(m *Model) string {
 	} else {
 		b.WriteString("as a number.")
 	}
+	if m.Threshold > 0 {
+		fmt.Fprintf(&b, " The answer is `%s` from a probability of %s on.", code(m.Positive), float(float64(m.Threshold)))
+	}
 	b.WriteString("\n\n## Use\n\n" +
 		"`model.onnx` runs in any ONNX runtime; scaling, imputation and encoding are part of it.")
 	if len(m.Features.Text) > 0 {
@@ -40,6 +44,7 @@ func card(m *Model) string {
 	for _, e := range flat {
 		fmt.Fprintf(&b, "| %s | %s |\n", e.name, e.value)
 	}
+	writeData(&b, m)
 	b.WriteString("\n## Parameters\n\n| parameter | value |\n|---|---|\n")
 	for _, e := range flatten("", m.Parameters) {
 		fmt.Fprintf(&b, "| %s | %s |\n", cell(e.name), cell(e.value))
@@ -62,7 +67,20 @@ func card(m *Model) string {
 	for _, t := range m.Features.Text {
 		fmt.Fprintf(&b, "| %s | text | %d to %d-grams of %ss, TF-IDF of %d terms |\n", cell(t.Column), t.From, t.To, t.Unit, t.width())
 	}
+	writeCoefficients(&b, m)
 	return b.String()
+}
+
+// writeData names what the model was made with by content, so that it can be found
+// again whatever the files are called by now.
+func writeData(b *strings.Builder, m *Model) {
+	if len(m.Data) == 0 {
+		return
+	}
+	b.WriteString("\n## Data\n\n| part | rows | digest |\n|---|---|---|\n")
+	for _, role := range slices.Sorted(maps.Keys(m.Data)) {
+		fmt.Fprintf(b, "| %s | %d | %s |\n", role, m.Data[role].Rows, m.Data[role].Digest)
+	}
 }
 
 func writeModelIndex(b *strings.Builder, m *Model, title string, metrics []entry) {

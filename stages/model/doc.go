@@ -1,6 +1,6 @@
 // Package model writes and reads model directories, and predicts with them.
 //
-// A model directory has four files, whose bytes depend on nothing but the
+// A model directory has four files, and one more for linear models, whose bytes depend on nothing but the
 // model: no times, no hosts, no paths.
 //
 //   - model.onnx is the model: from raw columns to probabilities or numbers.
@@ -14,9 +14,12 @@
 //     float [batch, 1], for a regression.
 //   - features.json has the same transforms as data (format flow.features/1).
 //   - model.json has the task, the classes, the parameters of training, the
-//     metrics, and the digests of the two files above (format flow.model/1). It
-//     is written last: a directory without it is not a model.
+//     metrics, rows and digests of the tables it was trained on, and the digests of
+//     the two files above (format flow.model/1). It is written last: a directory
+//     without it is not a model.
 //   - README.md is a model card with the front matter of the Hugging Face Hub.
+//   - coefficients.csv has, for logistic and linear models, what each feature adds
+//     to the answer.
 //
 // Fit learns transforms from the rows of a Frame; Write makes the directory;
 // Load gives a Predictor, which runs model.onnx itself, so that what is

@@ -168,8 +168,8 @@ func TestAllWaysToTheNumbersOfARowAreOne(t *testing.T) {
 	frame := frameOf(t, salesColumns, sales(80)...)
 	f := salesFeatures(t, frame, outcome(80, 3, 1))
 	dense, sparse, source := f.Transform(frame), f.Sparse(frame), f.Source(frame)
-	if len(f.Names()) != f.Width() || source.Cols() != f.Width() || sparse.Cols != f.Width() {
-		t.Fatalf("widths %d, %d, %d and %d", len(f.Names()), source.Cols(), sparse.Cols, f.Width())
+	if len(f.List()) != f.Width() || source.Cols() != f.Width() || sparse.Cols != f.Width() {
+		t.Fatalf("widths %d, %d, %d and %d", len(f.List()), source.Cols(), sparse.Cols, f.Width())
 	}
 	rows := make([]float32, len(dense))
 	for i := range sparse.Len() {

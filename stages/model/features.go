@@ -265,25 +265,6 @@ func (f *Features) Columns() []Column {
 	return out
 }
 
-// Names are the columns that the numbers of a transformed row come from.
-func (f *Features) Names() []string {
-	var out []string
-	for _, n := range f.Numeric {
-		out = append(out, n.name())
-	}
-	for _, c := range f.Categorical {
-		for range c.width() {
-			out = append(out, c.Column)
-		}
-	}
-	for i := range f.Text {
-		for range f.Text[i].width() {
-			out = append(out, f.Text[i].Column)
-		}
-	}
-	return out
-}
-
 // Width is the number of transformed numbers of a row.
 func (f *Features) Width() int {
 	width := len(f.Numeric)

@@ -22,16 +22,23 @@ const (
 	outputPrediction    = "prediction"
 )
 
-// graphOf writes the whole way from raw columns to the answer as a graph.
-func graphOf(m *Model) *onnx.Model {
-	out := &onnx.Model{Producer: "flow", Metadata: metadata(m)}
+// scoresOf writes the way from raw columns to what the answer is taken from, and
+// returns the name of that.
+func scoresOf(m *Model) (out *onnx.Model, x string) {
+	out = &onnx.Model{Producer: "flow", Metadata: metadata(m)}
 	g := &out.Graph
 	g.Name = "flow"
-	x := addFeatures(g, &m.Features)
+	x = addFeatures(g, &m.Features)
 	if m.Trees != nil {
 		x = addTrees(g, x, m)
 	}
-	x = addLayers(g, x, m)
+	return out, addLayers(g, x, m)
+}
+
+// graphOf writes the whole way from raw columns to the answer as a graph.
+func graphOf(m *Model) *onnx.Model {
+	out, x := scoresOf(m)
+	g := &out.Graph
 	if m.Task == Regression {
 		scale := g.Floats("target.scale", []float32{m.TargetScale})
 		shift := g.Floats("target.shift", []float32{m.TargetShift})
@@ -41,17 +48,28 @@ func graphOf(m *Model) *onnx.Model {
 		return out
 	}
 	p := g.Add("Softmax", outputProbabilities, []string{x}, onnx.IntAttribute("axis", 1))
-	best := g.Add("ArgMax", "class", []string{p}, onnx.IntAttribute("axis", 1), onnx.IntAttribute("keepdims", 0))
 	keys := make([]int64, len(m.Classes))
 	for i := range keys {
 		keys[i] = int64(i)
 	}
-	g.AddML("LabelEncoder", outputLabel, []string{best},
+	g.AddML("LabelEncoder", outputLabel, []string{addClass(g, p, m)},
 		onnx.IntsAttribute("keys_int64s", keys), onnx.StringsAttribute("values_strings", m.Classes))
 	g.Outputs = append(g.Outputs,
 		onnx.Port{Name: outputProbabilities, Type: onnx.Float, Dims: batch(len(m.Classes))},
 		onnx.Port{Name: outputLabel, Type: onnx.String, Dims: batch()})
 	return out
+}
+
+// addClass adds the choice of a class by the probabilities p.
+func addClass(g *onnx.Graph, p string, m *Model) string {
+	if m.Threshold == 0 {
+		return g.Add("ArgMax", "class", []string{p}, onnx.IntAttribute("axis", 1), onnx.IntAttribute("keepdims", 0))
+	}
+	positive := int64(slices.Index(m.Classes, m.Positive))
+	index := g.Ints("positive", []int64{positive})
+	probability := g.Add("Gather", "positive.probability", []string{p, index}, onnx.IntAttribute("axis", 1))
+	is := g.Add("GreaterOrEqual", "positive.is", []string{probability, g.Floats("threshold", []float32{m.Threshold})})
+	return g.Add("Where", "class", []string{is, index, g.Ints("negative", []int64{1 - positive})})
 }
 
 // addTrees adds the ensemble. One score for two classes is that of the second,

@@ -31,18 +31,30 @@ type Model struct {
 	// Family is "mlp", "cnn", "layers", "logistic", "linear" or "gbdt".
 	Family   string
 	Features Features
-	// Layers are applied to the features from first to last. Trees take their
-	// place in a model that has them; of two classes they may score the second
-	// alone, whose log-odds the score is then.
+	// Layers are applied to the features from first to last, or to what trees
+	// score, if there are any; of two classes those may score the second alone, whose
+	// log-odds the score is then. A calibration is the last layer.
 	Layers []Layer
 	Trees  *tree.Ensemble
+	// Threshold is the probability from which on Positive is the answer, of two
+	// classes; 0 is that the more probable one is.
+	Threshold float32
 	// A regression's answer is output·TargetScale + TargetShift.
 	TargetScale, TargetShift float32
 	// Parameters are what training was told; Metrics what it measured: values
 	// that encoding/json can write. They must not hold paths or times.
 	Parameters, Metrics map[string]any
+	// Data are the tables that training has read, by role.
+	Data map[string]Data
 	// Versions are those of the programs that made the model, by name.
 	Versions map[string]int
+}
+
+// Data is a table that a model was made with.
+type Data struct {
+	Rows int `json:"rows"`
+	// Digest is that of its content, as the engine names it; "" if it is not known.
+	Digest string `json:"digest,omitempty"`
 }
 
 // check refuses what would be written as a model that cannot be read.
@@ -67,8 +79,10 @@ func (m *Model) check() error {
 		width = l.Units
 	}
 	switch {
-	case (len(m.Layers) == 0) == (m.Trees == nil):
-		return fmt.Errorf("it has %d layers, and trees: %t", len(m.Layers), m.Trees != nil)
+	case len(m.Layers) == 0 && m.Trees == nil:
+		return fmt.Errorf("it has neither layers nor trees")
+	case m.Threshold != 0 && (len(m.Classes) != 2 || m.Positive == "" || !(m.Threshold > 0 && m.Threshold < 1)):
+		return fmt.Errorf("it has the threshold %v for class %q of %d", m.Threshold, m.Positive, len(m.Classes))
 	case m.Task == Regression && width == 1 && len(m.Classes) == 0:
 	case m.Task == Classification && width == len(m.Classes) && width > 1:
 		if m.Positive != "" && !slices.Contains(m.Classes, m.Positive) {

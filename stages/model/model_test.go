@@ -3,6 +3,7 @@ package model_test
 import (
 	"bytes"
 	"errors"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -245,7 +246,7 @@ func TestFormatsAreThoseOfTheGoldens(t *testing.T) {
 		if err := model.Write(dir, m); err != nil {
 			t.Fatal(err)
 		}
-		for _, file := range []string{"model.onnx", "features.json", "model.json", "README.md"} {
+		for _, file := range filesOf(t, golden, dir) {
 			got, err := os.ReadFile(filepath.Join(dir, file))
 			if err != nil {
 				t.Fatal(err)
@@ -259,6 +260,22 @@ func TestFormatsAreThoseOfTheGoldens(t *testing.T) {
 			}
 		}
 	}
+}
+
+// filesOf are the names of all files in some directories.
+func filesOf(t *testing.T, dirs ...string) []string {
+	t.Helper()
+	names := map[string]bool{}
+	for _, dir := range dirs {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			names[e.Name()] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(names))
 }
 
 func TestDamageAndStrangersAreRefused(t *testing.T) {

@@ -64,7 +64,11 @@ func TestONNXRuntimeAgreesWithThePredictor(t *testing.T) {
 	categorical := classifier(t)
 	categorical.Features.Numeric = nil
 	categorical.Layers = []model.Layer{layer(3, 3, "identity")}
+	decided := classifier(t)
+	decided.Features.Numeric, decided.Classes, decided.Positive, decided.Threshold = nil, []string{"a", "b"}, "a", 0.4
+	decided.Layers = []model.Layer{layer(3, 2, "relu"), layer(2, 2, "identity")}
 	for name, m := range map[string]*model.Model{
+		"threshold":  decided,
 		"classifier": classifier(t), "regression": regression(t), "numeric only": numeric, "categorical only": categorical,
 	} {
 		t.Run(name, func(t *testing.T) {

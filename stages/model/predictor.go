@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"github.com/flow-pipelines/flow/stages/linear"
@@ -99,8 +100,8 @@ func New(m *Model) (*Predictor, error) {
 		return nil, err
 	}
 	about := description{
-		Format: Format, Task: m.Task, Target: m.Target, Classes: m.Classes, Positive: m.Positive, Family: m.Family,
-		Parameters: m.Parameters, Metrics: m.Metrics, Versions: m.Versions,
+		Format: Format, Task: m.Task, Target: m.Target, Classes: m.Classes, Positive: m.Positive, Threshold: m.Threshold, Family: m.Family,
+		Parameters: m.Parameters, Metrics: m.Metrics, Data: m.Data, Versions: m.Versions,
 	}
 	return &Predictor{about: about, features: m.Features, session: session}, nil
 }
@@ -142,32 +143,69 @@ const textRows = 512
 // Predict answers each row of a frame that has the model's columns.
 func (p *Predictor) Predict(f *Frame) (*Prediction, error) {
 	out := &Prediction{}
+	positive := slices.Index(p.about.Classes, p.about.Positive)
+	err := p.each(f, func(values map[string]onnx.Value) {
+		if p.about.Task == Regression {
+			for _, v := range values[outputPrediction].Floats {
+				out.Values = append(out.Values, float64(v))
+			}
+			return
+		}
+		probabilities := values[outputProbabilities]
+		for i := range probabilities.Rows {
+			row := probabilities.Floats[i*probabilities.Cols : (i+1)*probabilities.Cols]
+			class := largest(row)
+			if p.about.Threshold > 0 {
+				class = 1 - positive
+				if row[positive] >= p.about.Threshold {
+					class = positive
+				}
+			}
+			out.Class = append(out.Class, class)
+			for _, v := range row {
+				out.Probabilities = append(out.Probabilities, float64(v))
+			}
+		}
+	})
+	return out, err
+}
+
+// Scores returns what the softmax of a classification takes for each row of a
+// frame, row-major.
+func Scores(m *Model, f *Frame) ([]float64, error) {
+	if err := m.check(); err != nil {
+		return nil, fmt.Errorf("compute scores: %w", err)
+	}
+	graph, scores := scoresOf(m)
+	graph.Graph.Outputs = []onnx.Port{{Name: scores, Type: onnx.Float, Dims: batch(len(m.Classes))}}
+	session, err := onnx.NewSession(graph)
+	if err != nil {
+		return nil, err
+	}
+	p := &Predictor{features: m.Features, session: session}
+	out := make([]float64, 0, f.rows*len(m.Classes))
+	err = p.each(f, func(values map[string]onnx.Value) {
+		for _, v := range values[scores].Floats {
+			out = append(out, float64(v))
+		}
+	})
+	return out, err
+}
+
+// each runs the graph over the rows of a frame, some at a time.
+func (p *Predictor) each(f *Frame, take func(values map[string]onnx.Value)) error {
 	step := max(1, min(predictRows, predictNumbers/p.features.Width()))
 	if len(p.features.Text) > 0 {
 		step = textRows
 	}
 	for from := 0; from < f.rows; from += step {
-		to := min(from+step, f.rows)
-		values, err := p.session.Run(p.inputs(f, from, to))
+		values, err := p.session.Run(p.inputs(f, from, min(from+step, f.rows)))
 		if err != nil {
-			return nil, fmt.Errorf("predict: %w", err)
+			return fmt.Errorf("predict: %w", err)
 		}
-		if p.about.Task == Regression {
-			for _, v := range values[outputPrediction].Floats {
-				out.Values = append(out.Values, float64(v))
-			}
-			continue
-		}
-		probabilities := values[outputProbabilities]
-		for i := range probabilities.Rows {
-			row := probabilities.Floats[i*probabilities.Cols : (i+1)*probabilities.Cols]
-			out.Class = append(out.Class, largest(row))
-			for _, v := range row {
-				out.Probabilities = append(out.Probabilities, float64(v))
-			}
-		}
+		take(values)
 	}
-	return out, nil
+	return nil
 }
 
 // largest is the first of the largest, as ArgMax has it.

@@ -18,6 +18,8 @@ const (
 	fileFeatures = "features.json"
 	FileModel    = "model.json" // every model directory has one
 	fileCard     = "README.md"
+	// fileCoefficients is there for linear models alone.
+	fileCoefficients = "coefficients.csv"
 )
 
 // description is model.json.
@@ -27,9 +29,11 @@ type description struct {
 	Target     string            `json:"target"`
 	Classes    []string          `json:"classes,omitempty"`
 	Positive   string            `json:"positive,omitempty"`
+	Threshold  float32           `json:"threshold,omitempty"`
 	Family     string            `json:"family"`
 	Parameters map[string]any    `json:"parameters"`
 	Metrics    map[string]any    `json:"metrics"`
+	Data       map[string]Data   `json:"data,omitempty"`
 	Versions   map[string]int    `json:"versions"`
 	Files      map[string]string `json:"files"`
 }
@@ -46,8 +50,8 @@ func Write(dir string, m *Model) error {
 		return fmt.Errorf("write model: features: %w", err)
 	}
 	index, err := encode(description{
-		Format: Format, Task: m.Task, Target: m.Target, Classes: m.Classes, Positive: m.Positive, Family: m.Family,
-		Parameters: m.Parameters, Metrics: m.Metrics, Versions: m.Versions,
+		Format: Format, Task: m.Task, Target: m.Target, Classes: m.Classes, Positive: m.Positive, Threshold: m.Threshold, Family: m.Family,
+		Parameters: m.Parameters, Metrics: m.Metrics, Data: m.Data, Versions: m.Versions,
 		Files: map[string]string{fileONNX: fileDigest(graph), fileFeatures: fileDigest(features)},
 	})
 	if err != nil {
@@ -56,10 +60,19 @@ func Write(dir string, m *Model) error {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return fmt.Errorf("write model: %w", err)
 	}
-	for _, f := range []struct {
+	type file struct {
 		name string
 		data []byte
-	}{{fileONNX, graph}, {fileFeatures, features}, {fileCard, []byte(card(m))}, {FileModel, index}} {
+	}
+	files := []file{{fileONNX, graph}, {fileFeatures, features}, {fileCard, []byte(card(m))}}
+	if all := coefficients(m); all != nil {
+		table, err := coefficientTable(all)
+		if err != nil {
+			return fmt.Errorf("write model: coefficients: %w", err)
+		}
+		files = append(files, file{fileCoefficients, table})
+	}
+	for _, f := range append(files, file{FileModel, index}) {
 		if err := os.WriteFile(filepath.Join(dir, f.name), f.data, 0o666); err != nil {
 			return fmt.Errorf("write model: %w", err)
 		}

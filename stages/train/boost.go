@@ -87,7 +87,7 @@ type boosting struct {
 // with the best metric, else all.
 func boost(ctx context.Context, c *Config, in *inputs, run *stage.Run) (*trained, error) {
 	booster, err := tree.NewBooster(c.boostOptions(in.target, run.CPUs), tree.Examples{
-		X: in.features.Source(in.frames[roleData]), Y: in.data.y.Data, Weight: in.target.rowWeights(in.data.truth),
+		X: in.features.Source(in.frames[roleData]), Y: in.data.y.Data, Weight: in.target.rowWeights(in.data),
 	})
 	if err != nil {
 		return nil, err

@@ -53,15 +53,15 @@ func (s *selection) columns() []model.Column {
 // pattern takes columns of numbers and truth values alone. What no block takes is
 // not used, and log says so.
 func selectFeatures(c *Config, f *Features, columns []table.Column, log io.Writer) (*selection, error) {
-	target := c.Target
-	if p := unmatchedLabels(f, columns, target); p != nil {
+	if p := c.unmatchedLabels(f, columns); p != nil {
 		return nil, p
 	}
+	others := []string{c.Target, c.RowWeight}
 	out := &selection{}
 	var unused []string
 	impute, scale := c.numericDefaults()
 	for _, c := range columns {
-		if c.Name == target || matchesAny(f.Ignore, c.Name) {
+		if slices.Contains(others, c.Name) || matchesAny(f.Ignore, c.Name) {
 			continue
 		}
 		numeric, n := best(f.Numeric, c, isNumber)
@@ -193,15 +193,18 @@ func labelsOf[B block](kind string, blocks []B) (out []labelled) {
 
 // unmatchedLabels is the problem that a label names no column: most often a
 // misspelling. A lone * may match nothing.
-func unmatchedLabels(f *Features, columns []table.Column, target string) error {
+func (c *Config) unmatchedLabels(f *Features, columns []table.Column) error {
 	labels := slices.Concat(labelsOf("numeric", f.Numeric), labelsOf("categorical", f.Categorical), labelsOf("date", f.Date), labelsOf("text", f.Text))
 	for _, l := range labels {
-		if l.label == target {
-			return stage.Problemf(l.path, "The target is not a feature", "Column %q is what the model predicts; training on it would be a leak.", target)
+		switch l.label {
+		case c.Target:
+			return stage.Problemf(l.path, "The target is not a feature", "Column %q is what the model predicts; training on it would be a leak.", c.Target)
+		case c.RowWeight:
+			return stage.Problemf(l.path, "The weight is not a feature", "Column %q says how much a row counts, which is not known of the rows to predict.", c.RowWeight)
 		}
 	}
 	for i, name := range f.Ignore {
-		if name != target {
+		if name != c.Target && name != c.RowWeight {
 			labels = append(labels, labelled{fmt.Sprintf("features.ignore[%d]", i), name})
 		}
 	}

@@ -30,8 +30,13 @@ type Config struct {
 	Loss         string          `json:"loss" oneof:"cross_entropy squared huber" doc:"What training makes small. Left out: for a classification cross_entropy, its only one, and for a regression squared; huber is less moved by rows far off."`
 	ClassWeights json.RawMessage `json:"class_weights" doc:"How much a row counts in the loss by its class: \"balanced\" gives all classes the same weight in sum, a map gives each class its own; classes that are not in it have 1."`
 
+	RowWeight string `json:"row_weight" doc:"Column of numbers that are not negative: how much a row of data counts in the loss, times the weight of its class. It is no feature. Metrics count every row alike."`
+
 	Augment       *Augment       `json:"augment" doc:"Changes the images of the training part at random, anew in each epoch. It is for model cnn, and for layers with a shape, whose features have one scale for all pixels: joint or none."`
 	EarlyStopping *EarlyStopping `json:"early_stopping" doc:"Ends training when a metric of the validation part does not get better, and goes back to the best epoch."`
+
+	Calibration string          `json:"calibration" oneof:"sigmoid temperature" doc:"Makes the probabilities of a classifier mean what they say, by the rows of validation: sigmoid (of two classes; Platt scaling) has a slope and an intercept for the log-odds, temperature one number for the scores of all classes. It is part of the model."`
+	Threshold   json.RawMessage `json:"threshold" doc:"From which probability on the positive one of two classes is the answer: a number, or the metric that it makes as large as can be on the rows of validation (accuracy, balanced_accuracy, f1 or mcc). Left out: the more probable class is. It is part of the model."`
 
 	Epochs    int `json:"epochs" default:"50" doc:"How often each row is seen, at most."`
 	BatchSize int `json:"batch_size" default:"32" doc:"Rows of a step."`
@@ -251,7 +256,11 @@ func (c *Config) check(unknown func(string) bool) stage.Problems {
 	c.checkOptimizer(add)
 	c.checkSchedule(add)
 	c.checkLoss(add)
+	c.checkAnswer(unknown, add)
 	c.checkResume(add)
+	if c.RowWeight != "" && c.RowWeight == c.Target {
+		add("row_weight", "The target is no weight", "Column %q is what the model predicts.", c.Target)
+	}
 	if _, err := parseClassWeights(c.ClassWeights); err != nil {
 		add("class_weights", "Not class weights", `Write "balanced", or a map from classes to numbers that are not negative, such as { yes = 2 }: %v.`, err)
 	}

@@ -18,8 +18,13 @@ func (Type) Inspect(in *stage.Inspection) (stage.Heads, error) {
 		if _, err := table.Index(columns, c.Target); err != nil {
 			return nil, missingColumn(targetPath(roleData), c.Target, columns)
 		}
+		if c.RowWeight != "" {
+			if _, err := table.Index(columns, c.RowWeight); err != nil {
+				return nil, missingColumn("row_weight", c.RowWeight, columns)
+			}
+		}
 		if c.Features != nil {
-			if err := unmatchedLabels(c.Features, columns, c.Target); err != nil {
+			if err := c.unmatchedLabels(c.Features, columns); err != nil {
 				return nil, err
 			}
 		}

@@ -23,6 +23,8 @@ type part struct {
 	frame  *model.Frame
 	labels []string
 	values []float64
+	// weights are those of the rows; nil if there is no such column.
+	weights []float32
 	// distinct has each label once, not sharing memory with a row of the table.
 	distinct map[string]string
 }
@@ -39,18 +41,28 @@ func (p *part) addLabel(s string) {
 
 func (p *part) rows() int { return p.frame.Rows() }
 
+// columnsToPredict are the columns that are no features: the target, and that of
+// the weights of rows or "".
+type columnsToPredict struct{ target, weight string }
+
 // readPart reads the table at path. The target is read as labels for a
 // classification, as numbers for a regression. Mistakes in the table are
 // problems at the argument role.
-func readPart(ctx context.Context, role, path string, columns []model.Column, target string, task model.Task) (p *part, err error) {
+func readPart(ctx context.Context, role, path string, columns []model.Column, of columnsToPredict, task model.Task) (p *part, err error) {
 	r, err := table.Open(path)
 	if err != nil {
 		return nil, unreadable(role, err)
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	at, err := table.Index(r.Columns(), target)
+	at, err := table.Index(r.Columns(), of.target)
 	if err != nil {
-		return nil, missingColumn(targetPath(role), target, r.Columns())
+		return nil, missingColumn(targetPath(role), of.target, r.Columns())
+	}
+	weight := -1
+	if of.weight != "" {
+		if weight, err = table.Index(r.Columns(), of.weight); err != nil {
+			return nil, missingColumn("row_weight", of.weight, r.Columns())
+		}
 	}
 	p = &part{role: role, distinct: map[string]string{}}
 	if p.frame, err = model.NewFrame(columns, table.Names(r.Columns())); err != nil {
@@ -76,15 +88,36 @@ func readPart(ctx context.Context, role, path string, columns []model.Column, ta
 		if err := p.append(row, at, task); err != nil {
 			return nil, stage.Problemf(role, "A value that cannot be used", "%s: %v.", r.Position(), err)
 		}
+		if weight >= 0 {
+			if err := p.weigh(row[weight]); err != nil {
+				return nil, stage.Problemf("row_weight", "A weight that cannot be used", "%s: %v.", r.Position(), err)
+			}
+		}
 	}
 	if missing > 0 {
 		return nil, stage.Problemf(targetPath(role), "Missing labels",
-			"%d of the rows of %s have no %q, the first is %s. Drop them in a preprocess stage, before the split.", missing, role, target, first)
+			"%d of the rows of %s have no %q, the first is %s. Drop them in a preprocess stage, before the split.", missing, role, of.target, first)
 	}
 	if p.rows() == 0 {
 		return nil, stage.Problemf(role, "No rows", "The table has columns, but not a single row.")
 	}
 	return p, nil
+}
+
+// weigh appends the weight of a row.
+func (p *part) weigh(cell table.Value) error {
+	v, ok := cell.Float()
+	w := float32(v)
+	switch {
+	case isMissing(cell):
+		return errors.New("the weight is missing")
+	case !ok:
+		return fmt.Errorf("the weight %q is not a number", cell.Text())
+	case !(w >= 0) || math.IsInf(float64(w), 0):
+		return fmt.Errorf("the weight %q is negative or beyond the range of a float32", cell.Text())
+	}
+	p.weights = append(p.weights, w)
+	return nil
 }
 
 // targetPath is where a problem with the target of a part is shown: the target

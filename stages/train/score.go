@@ -18,6 +18,8 @@ type scored struct {
 	y      nn.Matrix
 	truth  []int
 	values []float64
+	// weights are of the rows themselves; nil is 1 each.
+	weights []float32
 }
 
 // outputMetrics are the metrics of a network's outputs for a part: logits for a

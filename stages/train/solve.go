@@ -55,7 +55,7 @@ const (
 // solve finds the minimum of a logistic or linear regression.
 func solve(ctx context.Context, c *Config, in *inputs, run *stage.Run) (*trained, error) {
 	x := in.features.Sparse(in.frames[roleData])
-	weight := in.target.rowWeights(in.data.truth)
+	weight := in.target.rowWeights(in.data)
 	options := linear.Options{Threads: run.CPUs}
 	options.Progress = func(iteration int, loss float64) {
 		run.Progress(stage.Progress{Step: int64(iteration), Total: int64(options.Iterations), Unit: "iteration", Metrics: map[string]float64{"train." + lossMetric: loss}})

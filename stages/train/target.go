@@ -20,9 +20,9 @@ type target struct {
 	task model.Task
 	// classes are those of the training part; positive is an index or
 	// metric.NoPositive.
-	classes  []string
-	positive int
-	weights  []float64 // of the classes
+	classes      []string
+	positive     int
+	classWeights []float64
 	// A regression is trained on (value - shift) / scale, which makes learning
 	// rates and losses independent of the unit.
 	shift, scale float32
@@ -41,7 +41,7 @@ func fitTarget(c *Config, task model.Task, data *part) (*target, error) {
 	}
 	if task == model.Regression {
 		t.fitNumbers(data.values)
-		return t, nil
+		return t, t.checkAnswer(c)
 	}
 	counts := map[string]int{}
 	seen := map[string]bool{}
@@ -61,6 +61,9 @@ func fitTarget(c *Config, task model.Task, data *part) (*target, error) {
 			return nil, noClass("positive", c.Positive, t.classes)
 		}
 	}
+	if err := t.checkAnswer(c); err != nil {
+		return nil, err
+	}
 	return t, t.weigh(c.ClassWeights, counts, len(data.labels))
 }
 
@@ -79,11 +82,11 @@ func (t *target) weigh(raw json.RawMessage, counts map[string]int, rows int) err
 	if err != nil {
 		return err // Job has checked it
 	}
-	t.weights = make([]float64, len(t.classes))
+	t.classWeights = make([]float64, len(t.classes))
 	for i, class := range t.classes {
-		t.weights[i] = 1
+		t.classWeights[i] = 1
 		if w.balanced {
-			t.weights[i] = float64(rows) / (float64(len(t.classes)) * float64(counts[class]))
+			t.classWeights[i] = float64(rows) / (float64(len(t.classes)) * float64(counts[class]))
 		}
 	}
 	names := make([]string, 0, len(w.byClass))
@@ -97,9 +100,9 @@ func (t *target) weigh(raw json.RawMessage, counts map[string]int, rows int) err
 		if i < 0 {
 			return noClass("class_weights", name, t.classes)
 		}
-		t.weights[i] = w.byClass[name]
+		t.classWeights[i] = w.byClass[name]
 	}
-	for _, v := range t.weights {
+	for _, v := range t.classWeights {
 		total += v
 	}
 	if total == 0 {
@@ -233,14 +236,19 @@ func folds(rows int, seed int64) []int {
 	return out
 }
 
-// rowWeights gives each row the weight of its class; nil if all are 1.
-func (t *target) rowWeights(truth []int) []float32 {
-	if !slices.ContainsFunc(t.weights, func(w float64) bool { return w != 1 }) {
-		return nil
+// rowWeights gives each row of the training part the weight of its class times its
+// own; nil if all are 1.
+func (t *target) rowWeights(s *scored) []float32 {
+	classes := slices.ContainsFunc(t.classWeights, func(w float64) bool { return w != 1 })
+	if !classes {
+		return s.weights
 	}
-	out := make([]float32, len(truth))
-	for i, c := range truth {
-		out[i] = float32(t.weights[c])
+	out := make([]float32, len(s.truth))
+	for i, c := range s.truth {
+		out[i] = float32(t.classWeights[c])
+		if s.weights != nil {
+			out[i] *= s.weights[i]
+		}
 	}
 	return out
 }

@@ -27,6 +27,7 @@ import (
 	"io"
 	"maps"
 	"path"
+	"slices"
 
 	"github.com/flow-pipelines/flow/engine/stage"
 	"github.com/flow-pipelines/flow/stages/model"
@@ -36,7 +37,7 @@ import (
 )
 
 // Version is part of every key of a train stage.
-const Version = 3
+const Version = 4
 
 // mostParameters keeps a mistyped layer from taking all memory: training holds
 // about 20 bytes a parameter.
@@ -67,7 +68,7 @@ func (Type) Schema() *stage.Schema {
 		Example: example,
 		Body:    stage.BodyOf[Config](),
 		Outputs: []stage.OutputDoc{{Name: outputModel, Doc: "Model directory: model.onnx, features.json, model.json and a model card."}},
-		Metrics: "train and, with a validation part, validation: loss, and accuracy, precision, recall, f1, auc and more for a classification or mae, rmse, r2 and more for a regression; epochs_run; best_epoch, whose parameters the model has; for trees rounds_run and best_round; for a logistic or linear regression that is solved directly iterations.",
+		Metrics: "train and, with a validation part, validation: loss, and accuracy, precision, recall, f1, auc and more for a classification or mae, rmse, r2 and more for a regression; epochs_run; best_epoch, whose parameters the model has; for trees rounds_run and best_round; for a logistic or linear regression that is solved directly iterations; threshold, and the numbers of calibration, if asked for.",
 	}
 }
 
@@ -179,8 +180,8 @@ func trainNetwork(ctx context.Context, c *Config, in *inputs, run *stage.Run) (*
 	}
 	fit := &fitting{
 		config: c, target: in.target, trainer: trainer, validation: in.validation, progress: run.Progress, log: run.Log,
-		columns: in.features.Names(), checkpoint: run.Checkpoint,
-		examples: nn.Examples{X: x, Y: in.data.y, Weight: in.target.rowWeights(in.data.truth)},
+		features: in.features.List(), checkpoint: run.Checkpoint,
+		examples: nn.Examples{X: x, Y: in.data.y, Weight: in.target.rowWeights(in.data)},
 	}
 	if in.validation != nil {
 		fit.x = in.matrix(roleValidation)
@@ -241,7 +242,7 @@ func read(ctx context.Context, c *Config, log io.Writer) (*inputs, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := readPart(ctx, roleData, string(c.Data), selected.columns(), c.Target, task)
+	data, err := readPart(ctx, roleData, string(c.Data), selected.columns(), columnsToPredict{c.Target, c.RowWeight}, task)
 	if err != nil {
 		return nil, err
 	}
@@ -251,6 +252,9 @@ func read(ctx context.Context, c *Config, log io.Writer) (*inputs, error) {
 	}
 	if in.data, err = in.score(data); err != nil {
 		return nil, err
+	}
+	if w := in.target.rowWeights(in.data); w != nil && !slices.ContainsFunc(w, func(v float32) bool { return v > 0 }) {
+		return nil, stage.Problemf("row_weight", "No row counts", "Every row has the weight 0, so there is nothing to learn from.")
 	}
 	in.target.fillOutcomes(selected.categorical, in.data, c.Seed)
 	if in.features, err = model.Fit(data.frame, selected.numeric, selected.categorical, selected.text...); err != nil {
@@ -262,7 +266,7 @@ func read(ctx context.Context, c *Config, log io.Writer) (*inputs, error) {
 	if c.Validation == "" {
 		return in, nil
 	}
-	validation, err := readPart(ctx, roleValidation, string(c.Validation), selected.columns(), c.Target, task)
+	validation, err := readPart(ctx, roleValidation, string(c.Validation), selected.columns(), columnsToPredict{target: c.Target}, task)
 	if err != nil {
 		return nil, err
 	}
@@ -276,7 +280,7 @@ func (in *inputs) score(p *part) (*scored, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &scored{y: y, truth: truth, values: p.values}, nil
+	return &scored{y: y, truth: truth, values: p.values, weights: p.weights}, nil
 }
 
 // matrix is the transformed rows of a part.
@@ -304,24 +308,29 @@ func finish(run *stage.Run, c *Config, in *inputs, result *trained) (stage.Metri
 		Task: in.target.task, Target: c.Target, Classes: in.target.classes, Family: c.family(),
 		Features: *in.features, Layers: result.layers, Trees: result.trees,
 		TargetScale: in.target.scale, TargetShift: in.target.shift,
-		Parameters: parameters, Versions: map[string]int{"train": Version},
+		Parameters: parameters, Data: map[string]model.Data{}, Versions: map[string]int{"train": Version},
 	}
 	if in.target.positive >= 0 {
 		m.Positive = in.target.classes[in.target.positive]
+	}
+	metrics := result.metrics
+	if err := answer(run, c, m, in, metrics); err != nil {
+		return nil, err
 	}
 	predictor, err := model.New(m)
 	if err != nil {
 		return nil, err
 	}
-	metrics := result.metrics
 	for name, s := range map[string]*scored{"train": in.data, "validation": in.validation} {
 		if s == nil {
 			continue
 		}
-		frame := in.frames[roleData]
+		role := roleData
 		if name == "validation" {
-			frame = in.frames[roleValidation]
+			role = roleValidation
 		}
+		frame := in.frames[role]
+		m.Data[name] = model.Data{Rows: frame.Rows(), Digest: run.Inputs[role]}
 		p, err := predictor.Predict(frame)
 		if err != nil {
 			return nil, err

@@ -147,6 +147,7 @@ type runFunc func(n Node, in []Value) (Value, error)
 var operations = map[string]operation{
 	".IsNaN":                            {inputs: 1, run: isNaN},
 	".Where":                            {inputs: 3, run: where},
+	".GreaterOrEqual":                   {inputs: 2, run: greaterOrEqual},
 	".Sub":                              {inputs: 2, run: broadcast(func(a, b float32) float32 { return a - b })},
 	".Add":                              {inputs: 2, run: broadcast(func(a, b float32) float32 { return a + b })},
 	".Mul":                              {inputs: 2, run: broadcast(func(a, b float32) float32 { return a * b })},
@@ -211,7 +212,18 @@ func (v Value) fits(rows, cols int) bool {
 	return n == 1 || n == cols && v.Rows == 1 || n == rows*cols && v.Cols == cols
 }
 
+// where chooses between numbers, or between two whole numbers.
 func where(_ Node, in []Value) (Value, error) {
+	if yes, no := in[1].Ints, in[2].Ints; len(yes) == 1 && len(no) == 1 {
+		out := Value{Rows: in[0].Rows, Cols: in[0].Cols, Ints: make([]int64, len(in[0].bools))}
+		for i, is := range in[0].bools {
+			out.Ints[i] = no[0]
+			if is {
+				out.Ints[i] = yes[0]
+			}
+		}
+		return out, nil
+	}
 	out := floats(in[0].Rows, in[0].Cols)
 	if len(in[0].bools) != len(out.Floats) || !in[1].fits(out.Rows, out.Cols) || !in[2].fits(out.Rows, out.Cols) {
 		return out, fmt.Errorf("shapes do not match")
@@ -222,6 +234,18 @@ func where(_ Node, in []Value) (Value, error) {
 		} else {
 			out.Floats[i] = in[2].at(i, out.Cols)
 		}
+	}
+	return out, nil
+}
+
+// greaterOrEqual compares with a matrix, a row or a number.
+func greaterOrEqual(_ Node, in []Value) (Value, error) {
+	out := Value{Rows: in[0].Rows, Cols: in[0].Cols, bools: make([]bool, len(in[0].Floats))}
+	if len(out.bools) != out.Rows*out.Cols || !in[1].fits(out.Rows, out.Cols) {
+		return out, fmt.Errorf("shapes %d×%d and %d×%d do not match", in[0].Rows, in[0].Cols, in[1].Rows, in[1].Cols)
+	}
+	for i, v := range in[0].Floats {
+		out.bools[i] = v >= in[1].at(i, out.Cols)
 	}
 	return out, nil
 }
@@ -301,24 +325,32 @@ func concat(n Node, in []Value) (Value, error) {
 	return out, nil
 }
 
-// gather takes one column of a matrix of strings, or rows of a matrix of numbers:
-// those of a row of indices one after the other.
+// gather takes one column of a matrix, or rows of a matrix of numbers: those of a
+// row of indices one after the other.
 func gather(n Node, in []Value) (Value, error) {
-	if attribute(n, "axis").Int == 0 && len(in[0].Floats) == in[0].Rows*in[0].Cols {
-		return gatherRows(in[0], in[1])
+	table, index := in[0], in[1]
+	if attribute(n, "axis").Int == 0 && len(table.Floats) == table.Rows*table.Cols {
+		return gatherRows(table, index)
 	}
-	if attribute(n, "axis").Int != 1 || len(in[1].Ints) != 1 || len(in[0].Strings) != in[0].Rows*in[0].Cols {
-		return Value{}, fmt.Errorf("only one column of strings can be taken")
+	if attribute(n, "axis").Int != 1 || len(index.Ints) != 1 || max(len(table.Strings), len(table.Floats)) != table.Rows*table.Cols {
+		return Value{}, fmt.Errorf("only one column of a matrix can be taken")
 	}
-	col := int(in[1].Ints[0])
-	if col < 0 || col >= in[0].Cols {
+	col := int(index.Ints[0])
+	if col < 0 || col >= table.Cols {
 		return Value{}, fmt.Errorf("there is no column %d", col)
 	}
-	out := Value{Rows: in[0].Rows, Cols: 1, Strings: make([]string, in[0].Rows)}
-	for i := range out.Strings {
-		out.Strings[i] = in[0].Strings[i*in[0].Cols+col]
+	return Value{
+		Rows: table.Rows, Cols: 1, Strings: columnOf(table.Strings, col, table.Cols), Floats: columnOf(table.Floats, col, table.Cols),
+	}, nil
+}
+
+// columnOf takes every element of a column; of no elements none.
+func columnOf[T any](elements []T, col, cols int) []T {
+	out := make([]T, 0, len(elements)/cols)
+	for i := col; i < len(elements); i += cols {
+		out = append(out, elements[i])
 	}
-	return out, nil
+	return out
 }
 
 func gatherRows(table, index Value) (Value, error) {

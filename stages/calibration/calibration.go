@@ -1,0 +1,154 @@
+// Package calibration fits what makes probabilities of scores: a model that says
+// 0.8 shall be right in 80 of 100 such cases.
+//
+// Both methods keep the order of the scores and have one or two numbers to learn,
+// so that some hundred rows are enough: rows that the model was not trained on,
+// or they would learn how sure it is of what it has seen. Isotonic regression,
+// which needs thousands of rows and makes ties of what was in order, is not here.
+//
+// The functions are pure and give the same bits on every machine. stages/train
+// is their caller.
+package calibration
+
+import (
+	"math"
+
+	"github.com/flow-pipelines/flow/stages/portable"
+)
+
+// iterations is more than Newton's method or a bisection of float64 ever takes.
+const iterations = 200
+
+// Sigmoid returns the slope and the intercept for which sigmoid(slope·score +
+// intercept) tells best whether a row is positive (Platt, Probabilistic outputs
+// for support vector machines, 1999, with his targets, which are not quite 0 and
+// 1, so that rows that are told apart without a mistake do not make it certain;
+// by Newton's method with backtracking, as Lin, Lin and Weng, A note on Platt's
+// probabilistic outputs, 2007). There are rows of both kinds.
+func Sigmoid(scores []float64, positive []bool) (slope, intercept float64) {
+	count := 0.0
+	for _, is := range positive {
+		if is {
+			count++
+		}
+	}
+	others := float64(len(scores)) - count
+	f := sigmoid{scores: scores, targets: make([]float64, len(scores))}
+	for i, is := range positive {
+		f.targets[i] = 1 / (others + 2)
+		if is {
+			f.targets[i] = (count + 1) / (count + 2)
+		}
+	}
+	a, b := 0.0, portable.Log((count+1)/(others+1))
+	loss := f.loss(a, b)
+	for range iterations {
+		ga, gb, haa, hab, hbb := f.derivatives(a, b)
+		const ridge = 1e-12 // keeps the matrix regular if all scores are one
+		haa, hbb = haa+ridge, hbb+ridge
+		determinant := float64(haa*hbb) - float64(hab*hab)
+		da := -(float64(hbb*ga) - float64(hab*gb)) / determinant
+		db := -(float64(haa*gb) - float64(hab*ga)) / determinant
+		slopeAlong := float64(ga*da) + float64(gb*db)
+		step := 1.0
+		for ; step > 1e-10; step /= 2 {
+			na, nb := a+float64(step*da), b+float64(step*db)
+			if next := f.loss(na, nb); next < loss+float64(1e-4*float64(step*slopeAlong)) {
+				a, b, loss = na, nb, next
+				break
+			}
+		}
+		if step <= 1e-10 { // no step makes it better: this is the minimum
+			break
+		}
+	}
+	return a, b
+}
+
+// sigmoid is the cross-entropy of targets, to be minimised.
+type sigmoid struct{ scores, targets []float64 }
+
+func (f sigmoid) loss(a, b float64) float64 {
+	var sum float64
+	for i, s := range f.scores {
+		x := float64(a*s) + b
+		// -t·ln p - (1-t)·ln(1-p), without overflow.
+		sum += max(x, 0) - float64(x*f.targets[i]) + portable.Log(1+portable.Exp(-math.Abs(x)))
+	}
+	return sum
+}
+
+func (f sigmoid) derivatives(a, b float64) (ga, gb, haa, hab, hbb float64) {
+	for i, s := range f.scores {
+		x := float64(a*s) + b
+		e := portable.Exp(-math.Abs(x))
+		p := 1 / (1 + e)
+		if x < 0 {
+			p = e / (1 + e)
+		}
+		d, w := p-f.targets[i], e/float64((1+e)*(1+e))
+		ga += float64(s * d)
+		gb += d
+		haa += float64(float64(w*s) * s)
+		hab += float64(w * s)
+		hbb += w
+	}
+	return ga, gb, haa, hab, hbb
+}
+
+// mostSharp bounds a temperature from both sides: e^10 either way.
+const mostSharp = 10
+
+// Temperature returns the number by which scores, row-major and as many a row as
+// there are classes, are divided for the softmax to tell best which class a row
+// has (Guo et al., On calibration of modern neural networks, 2017). It is 1 if no
+// row has a higher score than that of its class: then no temperature is too low, and
+// there is nothing to learn.
+func Temperature(classes int, truth []int, scores []float64) float64 {
+	wrong := false
+	for i, t := range truth {
+		row := scores[i*classes : (i+1)*classes]
+		for c, s := range row {
+			wrong = wrong || c != t && s > row[t]
+		}
+	}
+	if !wrong {
+		return 1
+	}
+	// The loss is convex in the inverse of the temperature; its derivative is zero
+	// between these.
+	low, high := -float64(mostSharp), float64(mostSharp)
+	for range iterations {
+		middle := (low + high) / 2
+		if middle == low || middle == high {
+			break
+		}
+		if derivative(classes, truth, scores, portable.Exp(middle)) > 0 {
+			high = middle
+		} else {
+			low = middle
+		}
+	}
+	return 1 / portable.Exp((low+high)/2)
+}
+
+// derivative is that of the rows' cross-entropy by the factor of the scores: by
+// how much the expected score is above that of the truth.
+func derivative(classes int, truth []int, scores []float64, factor float64) float64 {
+	var sum float64
+	for i, t := range truth {
+		row := scores[i*classes : (i+1)*classes]
+		top := row[0]
+		for _, s := range row {
+			top = max(top, s)
+		}
+		var total, expected float64
+		for _, s := range row {
+			e := portable.Exp(float64(factor * (s - top)))
+			total += e
+			expected += float64(e * (s - top))
+		}
+		sum += expected/total - (row[t] - top)
+	}
+	return sum
+}

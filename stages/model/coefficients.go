@@ -1,0 +1,188 @@
+package model
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/csv"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Feature is one number of a transformed row.
+type Feature struct {
+	// Column is the column it comes from, with the part of a date after a point.
+	Column string
+	// Value says which of the column's: a category, a term; "" if there is one.
+	Value string
+}
+
+// List returns what the numbers of a transformed row are.
+func (f *Features) List() []Feature {
+	out := make([]Feature, 0, f.Width())
+	for _, n := range f.Numeric {
+		out = append(out, Feature{Column: n.name()})
+	}
+	for _, c := range f.Categorical {
+		for k := range c.width() {
+			value := ""
+			switch {
+			case len(c.Unknown) == 0 && c.Categories[k] == "":
+				value = "missing"
+			case len(c.Unknown) == 0:
+				value = c.Categories[k]
+			case len(c.Unknown) > 1:
+				value = strconv.Itoa(k)
+			}
+			out = append(out, Feature{c.Column, value})
+		}
+	}
+	for i := range f.Text {
+		t := &f.Text[i]
+		for k := range t.width() {
+			value := fmt.Sprintf("bucket %d", k)
+			if t.Buckets == 0 {
+				value = strings.TrimSpace(t.Terms[k])
+			}
+			out = append(out, Feature{t.Column, value})
+		}
+	}
+	return out
+}
+
+// coefficient is what a feature adds to the answer of a linear model.
+type coefficient struct {
+	class string
+	Feature
+	// weight is for one more of the feature as the model takes it, scaled; perUnit
+	// for one more of the column, NaN if that says nothing.
+	weight, perUnit float64
+}
+
+// intercept is the column of what is added to every row.
+const intercept = "(intercept)"
+
+// mostCoefficients is how many are written of a class, the largest ones. Those of
+// text can be millions, nearly all of them near zero.
+const mostCoefficients = 10_000
+
+// coefficients are those of a linear model, class after class, the intercept first
+// and then from the largest on; nil of other models. Of two classes there are those
+// of the positive one, or the second, since the other's are the same with another
+// sign.
+func coefficients(m *Model) []coefficient {
+	if m.Family != "logistic" && m.Family != "linear" || len(m.Layers) == 0 {
+		return nil
+	}
+	l, features := m.Layers[0], m.Features.List()
+	weights := func(k int) func(i int) float64 {
+		return func(i int) float64 {
+			if i == l.Inputs {
+				return float64(l.Bias[k])
+			}
+			return float64(l.Weight[i*l.Units+k])
+		}
+	}
+	var out []coefficient
+	switch {
+	case m.Task == Regression:
+		scale := float64(m.TargetScale)
+		out = ranked("", features, func(i int) float64 { return weights(0)(i) * scale }, &m.Features)
+		out[0].weight += float64(m.TargetShift)
+	case len(m.Classes) == 2:
+		at := max(0, slices.Index(m.Classes, m.Positive))
+		if m.Positive == "" {
+			at = 1
+		}
+		of, other := weights(at), weights(1-at)
+		out = ranked(m.Classes[at], features, func(i int) float64 { return of(i) - other(i) }, &m.Features)
+	default:
+		for k, class := range m.Classes {
+			out = append(out, ranked(class, features, weights(k), &m.Features)...)
+		}
+	}
+	return out
+}
+
+// ranked returns the intercept, which is weight len(features), and the largest
+// coefficients of a class.
+func ranked(class string, features []Feature, weight func(i int) float64, f *Features) []coefficient {
+	out := make([]coefficient, len(features))
+	for i, feature := range features {
+		out[i] = coefficient{class, feature, weight(i), math.NaN()}
+		if i < len(f.Numeric) {
+			out[i].perUnit = out[i].weight * float64(f.Numeric[i].Factor)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b coefficient) int { return cmp.Compare(math.Abs(b.weight), math.Abs(a.weight)) })
+	first := coefficient{class, Feature{Column: intercept}, weight(len(features)), math.NaN()}
+	return append([]coefficient{first}, out[:min(len(out), mostCoefficients)]...)
+}
+
+// coefficientTable is coefficients.csv.
+func coefficientTable(all []coefficient) ([]byte, error) {
+	var b bytes.Buffer
+	w := csv.NewWriter(&b)
+	text := func(v float64) string {
+		if math.IsNaN(v) {
+			return ""
+		}
+		return strconv.FormatFloat(v, 'g', -1, 64)
+	}
+	records := [][]string{{"class", "feature", "value", "weight", "per_unit"}}
+	for _, c := range all {
+		records = append(records, []string{c.class, c.Column, c.Value, text(c.weight), text(c.perUnit)})
+	}
+	if err := w.WriteAll(records); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+// mostShown is how many coefficients of a class the card has, shownInAll of all
+// classes about.
+const (
+	mostShown  = 20
+	shownInAll = 200
+)
+
+// writeCoefficients adds the largest ones to a card.
+func writeCoefficients(b *strings.Builder, m *Model) {
+	all := coefficients(m)
+	if all == nil {
+		return
+	}
+	what := "the score of the class, before the softmax"
+	switch {
+	case m.Task == Regression:
+		what = "the prediction"
+	case len(m.Classes) == 2:
+		what = fmt.Sprintf("the log-odds of `%s`", code(all[0].class))
+	}
+	most := min(mostShown, max(1, shownInAll/max(1, len(m.Classes))))
+	fmt.Fprintf(b, "\n## Coefficients\n\nWhat one more of a feature adds to %s: of the feature as the model takes it (weight), and of the column as it is (per unit). The largest are here, and up to %d of a class in `%s`.\n\n", what, mostCoefficients, fileCoefficients)
+	byClass := func(string) string { return "" }
+	if len(m.Classes) > 2 {
+		byClass = func(class string) string { return "| " + cell(class) + " " }
+	}
+	b.WriteString(byClass("class") + "| feature | weight | per unit |\n" + byClass("---") + "|---|---|---|\n")
+	shown := 0
+	for i, c := range all {
+		if i > 0 && all[i-1].class != c.class {
+			shown = 0
+		}
+		if shown++; shown > most+1 { // the intercept and the others
+			continue
+		}
+		name, unit := c.Column, ""
+		if c.Value != "" {
+			name += " = " + c.Value
+		}
+		if !math.IsNaN(c.perUnit) {
+			unit = float(c.perUnit)
+		}
+		fmt.Fprintf(b, "%s| %s | %s | %s |\n", byClass(c.class), cell(name), float(c.weight), unit)
+	}
+}
