@@ -17,11 +17,22 @@ import (
 	"github.com/flow-pipelines/flow/engine/addr"
 	"github.com/flow-pipelines/flow/engine/config"
 	"github.com/flow-pipelines/flow/engine/stage"
+	"github.com/flow-pipelines/flow/plugins/host"
 	"github.com/flow-pipelines/flow/stages/builtin"
 )
 
 func TestExamplesOfSchemasAreLoaded(t *testing.T) {
-	for _, s := range schemas() {
+	all := schemas()
+	for _, name := range pluginTypes {
+		_, types, err := recorded(t).Find(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, typ := range types {
+			all = append(all, typ.Schema())
+		}
+	}
+	for _, s := range all {
 		t.Run(s.Name, func(t *testing.T) { load(t, s.Example) })
 	}
 }
@@ -99,7 +110,7 @@ func load(t *testing.T, text string) {
 		Dir: dir, Types: builtin.Types(), Version: "0.1.0", Vars: values(body),
 		Environ: []string{"DATA_REGION=eu"},
 		Remote:  func(_ addr.Module, source string) (string, string, error) { return source, source, nil },
-		Plugins: anyPlugin{},
+		Plugins: recorded(t),
 	})
 	if !diags.HasErrors() {
 		_, diags = p.Stages(config.NoResults{})
@@ -111,14 +122,39 @@ func load(t *testing.T, text string) {
 	}
 }
 
-// anyPlugin has every plugin, and no stage types.
-type anyPlugin struct{}
+// pluginTypes are the stage types of the plugins that come with flow.
+var pluginTypes = map[string]string{"sql": "duckdb", "torch_train": "torch"}
 
-func (anyPlugin) Find(name string) (*stage.Plugin, []stage.Type, error) {
+// plugins has those plugins, with the types that they are recorded to have, and
+// every other one, without any.
+type plugins struct{ recorded host.Host }
+
+// recorded puts programs into PATH that say what the plugins were recorded to say.
+func recorded(t *testing.T) plugins {
+	t.Helper()
+	bin := t.TempDir()
+	for _, name := range pluginTypes {
+		file, err := filepath.Abs(filepath.Join(root, "plugins", name, "testdata", "description.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(bin, "flow-plugin-"+name), []byte("#!/bin/sh\ncat '"+file+"'\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return plugins{host.Host{Environ: []string{"PATH=" + bin + ":" + os.Getenv("PATH")}}}
+}
+
+func (p plugins) Find(name string) (*stage.Plugin, []stage.Type, error) {
+	for _, known := range pluginTypes {
+		if known == name {
+			return p.recorded.Find(name)
+		}
+	}
 	return &stage.Plugin{Name: name, Version: "1.0.0"}, nil, nil
 }
 
-func (anyPlugin) Offering(string) string { return "" }
+func (plugins) Offering(string) string { return "" }
 
 // moduleOf writes a module that has the variables that the block sets, and the
 // outputs that the text uses.
@@ -192,6 +228,11 @@ func surroundings(body *hclsyntax.Body) string {
 		}
 	}
 	var b strings.Builder
+	for _, blk := range body.Blocks {
+		if name := pluginTypes[blk.Type]; name != "" {
+			fmt.Fprintf(&b, "pipeline \"p\" {\n plugin %q {}\n}\n", name)
+		}
+	}
 	for _, a := range slices.Sorted(maps.Keys(missing)) {
 		typ, name, _ := strings.Cut(a, ".")
 		b.WriteString(standIn(typ, name, slices.Sorted(maps.Keys(missing[a]))))

@@ -79,8 +79,10 @@ func stageType() sdk.Type[Config] {
 			{Name: "several results", Args: json.RawMessage(`{"inputs":{"sales":"sales.csv"},"format":"parquet","threads":2,"result":[{"name":"a","query":"from sales"},{"name":"b","query":"select count(*) as n from sales","format":"jsonl"}]}`), Files: sales, Outputs: map[string]string{"a": "out/a.parquet", "b": "out/b.jsonl"}},
 			{Name: "no such column", Args: json.RawMessage(`{"inputs":{"sales":"sales.csv"},"query":"select amonut from sales","format":"csv","threads":1}`), Files: sales, Outputs: data, Problem: &at},
 		},
-		Run:   func(ctx context.Context, cfg Config, run *sdk.Run) (sdk.Metrics, error) { return cfg.run(ctx, run) },
-		Check: func(cfg Config, inputs map[string]sdk.Input) (map[string][]string, error) { return cfg.check(checks, inputs) },
+		Run: func(ctx context.Context, cfg Config, run *sdk.Run) (sdk.Metrics, error) { return cfg.run(ctx, run) },
+		Check: func(cfg Config, inputs map[string]sdk.Input) (map[string][]string, error) {
+			return cfg.check(checks, inputs)
+		},
 	}
 }
 

@@ -170,40 +170,102 @@ func TestWhatIsNoMessageIsRefused(t *testing.T) {
 	}
 }
 
+// The messages in the documentation are messages: documents, lines, and events in
+// a table.
+func TestTheDocumentationHasMessages(t *testing.T) {
+	raw, err := os.ReadFile("../../docs/plugins.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := map[string]int{}
+	message := func(text string) {
+		t.Helper()
+		var has map[string]json.RawMessage
+		if err := json.Unmarshal([]byte(text), &has); err != nil {
+			t.Errorf("%s: %v", text, err)
+			return
+		}
+		def := "verdict"
+		switch {
+		case has["types"] != nil:
+			def = "description"
+			_, err = protocol.ParseDescription([]byte(text))
+		case has["cpus"] != nil:
+			def = "spec"
+		case has["args"] != nil:
+			def = "check"
+		case has["type"] != nil:
+			def = "event"
+			_, err = protocol.ParseEvent([]byte(text))
+		default:
+			_, err = protocol.ParseVerdict([]byte(text))
+		}
+		read[def]++
+		if err = errors.Join(err, validate(t, def, []byte(text))); err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	_, text, _ := strings.Cut(string(raw), "\n## The protocol\n")
+	for i, part := range strings.Split(text, "\n```json\n") {
+		if i == 0 {
+			continue
+		}
+		s, _, _ := strings.Cut(part, "\n```")
+		if json.Valid([]byte(s)) {
+			message(s)
+			continue
+		}
+		for line := range strings.Lines(s) {
+			message(line)
+		}
+	}
+	for line := range strings.Lines(text) {
+		if e, ok := strings.CutPrefix(line, "| `{"); ok {
+			e, _, _ = strings.Cut(e, "` |")
+			message("{" + e)
+		}
+	}
+	if want := map[string]int{"description": 1, "spec": 1, "event": 4, "check": 2, "verdict": 2}; !cmp.Equal(read, want) {
+		t.Errorf("got %v, want %v", read, want)
+	}
+}
+
+// validate holds a message against the JSON Schema.
+func validate(t *testing.T, def string, doc []byte) error {
+	t.Helper()
+	s, err := jsonschema.NewCompiler().Compile("protocol.schema.json#/$defs/" + def)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(doc))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.Validate(v)
+}
+
 // The JSON Schema, which is for plugins in other languages, takes the golden
 // examples, and refuses what the parser refuses.
 func TestTheJSONSchemaDescribesTheMessages(t *testing.T) {
-	compiler := jsonschema.NewCompiler()
-	validate := func(def string, doc []byte) error {
-		s, err := compiler.Compile("protocol.schema.json#/$defs/" + def)
-		if err != nil {
-			t.Fatal(err)
-		}
-		v, err := jsonschema.UnmarshalJSON(bytes.NewReader(doc))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return s.Validate(v)
-	}
 	for def, file := range map[string]string{"description": "v1-description.json", "spec": "v1-spec.json"} {
-		if err := validate(def, golden(t, file)); err != nil {
+		if err := validate(t, def, golden(t, file)); err != nil {
 			t.Errorf("%s: %v", def, err)
 		}
 	}
 	for def, file := range map[string]string{"event": "v1-events.jsonl", "check": "v1-check.jsonl", "verdict": "v1-verdict.jsonl"} {
 		for line := range bytes.Lines(golden(t, file)) {
-			if err := validate(def, line); err != nil {
+			if err := validate(t, def, line); err != nil {
 				t.Errorf("%s: %v", line, err)
 			}
 		}
 	}
 	for _, def := range []string{"description", "spec", "event", "check", "verdict"} {
-		if err := validate(def, []byte(`[]`)); err == nil {
+		if err := validate(t, def, []byte(`[]`)); err == nil {
 			t.Errorf("%s: a list is accepted", def)
 		}
 	}
 	for _, line := range []string{`{"type":"song"}`, `{"type":"problem"}`, `{"type":"progress","step":"one"}`} {
-		if err := validate("event", []byte(line)); err == nil {
+		if err := validate(t, "event", []byte(line)); err == nil {
 			t.Errorf("%s is accepted", line)
 		}
 	}
