@@ -11,6 +11,7 @@ import (
 
 	"github.com/flow-pipelines/flow/engine/addr"
 	"github.com/flow-pipelines/flow/engine/apply"
+	"github.com/flow-pipelines/flow/engine/digest"
 	"github.com/flow-pipelines/flow/engine/event"
 	"github.com/flow-pipelines/flow/engine/executor"
 	"github.com/flow-pipelines/flow/engine/executor/local"
@@ -117,7 +118,7 @@ func (p *Project) carryOut(ctx context.Context, o ApplyOptions, c plan.Choose, p
 	if err := os.MkdirAll(scratch, 0o755); err != nil {
 		return err
 	}
-	rec := runs.Record{Command: o.Command, Flow: p.opts.Version}
+	rec := runs.Record{Command: o.Command, Flow: p.opts.Version, Data: dataOf(pl)}
 	rec.Host, _ = os.Hostname()
 	rec.Commit, rec.Dirty = p.gitHead(ctx)
 	record, err := runs.Create(p.RunsDir(), rec, p.opts.Clock)
@@ -169,6 +170,19 @@ func (p *Project) carryOut(ctx context.Context, o ApplyOptions, c plan.Choose, p
 	emit(event.Event{Time: now, Kind: event.RunFinished, Run: rep.Run, Text: string(status), Elapsed: now.Sub(start).Seconds(), Counts: rep.Counts})
 	_, pruneErr := runs.Prune(p.RunsDir(), keepRuns)
 	return errors.Join(err, record.Finish(status, rep.Counts), pruneErr, p.notePlaced(), p.ignore(context.WithoutCancel(ctx)))
+}
+
+// dataOf is what a plan has of the user's own files.
+func dataOf(pl *plan.Plan) map[string]digest.Node {
+	data := map[string]digest.Node{}
+	for _, s := range pl.Steps {
+		for _, r := range s.Results {
+			if r.Given && !r.Node.IsZero() {
+				data[r.Path] = r.Node
+			}
+		}
+	}
+	return data
 }
 
 // moveTimes lets stages that were moved keep what is known of how long they take.

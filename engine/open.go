@@ -191,7 +191,7 @@ func (p *Project) wireTo(cache string) error {
 		cache = filepath.Join(p.root, cache)
 	}
 	var err error
-	if p.store, err = disk.Open(cache, disk.Options{OnDamage: p.damaged}); err != nil {
+	if p.store, err = disk.Open(cache, disk.Options{OnDamage: p.damaged, User: p.root}); err != nil {
 		return fmt.Errorf("open the cache: %w", err)
 	}
 	p.files, err = worktree.New(p.root, p.store, p.db, worktree.Options{})

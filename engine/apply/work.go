@@ -140,10 +140,11 @@ func (a *apply) act(ctx context.Context, r *result, before *lock.Stage, outcomes
 	case plan.Restore:
 		a.emit(event.Event{Kind: event.Started, Addr: step.Addr, Action: string(plan.Restore)})
 		err := a.restore(ctx, step, before)
-		var damaged *cas.DamagedError
-		if errors.As(err, &damaged) && !step.Given() {
-			// Found before it was linked out. The stage is decided again,
-			// now that the cache does not have the objects any more.
+		if errors.Is(err, cas.ErrNotFound) && !step.Given() {
+			// Damage, found before it was linked out, or the cache was cleared
+			// since the plan. The stage is decided again, now that the cache
+			// does not have the objects any more.
+			lost := err
 			if err := a.heal(ctx, step); err != nil {
 				return err
 			}
@@ -151,7 +152,7 @@ func (a *apply) act(ctx context.Context, r *result, before *lock.Stage, outcomes
 				return err
 			}
 			if r.step.Action == plan.Restore {
-				return fmt.Errorf("restore: %w", damaged)
+				return fmt.Errorf("restore: %w", lost)
 			}
 			return a.act(ctx, r, before, outcomes)
 		}
@@ -231,7 +232,7 @@ func (a *apply) checkout(ctx context.Context, step *plan.Step, before *lock.Stag
 	filter := worktree.Filter{Include: o.Include, Ignore: o.Ignore}
 	there, err := a.World.Hash(ctx, o)
 	if err == nil && there == node {
-		return nil
+		return a.Files.Hold(ctx, node)
 	}
 	if err == nil {
 		if err := a.setAside(ctx, step, before, o, there); err != nil {

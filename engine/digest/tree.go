@@ -81,8 +81,8 @@ type Entry struct {
 // file changes the trees on its path and nothing else.
 type Tree []Entry
 
-// treeHeader starts every encoded tree; the number is the format's version.
-const treeHeader = "flow tree 1\n"
+// TreeHeader starts every encoded tree; the number is the version of the format.
+const TreeHeader = "flow tree 1\n"
 
 // Node returns the directory that t lists.
 func (t Tree) Node() Node {
@@ -110,8 +110,8 @@ func (t Tree) Sort() {
 // for each entry its kind, digest, size and files as uvarints, and its
 // length-prefixed name. t must be sorted.
 func (t Tree) Encode() []byte {
-	b := make([]byte, 0, len(treeHeader)+len(t)*(Size+24))
-	b = append(b, treeHeader...)
+	b := make([]byte, 0, len(TreeHeader)+len(t)*(Size+24))
+	b = append(b, TreeHeader...)
 	for _, e := range t {
 		b = append(b, byte(e.Kind))
 		b = append(b, e.Digest[:]...)
@@ -129,7 +129,7 @@ var errTree = errors.New("not a tree, or cut short")
 // slash, a disorder or a duplicate is refused, so that a damaged or hostile
 // tree cannot write outside the directory it is checked out into.
 func DecodeTree(b []byte) (Tree, error) {
-	rest, ok := bytes.CutPrefix(b, []byte(treeHeader))
+	rest, ok := bytes.CutPrefix(b, []byte(TreeHeader))
 	if !ok {
 		return nil, fmt.Errorf("decode tree: %w", errTree)
 	}

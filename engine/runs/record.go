@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/flow-pipelines/flow/engine/digest"
 )
 
 // recordVersion is the version of run.json and of the files beside it.
@@ -53,7 +55,9 @@ type Record struct {
 	Commit string `json:"commit,omitempty"`
 	Dirty  bool   `json:"dirty,omitempty"`
 	Host   string `json:"host,omitempty"`
-	PID    int    `json:"pid"`
+	// Data is what the run had of the user's own files, by path.
+	Data map[string]digest.Node `json:"data,omitempty"`
+	PID  int                    `json:"pid"`
 }
 
 // errNotRun says that a directory is not a run, or one that cannot be read.

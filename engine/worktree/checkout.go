@@ -83,6 +83,10 @@ func (w *Worktree) Checkout(ctx context.Context, path string, f Filter, node dig
 	if err := w.cache.load(ctx, dir, deep); err != nil {
 		return Summary{}, err
 	}
+	// Whoever asks for it is about to name it.
+	if err := w.store.Hold(ctx, node.Digest); err != nil {
+		return Summary{}, err
+	}
 	err = c.at(ctx, abs, node)
 	return c.summary(), wrap("check out", path, err)
 }

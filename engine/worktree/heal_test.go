@@ -55,7 +55,10 @@ func TestHealFindsAllDamageAtOnce(t *testing.T) {
 	}
 	spoil(digest.OfBytes([]byte("same")))
 	spoil(p.hash("d/7").Digest) // a listing
-	p.must(store.Remove(ctx, p.hash("d/9/f").Digest))
+	c, err := store.Clear(ctx, nil)
+	p.must(err)
+	p.must(c.Remove(ctx, []digest.Digest{p.hash("d/9/f").Digest}))
+	c.Close()
 
 	damaged, err := p.Heal(ctx, n)
 	if damaged != 7 || heard.Load() != 7 || err != nil {

@@ -104,6 +104,12 @@ func (w *Worktree) Store(ctx context.Context, path string, f Filter, want digest
 	return w.keep(ctx, path, f, want, true)
 }
 
+// Hold says that node is about to be named: what the store has of it stays, as
+// what was stored, collected or checked out does.
+func (w *Worktree) Hold(ctx context.Context, node digest.Node) error {
+	return w.store.Hold(ctx, node.Digest)
+}
+
 // StoreTrees keeps the listings of directories alone (store = false), for
 // comparisons and for Stage.
 func (w *Worktree) StoreTrees(ctx context.Context, path string, f Filter, want digest.Node) error {
@@ -140,6 +146,9 @@ func (w *Worktree) keep(ctx context.Context, path string, f Filter, want digest.
 	}
 	if err == nil {
 		err = batch.Commit(ctx)
+	}
+	if err == nil {
+		err = batch.Hold(want.Digest)
 	}
 	if err == nil {
 		w.seen.forget(s.put)
@@ -268,6 +277,9 @@ func (w *Worktree) Collect(ctx context.Context, absPath string, bounds ...string
 	n, err := c.run(ctx, absPath, bounds)
 	if err == nil {
 		err = batch.Commit(ctx)
+	}
+	if err == nil {
+		err = batch.Hold(n.Digest)
 	}
 	return n, wrap("collect", absPath, err)
 }

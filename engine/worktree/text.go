@@ -74,6 +74,9 @@ func (w *Worktree) StoreTexts(ctx context.Context, files []File, may func(text [
 		if err := batch.Put(ctx, f.Digest, bytes.NewReader(b)); err != nil {
 			return wrap("store", f.Path, err)
 		}
+		if err := batch.Hold(f.Digest); err != nil {
+			return wrap("store", f.Path, err)
+		}
 	}
 	return wrap("store", "texts", batch.Commit(ctx))
 }

@@ -79,7 +79,7 @@ git, brings back the data, models and metrics of every commit.
 			root.AddCommand(c)
 		}
 	}
-	add(groupWork, newPlan(sh, runPlan), newApply(sh, runApply), newCheckout(sh, runCheckout), newRollback(sh, runRollback))
+	add(groupWork, newPlan(sh, runPlan), newApply(sh, runApply), newCheckout(sh, runCheckout), newRollback(sh, runRollback), newCache(sh))
 	add(groupLook, newStatus(sh, runStatus), newShow(sh, runShow), newOutput(sh, runOutput), newPredict(sh, runPredict), newLogs(sh, runLogs),
 		newDiff(sh, runDiff), newRuns(sh), newGraph(sh, runGraph), newConsole(sh, runConsole))
 	add(groupText, newInit(sh, runInit), newGet(sh, runGet), newValidate(sh, runValidate), newFmt(sh, runFmt), newExplain(sh, runExplain), newPlugin(sh))

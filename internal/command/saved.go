@@ -23,7 +23,7 @@ func (o *PlanOptions) save(p *engine.Project, pl *plan.Plan, sel engine.Selectio
 	if err != nil {
 		return err
 	}
-	return doc.Write(o.Shell.path(o.Out))
+	return p.SavePlan(doc, o.Shell.path(o.Out))
 }
 
 // readPlan reads a saved plan that a user named.

@@ -28,6 +28,7 @@ func TestFieldsOfDocumentsGoWithTheirVersion(t *testing.T) {
 		"documents": {FormatVersion, map[string]any{
 			"plan": planJSON{}, "validate": diagnosticsJSON{}, "status": statusJSON{}, "show": showJSON{}, "runs list": runsJSON{},
 			"checkout": checkoutJSON{}, "graph": graphJSON{}, "explain": explainJSON{}, "diff": diffJSON{}, "output": map[string]outputJSON{},
+			"cache du": cacheUseJSON{}, "cache gc": gcJSON{}, "cache verify": verifyJSON{},
 		}},
 		"saved-plan": {pinned.FormatVersion, map[string]any{"plan --out": pinned.Document{}}},
 		"stream":     {UIVersion, map[string]any{"hook": hookJSON{}, "diagnostic": diagnosticJSON{}, "outputs": map[string]outputJSON{}, "logs --json": event.Event{}}},

@@ -25,7 +25,8 @@ const commitSize = 20_000
 // Batch adds small objects to the pack of this process, and collects large ones
 // in tmp and names them; one sync for all.
 type Batch struct {
-	store *Store
+	store   *Store
+	release func() // nothing is removed before
 
 	mu      sync.Mutex
 	pending map[digest.Digest]string // large objects: the file in tmp
@@ -39,8 +40,18 @@ type Batch struct {
 func (s *Store) Batch(ctx context.Context) (cas.Batch, error) { return s.NewBatch(ctx) }
 
 // NewBatch is Batch with this store's own methods.
-func (s *Store) NewBatch(context.Context) (*Batch, error) {
-	return &Batch{store: s, pending: map[digest.Digest]string{}, relied: map[*pack]bool{}, loose: looseObjects{store: s}}, nil
+func (s *Store) NewBatch(ctx context.Context) (*Batch, error) {
+	s.mu.Lock()
+	err := s.create()
+	s.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	release, err := s.share(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &Batch{store: s, release: release, pending: map[digest.Digest]string{}, relied: map[*pack]bool{}, loose: looseObjects{store: s}}, nil
 }
 
 // Put stores one object durably.
@@ -242,10 +253,16 @@ func (s *Store) makeShard(d digest.Digest) error {
 	return nil
 }
 
+// Hold says that d, which was put or found, with all that it leads to, is going
+// to be named where the store's user is asked: it is in use as long as the store
+// is open. Without that it may be removed after Close.
+func (b *Batch) Hold(d digest.Digest) error { return b.store.lease(d) }
+
 // Close removes the large objects that were not committed. Small ones stay, whole.
 func (b *Batch) Close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	defer b.release()
 	var first error
 	for d, tmp := range b.pending {
 		if err := os.Remove(tmp); err != nil && first == nil {

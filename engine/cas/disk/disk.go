@@ -9,6 +9,9 @@
 //	trust/9f/64a7…       how a large object looked when its bytes were last good
 //	tmp/…                a directory for each process that writes large objects
 //	damaged/…            objects whose bytes were not theirs
+//	users/…              the directories that live by the store
+//	leases/…             what running processes are about to name
+//	lock, gate           held while something is stored, or removed
 //
 // Large objects are whole files, so that they can be reflinked and hard-linked
 // out. Small ones (below PackSize) are records in packs: that is several times
@@ -42,8 +45,8 @@
 //
 // A large object gets its name by a rename, after its bytes have reached the
 // disk, so a crash, a kill or a full disk leaves a file in tmp and nothing else;
-// the next process that writes removes it. No lock is held across processes
-// except those on one's own directory in tmp and one's own pack.
+// the next process that writes removes it. No process waits for another's lock,
+// except while objects are being removed (share.go).
 //
 // It does not decide what to keep: who deletes has asked all users of the
 // directory. Its callers are engine/worktree, which moves files in and out, and
@@ -61,6 +64,8 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/flow-pipelines/flow/engine/cas"
 	"github.com/flow-pipelines/flow/engine/digest"
@@ -85,12 +90,17 @@ type Options struct {
 	// OnDamage, if not nil, hears once of each damaged object that the store
 	// puts out of the way. It may be called concurrently.
 	OnDamage func(*cas.DamagedError)
+
+	// User is the directory on whose behalf it is opened, a real absolute
+	// path: whoever removes objects asks there what is needed.
+	User string
 }
 
 // Store is a content store in a directory. It is safe for concurrent use.
 type Store struct {
 	dir      string
 	onDamage func(*cas.DamagedError)
+	user     string
 	buffers  sync.Pool // of *[]byte, for copying
 
 	packs  packs
@@ -98,6 +108,7 @@ type Store struct {
 
 	mu      sync.Mutex
 	session *session // our directory in tmp; nil until the first write
+	leased  *lease   // nil until something is
 	shards  [256]bool
 }
 
@@ -115,20 +126,27 @@ func (e *VersionError) Error() string {
 	return fmt.Sprintf("cache %s has the format %q, this flow knows %q: use the flow that made it, or another directory", e.Dir, e.Got, strings.TrimSpace(version))
 }
 
-// Open returns the store in dir. It writes nothing: a directory that is not
-// there is an empty store, which the first write makes. Close it.
+// Open returns the store in dir. A directory that is not there is an empty
+// store, which the first write makes. Close it.
 func Open(dir string, opts Options) (*Store, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("open cache: %w", err)
 	}
-	s := &Store{dir: dir, onDamage: opts.OnDamage, packs: packs{dir: filepath.Join(dir, "packs")}}
+	s := &Store{dir: dir, onDamage: opts.OnDamage, user: opts.User, packs: packs{dir: filepath.Join(dir, "packs")}}
 	s.packer.store = s
 	s.buffers.New = func() any { b := make([]byte, 256<<10); return &b }
-	if _, err := s.checkVersion(); err != nil {
+	there, err := s.checkVersion()
+	if err != nil {
 		return nil, err
 	}
-	return s, nil
+	if there {
+		err = s.register(context.Background())
+		if errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EROFS) {
+			err = nil // one who can only read it
+		}
+	}
+	return s, err
 }
 
 // checkVersion refuses a directory of another version. there says that the
@@ -167,7 +185,7 @@ func (s *Store) create() error {
 	if err != nil {
 		return fmt.Errorf("make cache: %w", err)
 	}
-	return nil
+	return s.register(context.Background())
 }
 
 // Close removes what the store holds in tmp and lets go of its pack. Batches must
@@ -177,11 +195,13 @@ func (s *Store) Close() error {
 	s.packs.close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.session == nil {
-		return err
+	if s.session != nil {
+		err = errors.Join(err, s.session.close())
 	}
-	err = errors.Join(err, s.session.close())
-	s.session = nil
+	if s.leased != nil {
+		err = errors.Join(err, s.leased.end())
+	}
+	s.session, s.leased = nil, nil
 	return err
 }
 
@@ -299,27 +319,6 @@ func (s *Store) Each(ctx context.Context, f func(d digest.Digest, size int64) er
 		return err
 	}
 	return before(func(digest.Digest) bool { return true })
-}
-
-// Remove deletes an object. One that is not there is no error. Hard links to
-// it in worktrees stay. The space of a small one comes back by Compact.
-func (s *Store) Remove(_ context.Context, d digest.Digest) error {
-	_ = os.Remove(s.trustPath(d))
-	err := os.Remove(s.objectPath(d))
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
-	}
-	for err == nil {
-		p, at, ok, ferr := s.packs.look(d)
-		if err = ferr; !ok || err != nil {
-			break
-		}
-		_, err = s.packs.bury(p, at)
-	}
-	if err != nil {
-		return fmt.Errorf("remove object %s: %w", d.Short(), err)
-	}
-	return nil
 }
 
 // Verify reads a whole object; damage is put out of the way and returned.

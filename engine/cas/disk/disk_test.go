@@ -398,7 +398,7 @@ func TestOpenAndLookMakeNothing(t *testing.T) {
 	if n := check(t, s); n != 0 {
 		t.Errorf("each: got %d objects", n)
 	}
-	if err := s.Remove(ctx, d); err != nil {
+	if err := s.remove(ctx, []digest.Digest{d}); err != nil {
 		t.Error(err)
 	}
 	if _, err := os.Lstat(filepath.Dir(dir)); !errors.Is(err, fs.ErrNotExist) {

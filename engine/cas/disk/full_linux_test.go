@@ -36,7 +36,7 @@ func TestFullDiskLeavesNoHalfObject(t *testing.T) {
 		t.Errorf("left %q", left)
 	}
 	// With room again, all goes on.
-	if err := s.Remove(ctx, first); err != nil {
+	if err := s.remove(ctx, []digest.Digest{first}); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Put(ctx, digest.OfBytes(b), bytes.NewReader(b)); err != nil {
@@ -73,7 +73,7 @@ func TestFullDiskLeavesNoHalfRecord(t *testing.T) {
 	}
 	wantObjects(t, s, smalls(100)...)
 	// With a little room again, all goes on, and what was lost is put again.
-	if err := s.Remove(ctx, digest.OfBytes(small(3))); err != nil {
+	if err := s.remove(ctx, []digest.Digest{digest.OfBytes(small(3))}); err != nil {
 		t.Fatal(err)
 	}
 	if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_REMOUNT, "size=9m"); err != nil {

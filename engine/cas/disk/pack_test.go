@@ -296,7 +296,7 @@ func TestCompactionKeepsWhatCounts(t *testing.T) {
 	}
 	for i, o := range objects {
 		if i%2 == 0 {
-			if err := a.Remove(ctx, digest.OfBytes(o)); err != nil {
+			if err := a.remove(ctx, []digest.Digest{digest.OfBytes(o)}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -490,7 +490,7 @@ func (m *modelled) gone(i int, by *process) {
 func (m *modelled) remove(*rapid.T) {
 	i, d := m.object()
 	p := &m.procs[m.any()]
-	m.must(p.store.Remove(ctx, d))
+	m.must(p.store.remove(ctx, []digest.Digest{d}))
 	m.gone(i, p)
 }
 

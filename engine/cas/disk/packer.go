@@ -396,13 +396,17 @@ func (w *packer) tryMake() (*pack, *os.File, error) {
 	return p, f, nil
 }
 
-// sweepNew removes packs that processes were killed in the making of.
+// sweepNew removes packs that processes were killed in the making of. An index in
+// the making belongs to who has its pack locked, and the next one replaces it.
 func sweepNew(dir string) {
 	names, err := filepath.Glob(filepath.Join(dir, "*"+newExt))
 	if err != nil {
 		return
 	}
 	for _, name := range names {
+		if strings.HasSuffix(name, indexExt+newExt) {
+			continue
+		}
 		if f, err := os.Open(name); err == nil {
 			if lock(f, unix.LOCK_EX|unix.LOCK_NB) == nil {
 				_ = os.Remove(name)

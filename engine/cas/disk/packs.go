@@ -247,3 +247,15 @@ func (ps *packs) close() {
 	ps.known, ps.at = nil, nil
 	ps.listed.Store(false)
 }
+
+// each calls f for each pack that is known.
+func (ps *packs) each(f func(*pack) error) error {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	for _, p := range ps.known {
+		if err := f(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}

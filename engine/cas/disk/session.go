@@ -93,7 +93,7 @@ func lock(f *os.File, how int) error {
 		switch {
 		case errors.Is(err, unix.EINTR):
 			continue
-		case errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.ENOLCK) || errors.Is(err, unix.ENOSYS):
+		case noLocks(err):
 			// Some network file systems have no locks. Then nobody can lock what
 			// is ours, so nobody will sweep it or append to it either.
 			if how&unix.LOCK_NB == 0 {
@@ -102,6 +102,11 @@ func lock(f *os.File, how int) error {
 		}
 		return err
 	}
+}
+
+// noLocks reports whether a lock failed since the file system has none.
+func noLocks(err error) bool {
+	return errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.ENOLCK) || errors.Is(err, unix.ENOSYS)
 }
 
 // sweep removes the directories of processes that are no more.
