@@ -82,7 +82,7 @@ func (p *Project) Apply(ctx context.Context, o ApplyOptions) (*Report, error) {
 			return rep, err
 		}
 	}
-	p.applied = true
+	p.applied, p.spares = true, pl.Spares()
 	if pl.Empty() {
 		for _, s := range pl.Steps {
 			if s.Action == plan.Blocked {

@@ -64,6 +64,7 @@ type Project struct {
 	// applied says that there was an apply, and blocked which stages were behind
 	// a closed gate then: what flow.lock has of them is none of its results.
 	applied bool
+	spares  bool // plan.Plan.Spares of what was applied
 	blocked []addr.Address
 }
 
@@ -265,8 +266,8 @@ func (p *Project) Outputs() ([]config.Output, error) {
 	pipeline, known := p.recorded()
 	outs, diags := pipeline.Outputs(known)
 	refused := slices.ContainsFunc(pipeline.Deferred(), func(d config.Deferred) bool { return len(d.Mistakes) > 0 })
-	if p.applied && refused {
-		return outs, nil // what is wrong with the results is told of the block
+	if p.applied && (refused || p.spares) {
+		return outs, nil // what is wrong with the results is told of the block, or the stage
 	}
 	if diags.HasErrors() {
 		return outs, &plan.Mistakes{Diags: diags, Files: p.Files()}

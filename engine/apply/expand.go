@@ -135,7 +135,7 @@ func (s *scheduler) refuse(f *fan, d config.Deferred) {
 			return
 		}
 	}
-	e.Hints = []string{plan.Remedy(d)}
+	e.Hints = []string{plan.Remedy(d.Needs)}
 	s.giveUp(f, err)
 }
 

@@ -78,7 +78,7 @@ func settled(n *node) bool {
 // decide is plan's decision with what is known by now.
 func (a *apply) decide(ctx context.Context, step *plan.Step, outcomes map[addr.Address]plan.Outcome) (*plan.Step, error) {
 	st := step.Stage
-	if st.Open() || step.Action == plan.Defer {
+	if st.Open() || len(st.Mistakes) > 0 || step.Action == plan.Defer {
 		var diags hcl.Diagnostics
 		if st, diags = a.pipeline().Resolve(step.Addr, a); diags.HasErrors() {
 			return nil, mistake(diags)
@@ -127,7 +127,11 @@ func (a *apply) act(ctx context.Context, r *result, before *lock.Stage, outcomes
 	switch step.Action {
 	case plan.Blocked:
 		if len(step.Failing) > 0 {
-			return broken(step.Failing)
+			f := broken(step.Failing)
+			if remedy := step.Remedy(); remedy != "" {
+				f.event.Hints = []string{remedy}
+			}
+			return f
 		}
 		r.count, r.why = Blocked, step.Reasons[0].Text
 		return nil

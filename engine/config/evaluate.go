@@ -118,17 +118,26 @@ type placed struct {
 
 // Stages returns all instances, dependencies first, in an order that depends
 // on the files alone. If there are errors, stages that have none are still
-// right.
+// right. What is wrong only with the results is told of the stage that reads
+// them.
 func (p *Pipeline) Stages(r Results) ([]*Stage, hcl.Diagnostics) {
 	base := p.evaluateBase()
 	ev := newEvaluation(p, r, base)
 	stages := make([]*Stage, 0, len(p.placed))
 	for _, at := range p.placed {
-		in := at.in
-		if in.dynamic && !in.failed && !p.baseDiags.HasErrors() {
-			in = ev.frame(in.stage.Addr.Module).resolve(at.b, in.stage.Addr, in)
+		if in := at.in; !in.dynamic || in.failed || p.baseDiags.HasErrors() {
+			stages = append(stages, in.stage)
+			continue
 		}
-		stages = append(stages, in.stage)
+		before := len(ev.diags)
+		st := ev.resolved(at.in)
+		if len(st.Mistakes) > 0 {
+			ev.diags = ev.diags[:before]
+		} else if st.Job == nil {
+			// What is wrong was told of another stage that needs the same.
+			st, _ = p.Resolve(st.Addr, r)
+		}
+		stages = append(stages, st)
 	}
 	more := append(append(ev.diags, p.checkReads()...), p.faults.all()...)
 	if len(more) == 0 {
@@ -150,7 +159,27 @@ func (p *Pipeline) Resolve(a addr.Address, r Results) (*Stage, hcl.Diagnostics) 
 		return in.stage, nil
 	}
 	ev := p.evaluationFor(in, r)
-	return ev.frame(a.Module).resolve(p.block(a), a, in).stage, tidy(append(ev.diags, p.faults.all()...))
+	st := ev.resolved(in)
+	if len(st.Mistakes) > 0 {
+		ev.diags = nil
+	}
+	return st, tidy(append(ev.diags, p.faults.all()...))
+}
+
+// resolved is an instance of the base with what is known of results. If these
+// are no good for it, its Mistakes say so; if it has neither these nor a Job, the
+// evaluation has told what is wrong before.
+func (ev *evaluation) resolved(base *instance) *Stage {
+	a := base.stage.Addr
+	before := len(ev.diags)
+	in := ev.frame(a.Module).resolve(ev.p.block(a), a, base)
+	own := ev.diags[before:]
+	if !in.failed || !own.HasErrors() {
+		return in.stage
+	}
+	st := *base.stage
+	st.When, st.Deps, st.Mistakes = in.stage.When, in.stage.Deps, tidy(slices.Clone(own))
+	return &st
 }
 
 // evaluationFor is an evaluation that is about one instance of the base.

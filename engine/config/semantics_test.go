@@ -535,9 +535,9 @@ output "twice" { value = var.score * 2 }
 	if got, want := string(s.Args), `{"data":"d.csv","model":"out/train/m/a/model","threshold":0.5}`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	_, diags = p.Resolve(addr.Address{Type: "evaluate", Name: "e"}, results{`train.m["b"]`: {"f1": -1.0}})
-	if !diags.HasErrors() || !strings.Contains(render(p, diags), "No score.") {
-		t.Errorf("got %s, want the message of the validation", render(p, diags))
+	s, diags = p.Resolve(addr.Address{Type: "evaluate", Name: "e"}, results{`train.m["b"]`: {"f1": -1.0}})
+	if diags.HasErrors() || !strings.Contains(render(p, s.Mistakes), "No score.") {
+		t.Errorf("got %s and %s, want the message of the validation", render(p, diags), render(p, s.Mistakes))
 	}
 }
 

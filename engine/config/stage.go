@@ -46,6 +46,10 @@ type Stage struct {
 	When   Condition
 	// Preconditions are those of the block, in the order of the text.
 	Preconditions []Assertion
+	// Mistakes say why it cannot be evaluated with the results as they are, of a
+	// stage that reads them. All else but When and Deps is as if they were not
+	// known.
+	Mistakes hcl.Diagnostics
 	RunOptions
 }
 

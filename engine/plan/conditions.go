@@ -39,6 +39,29 @@ func (d *decision) gate(outcome func(addr.Address) Outcome) bool {
 	return st.When.Value == config.True && d.refuse(Precondition, st.Preconditions)
 }
 
+// unfit blocks a stage that cannot be evaluated with the results as they are.
+func (d *decision) unfit() bool {
+	wrong := d.step.Stage.Mistakes
+	if len(wrong) == 0 {
+		return false
+	}
+	d.step.Action, d.step.Failing = Blocked, wrong
+	d.because(Reason{Kind: Refused, Text: wrongText("cannot be evaluated", wrong[0], d.step.Remedy()), Stages: d.step.Stage.Deps})
+	return true
+}
+
+// Remedy says what can be done about a stage that cannot be evaluated with the
+// results as they are, "" if it can.
+func (s *Step) Remedy() string {
+	switch {
+	case len(s.Stage.Mistakes) == 0:
+		return ""
+	case len(s.Stage.Deps) > 1:
+		return "correct the pipeline, or the results that it reads"
+	}
+	return Remedy(s.Stage.Deps)
+}
+
 // forced reports whether the stage runs whatever is known of it, and says why.
 func (d *decision) forced() bool {
 	said := ""
@@ -96,9 +119,12 @@ func (d *decision) judge() {
 // blame says why a blocked stage is, for those that need it. What is behind
 // several of them is told of the first: that one can be acted on.
 func blame(s *Step) Blame {
-	r := s.Reasons[0]
-	if r.Kind != Upstream {
+	switch r := s.Reasons[0]; r.Kind {
+	case Upstream:
+		return s.blame
+	case Refused:
+		return Blame{s.Addr, "it cannot be evaluated"}
+	default:
 		return Blame{s.Addr, r.Text}
 	}
-	return s.blame
 }

@@ -106,7 +106,7 @@ func Decide(ctx context.Context, w World, st *config.Stage, outcome func(addr.Ad
 		w: w, opts: opts, locked: w.Locked(st.Addr),
 		step: &Step{Addr: st.Addr, Stage: st},
 	}
-	if d.gate(outcome) {
+	if d.gate(outcome) || d.unfit() {
 		return d.step, nil
 	}
 	if err := d.decide(ctx, outcome); err != nil {

@@ -54,9 +54,7 @@ func Make(ctx context.Context, w World, p *config.Pipeline, locked *lock.Lock, c
 	}
 	pl := &Plan{Steps: m.steps, Pipeline: m.p, Targeted: m.choice.Stages != nil, Deferred: m.deferred()}
 	var diags hcl.Diagnostics
-	// What is wrong with a list that a block is made from may be wrong with an
-	// output, too. It is told of the block.
-	if pl.Outputs, diags = m.p.Outputs(m.known); diags.HasErrors() && len(m.refused) == 0 {
+	if pl.Outputs, diags = m.p.Outputs(m.known); diags.HasErrors() && !pl.Spares() {
 		return nil, &Mistakes{diags, p.Files()}
 	}
 	pl.Checks = m.p.Checks(m.known)
@@ -150,7 +148,7 @@ func (m *maker) round(ctx context.Context) error {
 // decide decides one stage; step is nil if its mistakes do not let it.
 func (m *maker) decide(ctx context.Context, st *config.Stage) (step *Step, diags hcl.Diagnostics, err error) {
 	// Metrics that have become known since may decide more.
-	if st.Open() {
+	if st.Open() || len(st.Mistakes) > 0 {
 		if st, diags = m.p.Resolve(st.Addr, m.known); diags.HasErrors() {
 			return nil, diags, nil
 		}

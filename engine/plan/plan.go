@@ -10,6 +10,7 @@ package plan
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -66,7 +67,7 @@ const (
 	InTheWay      ReasonKind = "in_the_way"     // something of the user's lies where an output goes
 	Precondition  ReasonKind = "precondition"   // a precondition does not hold
 	Postcondition ReasonKind = "postcondition"  // the known result does not meet a postcondition
-	Refused       ReasonKind = "refused"        // the results that tell a block's instances are no good
+	Refused       ReasonKind = "refused"        // the results that a stage, or a block's instances, are made from are no good
 )
 
 // Reason is one reason for an action. Its JSON is that of all documents of flow.
@@ -294,6 +295,14 @@ func (p *Plan) Refused() int {
 		}
 	}
 	return n
+}
+
+// Spares reports whether a mistake in an output is not to be told: it may come
+// from a result that a stage or a block is blocked for, which is told of that, or
+// that was left out.
+func (p *Plan) Spares() bool {
+	return p.Targeted || slices.ContainsFunc(p.Steps, func(s *Step) bool { return len(s.Stage.Mistakes) > 0 }) ||
+		slices.ContainsFunc(p.Pipeline.Deferred(), func(d config.Deferred) bool { return len(d.Mistakes) > 0 })
 }
 
 // Step returns the step of a stage, nil if there is none.

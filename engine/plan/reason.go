@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/hashicorp/hcl/v2"
+
 	"github.com/flow-pipelines/flow/engine/addr"
 	"github.com/flow-pipelines/flow/engine/config"
 	"github.com/flow-pipelines/flow/engine/digest"
@@ -172,23 +174,29 @@ func upstreamText(stages, blocks []addr.Address) string {
 
 // refusal says why a block cannot be expanded, and what can be done.
 func refusal(d config.Deferred) Reason {
-	m := d.Mistakes[0]
-	text := "cannot be expanded: " + strings.TrimSuffix(m.Summary, ".")
+	return Reason{Kind: Refused, Text: wrongText("cannot be expanded", d.Mistakes[0], Remedy(d.Needs)), Stages: d.Needs}
+}
+
+// wrongText says what is wrong with what is made from the results of stages, and
+// what can be done.
+func wrongText(what string, m *hcl.Diagnostic, remedy string) string {
+	text := what + ": " + strings.TrimSuffix(m.Summary, ".")
 	if m.Subject != nil {
 		text += fmt.Sprintf(" (%s:%d)", m.Subject.Filename, m.Subject.Start.Line)
 	}
 	if m.Detail != "" {
 		text += ". " + strings.Join(strings.Fields(m.Detail), " ")
 	}
-	return Reason{Kind: Refused, Text: strings.TrimSuffix(text, ".") + "; " + Remedy(d), Stages: d.Needs}
+	return strings.TrimSuffix(text, ".") + "; " + remedy
 }
 
-// Remedy says what can be done about a block that cannot be expanded.
-func Remedy(d config.Deferred) string {
-	if len(d.Needs) == 0 {
+// Remedy says what can be done about what is made from the results of stages and
+// cannot be.
+func Remedy(needs []addr.Address) string {
+	if len(needs) == 0 {
 		return "correct the pipeline"
 	}
-	a := d.Needs[len(d.Needs)-1]
+	a := needs[len(needs)-1]
 	return fmt.Sprintf("correct the pipeline, or what %s writes, or make that anew: flow apply --rerun %s", a, shellWord(a.String()))
 }
 

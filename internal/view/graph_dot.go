@@ -25,7 +25,7 @@ func (s sign) look() look {
 		return look{"#d5eef5", "#00758f", "solid"}
 	case signBlocked:
 		return look{"#ecdcf3", "#7b2d90", "dotted"}
-	case signFails:
+	case signFails, signUnfit:
 		return look{"#f9d7d7", "#b3261e", "solid"}
 	}
 	return look{"#f2f2f2", "#8a8a8a", "solid"}

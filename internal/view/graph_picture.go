@@ -136,5 +136,5 @@ func (p *picture) connect(g Graph, by map[addr.Address]*node) {
 
 // weight says which sign stands for many: the one that matters most.
 func weight(s sign) int {
-	return slices.Index([]sign{signFails, signBlocked, signChanged, signNew, signMaybe, signRestore, signMoved, signGone, signKept}, s)
+	return slices.Index([]sign{signFails, signUnfit, signBlocked, signChanged, signNew, signMaybe, signRestore, signMoved, signGone, signKept}, s)
 }

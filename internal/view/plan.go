@@ -24,6 +24,7 @@ var (
 	signLater   = sign{"…", yellow, "known after apply"}
 	signBlocked = sign{"!", magenta, "blocked"}
 	signFails   = sign{"×", red, "fails a condition"}
+	signUnfit   = sign{"×", red, "cannot be evaluated"}
 	signRefused = sign{"×", red, "cannot be expanded"}
 	signGone    = sign{"-", red, "gone"}
 	signMoved   = sign{"→", cyan, "moved"}
@@ -31,7 +32,7 @@ var (
 )
 
 func signs() []sign {
-	return []sign{signNew, signChanged, signRestore, signMaybe, signLater, signBlocked, signFails, signRefused, signMoved, signGone, signKept}
+	return []sign{signNew, signChanged, signRestore, signMaybe, signLater, signBlocked, signFails, signUnfit, signRefused, signMoved, signGone, signKept}
 }
 
 func signOf(s *plan.Step) sign {
@@ -43,7 +44,11 @@ func signOf(s *plan.Step) sign {
 	case plan.Defer:
 		return signMaybe
 	case plan.Blocked:
-		if len(s.Failing) > 0 {
+		switch {
+		case len(s.Failing) == 0:
+		case s.Reasons[0].Kind == plan.Refused:
+			return signUnfit
+		default:
 			return signFails
 		}
 		return signBlocked

@@ -130,7 +130,8 @@ func (p *Printer) failure(e event.Event, files map[string]*hcl.File) {
 	for _, h := range e.Hints {
 		p.hint("  ", h)
 	}
-	if e.Action != event.Expand { // of which what it is made from has to be another
+	// What did not start for a reason that a hint tells would end the same way.
+	if e.Action != event.Expand && (e.LogPath != "" || len(e.Hints) == 0) {
 		p.hint("  ", "run it again: flow apply --target "+ShellQuote(e.Addr.String()))
 	}
 }

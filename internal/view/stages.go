@@ -124,7 +124,7 @@ func stateOf(s *plan.Step, live Live) string {
 		return "may change"
 	case signBlocked:
 		return "blocked"
-	case signFails:
+	case signFails, signUnfit:
 		return "failing"
 	case signNew:
 		return "new"
