@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"pgregory.net/rapid"
 
 	"github.com/flow-pipelines/flow/engine/addr"
@@ -171,4 +172,13 @@ func TestModulesComeAfterWhatIsAroundThem(t *testing.T) {
 			t.Errorf("%d: got %s, want %s", i, a, want[i])
 		}
 	}
+}
+
+func TestANameIsAnIdentifierOfHCL(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := rapid.OneOf(rapid.StringMatching(`[a-zA-Z_0-9-]{0,4}`), rapid.StringMatching(`[\x00-\x7f]{0,3}`), rapid.StringMatching(`[a-zé٣ª世☃·-]{0,4}`), rapid.String()).Draw(t, "s")
+		if got, want := addr.IsName(s), hclsyntax.ValidIdentifier(s); got != want {
+			t.Fatalf("IsName(%q) = %v, and HCL says %v", s, got, want)
+		}
+	})
 }

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"path"
 	"strings"
-
-	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
 // Module is the way from the project to one instance of a module:
@@ -139,7 +137,7 @@ func cutStep(s string) (Step, string, error) {
 		n = len(rest)
 	}
 	step := Step{Name: rest[:n]}
-	if !hclsyntax.ValidIdentifier(step.Name) {
+	if !IsName(step.Name) {
 		return Step{}, "", fmt.Errorf("want module.NAME, as in module.prepare")
 	}
 	rest = rest[n:]

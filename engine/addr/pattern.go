@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
 // Pattern names stages as a user types them: an address, in which * stands for
@@ -41,7 +39,7 @@ func ParsePattern(s string) (Pattern, error) {
 		return Pattern{}, err
 	}
 	for _, n := range names {
-		if !hclsyntax.ValidIdentifier(strings.NewReplacer("*", "x", "?", "x").Replace(n.text)) {
+		if !IsName(strings.NewReplacer("*", "x", "?", "x").Replace(n.text)) {
 			return Pattern{}, fmt.Errorf("parse address %q: want TYPE.NAME or TYPE.NAME[KEY], as in train.mlp[\"small\"]", s)
 		}
 	}

@@ -267,8 +267,7 @@ func (ev *evaluation) expansion(at addr.Address) *expansion {
 // one has found if nothing new concerns it.
 func (f *frame) instance(b *block, at addr.Address, before *expansion) *instance {
 	if before != nil {
-		if i, ok := before.index[at.Key]; ok && i < len(before.instances) {
-			in := before.instances[i]
+		if in := before.instance(at.Key); in != nil {
 			if in.failed || !f.ev.learnt.any(nil, in.stage.Awaits) && (!in.dynamic || !f.ev.learnt.any(in.stage.Deps, nil)) {
 				return in
 			}

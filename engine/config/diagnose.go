@@ -204,7 +204,7 @@ func splitPath(path string) []string {
 
 // step is how a path goes on to the value of a map's key.
 func step(key string) string {
-	if hclsyntax.ValidIdentifier(key) {
+	if addr.IsName(key) {
 		return "." + key
 	}
 	return "[" + strconv.Quote(key) + "]"

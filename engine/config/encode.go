@@ -32,7 +32,7 @@ type encoder struct {
 	dynamic      bool // something depends on metrics
 	failed       bool
 
-	done map[string]bool // top-level names that have been encoded
+	done []string // top-level names that have been encoded
 	// Of the top-level argument at hand:
 	unknown, sensitive bool
 	// hidden counts the sensitive values that the value at hand is in.
@@ -42,7 +42,7 @@ type encoder struct {
 }
 
 func newEncoder(f *frame, b *block, a addr.Address, ctx *hcl.EvalContext) *encoder {
-	return &encoder{ev: f.ev, f: f, b: b, addr: a, ctx: ctx, args: map[string]any{}, hashed: map[string]any{}, roles: map[string]int{}, done: map[string]bool{}}
+	return &encoder{ev: f.ev, f: f, b: b, addr: a, ctx: ctx, args: map[string]any{}, hashed: map[string]any{}, roles: map[string]int{}}
 }
 
 // arguments encodes all arguments and blocks that are not done yet, but those
@@ -56,17 +56,13 @@ func (e *encoder) arguments(skip []string) {
 			}
 			continue
 		}
-		e.top(a.Name, skip, func(args, hashed map[string]any) {
-			e.attribute(e.b.body, a, "", args, hashed)
-		})
+		e.top(a.Name, skip, func() { e.attribute(e.b.body, a, "", e.args, e.hashed) })
 	}
 	for _, blk := range schema.names {
 		if !slices.ContainsFunc(e.b.body.blocks, func(n *nested) bool { return n.schema.Block == blk }) {
 			continue
 		}
-		e.top(blk.Name, skip, func(args, hashed map[string]any) {
-			e.blocks(e.b.body, blk, "", args, hashed)
-		})
+		e.top(blk.Name, skip, func() { e.blocks(e.b.body, blk, "", e.args, e.hashed) })
 	}
 	slices.Sort(e.names.unknown)
 	slices.Sort(e.names.sensitive)
@@ -84,28 +80,22 @@ func (e *encoder) place(role string) int {
 	return e.b.body.schema.places[name]
 }
 
-func (e *encoder) top(name string, skip []string, encode func(args, hashed map[string]any)) {
+// top encodes the top-level argument or block of this name.
+func (e *encoder) top(name string, skip []string, encode func()) {
 	switch {
-	case e.done[name]:
+	case slices.Contains(e.done, name):
 		return
 	case slices.Contains(skip, name):
 		e.names.unknown = append(e.names.unknown, name)
 		return
 	}
-	e.done[name] = true
+	e.done = append(e.done, name)
 	e.unknown, e.sensitive = false, false
-	args, hashed := map[string]any{}, map[string]any{}
-	encode(args, hashed)
-	if e.unknown {
+	if encode(); e.unknown {
+		delete(e.args, name)
+		delete(e.hashed, name)
 		e.names.unknown = append(e.names.unknown, name)
 		e.dynamic = true
-		return
-	}
-	for k, v := range args {
-		e.args[k] = v
-	}
-	for k, v := range hashed {
-		e.hashed[k] = v
 	}
 }
 

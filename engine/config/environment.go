@@ -6,10 +6,10 @@ import (
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
-	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/function"
 
+	"github.com/flow-pipelines/flow/engine/addr"
 	"github.com/flow-pipelines/flow/engine/digest"
 )
 
@@ -48,7 +48,7 @@ func (e *environment) declare(m *module, a *hcl.Attribute) hcl.Diagnostics {
 	return diags
 }
 
-func isEnvName(s string) bool { return hclsyntax.ValidIdentifier(s) && !strings.Contains(s, "-") }
+func isEnvName(s string) bool { return addr.IsName(s) && !strings.Contains(s, "-") }
 
 // undeclaredEnv says that env() was asked for a name that is not listed.
 type undeclaredEnv struct {

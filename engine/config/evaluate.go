@@ -223,9 +223,7 @@ func (ev *evaluation) instance(a addr.Address) *instance {
 		return nil
 	}
 	if e := f.expansions[a.Block()]; e != nil {
-		if i, ok := e.index[a.Key]; ok && i < len(e.instances) {
-			return e.instances[i]
-		}
+		return e.instance(a.Key)
 	}
 	return nil
 }
@@ -302,7 +300,7 @@ func (ev *evaluation) news(base *frame, a node, instances []*instance) bool {
 	e := base.expansions[a]
 	for d := range ev.matter {
 		if d.Module == base.at && d.Block() == a {
-			if i, ok := e.index[d.Key]; ok && i < len(instances) && known(instances[i]) {
+			if in := e.instance(d.Key); in != nil && known(in) {
 				return true
 			}
 		}

@@ -23,7 +23,7 @@ const (
 type expansion struct {
 	kind      shape
 	keys      []addr.Key
-	index     map[addr.Key]int
+	index     map[addr.Key]int         // of keys, for for_each
 	each      []cty.Value              // by key, for for_each
 	lookup    func(addr.Key) cty.Value // instead of each, where one is wanted
 	dynamic   bool                     // each holds unknowns
@@ -94,8 +94,8 @@ func (f *frame) again(before *expansion, forEach *hcl.Attribute, keys *scope) *e
 	e := &expansion{kind: before.kind, keys: before.keys, index: before.index, dynamic: true, failed: before.failed, instances: before.instances}
 	if to := f.soleBlock(forEach.Expr); to != nil {
 		e.lookup = func(k addr.Key) cty.Value {
-			if i, ok := to.index[k]; ok && i < len(to.instances) {
-				return f.ev.instanceValue(to.instances[i])
+			if in := to.instance(k); in != nil {
+				return f.ev.instanceValue(in)
 			}
 			return broken()
 		}
@@ -146,10 +146,10 @@ func (f *frame) soleBlock(expr hcl.Expression) *expansion {
 
 // expand evaluates for_each or count, of which at most one is there.
 func (f *frame) expand(at addr.Address, forEach, count *hcl.Attribute, keys *scope) *expansion {
-	e := &expansion{index: map[addr.Key]int{}}
+	e := &expansion{}
 	switch {
 	case forEach != nil:
-		e.kind = each
+		e.kind, e.index = each, map[addr.Key]int{}
 		f.expandEach(e, at, forEach.Expr, keys)
 	case count != nil:
 		e.kind = counted
@@ -157,10 +157,22 @@ func (f *frame) expand(at addr.Address, forEach, count *hcl.Attribute, keys *sco
 	default:
 		e.keys = []addr.Key{{}}
 	}
-	for i, k := range e.keys {
-		e.index[k] = i
-	}
 	return e
+}
+
+// instance returns the instance of a key, nil if there is none.
+func (e *expansion) instance(k addr.Key) *instance {
+	i, ok := 0, k.IsZero()
+	switch e.kind {
+	case each:
+		i, ok = e.index[k]
+	case counted:
+		i, ok = k.Index(), k.IsInt()
+	}
+	if !ok || i >= len(e.instances) {
+		return nil
+	}
+	return e.instances[i]
 }
 
 // keyValue evaluates for_each or count and refuses what keys may not be made

@@ -2,6 +2,7 @@ package config
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"path"
 
@@ -9,10 +10,10 @@ import (
 	"github.com/flow-pipelines/flow/engine/stage"
 )
 
-func (e *encoder) request() *stage.Request {
+func (e *encoder) request(args json.RawMessage) *stage.Request {
 	return &stage.Request{
 		Address: e.addr.String(),
-		Args:    canonical(e.args),
+		Args:    args,
 		Unknown: e.names.unknown,
 		Dir:     path.Join(e.ev.p.settings.OutputDir, e.addr.Dir()),
 		Inputs:  e.inputs,
@@ -53,8 +54,8 @@ func (e *encoder) after(s *scope, f *frame) {
 				}
 				continue
 			}
-			if i, ok := x.index[r.to.Key]; ok && i < len(x.instances) {
-				e.found.instance(x.instances[i].stage.Addr)
+			if in := x.instance(r.to.Key); in != nil {
+				e.found.instance(in.stage.Addr)
 				continue
 			}
 			if !x.failed {

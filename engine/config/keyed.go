@@ -108,9 +108,9 @@ func (f *frame) one(n node, key cty.Value) (cty.Value, bool) {
 	if key.Type() == cty.Number && e.kind == each || key.Type() == cty.String && e.kind == counted {
 		return cty.NilVal, false
 	}
-	i, ok := e.index[k]
-	if k.IsZero() || !ok || i >= len(e.instances) {
+	in := e.instance(k)
+	if k.IsZero() || in == nil {
 		return cty.NilVal, false
 	}
-	return f.ev.instanceValue(e.instances[i]), true
+	return f.ev.instanceValue(in), true
 }

@@ -257,7 +257,7 @@ func labels(h *hcl.Block, what string, n int) hcl.Diagnostics {
 		return hcl.Diagnostics{errorAt(h.DefRange, fmt.Sprintf("Wrong number of labels on %s", h.Type), detail)}
 	}
 	for i, l := range h.Labels {
-		if !hclsyntax.ValidIdentifier(l) {
+		if !addr.IsName(l) {
 			return hcl.Diagnostics{errorAt(h.LabelRanges[i], fmt.Sprintf("%q is not a name", l),
 				fmt.Sprintf("The name of a %s starts with a letter and holds letters, digits, _ and -.", what))}
 		}

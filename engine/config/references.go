@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
-	"github.com/hashicorp/hcl/v2/hclsyntax"
 
 	"github.com/flow-pipelines/flow/engine/addr"
 	"github.com/flow-pipelines/flow/engine/suggest"
@@ -240,7 +239,7 @@ func member(t hcl.Traversal) (string, bool) {
 	case hcl.TraverseAttr:
 		return step.Name, true
 	case hcl.TraverseIndex:
-		if step.Key.Type().FriendlyName() == "string" && hclsyntax.ValidIdentifier(step.Key.AsString()) {
+		if step.Key.Type().FriendlyName() == "string" && addr.IsName(step.Key.AsString()) {
 			return step.Key.AsString(), true
 		}
 	}

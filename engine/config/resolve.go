@@ -1,13 +1,13 @@
 package config
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"path"
 	"slices"
 
 	"github.com/hashicorp/hcl/v2"
-	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/flow-pipelines/flow/engine/addr"
@@ -73,7 +73,7 @@ func (f *frame) resolve(b *block, a addr.Address, before *instance) *instance {
 	if e.failed {
 		return in
 	}
-	job, ok := e.job()
+	job, ok := e.job(s.Args)
 	if !ok {
 		return in
 	}
@@ -99,7 +99,7 @@ func (e *encoder) ownOutputs() ([]outputMark, bool) {
 	if e.failed {
 		return nil, false
 	}
-	job, ok := e.job()
+	job, ok := e.job(canonical(e.args))
 	if !ok {
 		return nil, false
 	}
@@ -107,8 +107,9 @@ func (e *encoder) ownOutputs() ([]outputMark, bool) {
 	return e.ev.outputsOf(e.b, e.addr, job)
 }
 
-func (e *encoder) job() (*stage.Job, bool) {
-	job, err := e.b.typ.typ.Job(e.request())
+// job has the stage type make a job of its arguments.
+func (e *encoder) job(args json.RawMessage) (*stage.Job, bool) {
+	job, err := e.b.typ.typ.Job(e.request(args))
 	if err != nil {
 		e.ev.diags = append(e.ev.diags, e.ev.p.diagnose(e.addr, err, e.names.sensitive)...)
 		return nil, false
@@ -132,7 +133,7 @@ func (ev *evaluation) outputsOf(b *block, a addr.Address, job *stage.Job) ([]out
 			problem = ev.p.reservedPath(clean)
 		}
 		switch {
-		case !hclsyntax.ValidIdentifier(o.Name):
+		case !addr.IsName(o.Name):
 			ok = fail(o.Name, fmt.Sprintf("%q is not a name for an output", o.Name), "An output's name starts with a letter and holds letters, digits, _ and -.")
 			continue
 		case problem != "":
