@@ -113,7 +113,7 @@ func (m *module) declareStage(h *hcl.Block) hcl.Diagnostics {
 		return hcl.Diagnostics{duplicate(h.DefRange, old.Range, "stage "+b.addr.Local().String())}
 	}
 	m.blocks[b.addr] = b
-	body, content, diags := decode(h.Body, st.body, st.meta, h.Type, h.DefRange)
+	body, content, diags := decode(h.Body, st.body, h.Type, h.DefRange)
 	b.body = body
 	for name, a := range content.Attributes {
 		if st.meta[name] {
@@ -220,11 +220,14 @@ func (b *block) link(m *module) hcl.Diagnostics {
 		}
 	}
 	diags = append(diags, rest.forbid("not one of the arguments that make its results", false, false, true)...)
-	for _, name := range mapKeys(b.body.attrs) {
+	for _, a := range b.body.schema.order {
+		attr := b.body.attrs[a.Name]
+		if attr == nil {
+			continue
+		}
 		var s scope
-		a := b.body.attrs[name]
-		diags = append(diags, m.mention(&s, b.body.schema.attrs[name].references(a.Expr), b.body.schema.attrs[name].lazy)...)
-		b.note(&s, name)
+		diags = append(diags, m.mention(&s, a.references(attr.Expr), a.lazy)...)
+		b.note(&s, a.Name)
 	}
 	for _, n := range b.body.blocks {
 		var s scope

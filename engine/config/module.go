@@ -274,7 +274,7 @@ func (m *module) depend(add func(n node), edge func(n, on node)) {
 	for _, name := range mapKeys(m.locals) {
 		all(node{Module: m.path, Type: "local", Name: name}, &m.locals[name].scope)
 	}
-	for _, b := range m.sortedBlocks() {
+	for _, b := range m.blocks { // the graph has an order of its own
 		all(b.addr, &b.scope, &b.after)
 	}
 	for _, name := range mapKeys(m.calls) {

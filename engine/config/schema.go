@@ -47,6 +47,7 @@ func newStageType(t stage.Type) *stageType {
 			st.meta[name] = true
 		}
 	}
+	st.body.accept(st.meta)
 	return st
 }
 
@@ -58,6 +59,11 @@ type bodySchema struct {
 	blocks map[string]*blockSchema
 	names  []*stage.Block // top-level JSON names, in the schema's order
 	places map[string]int // of all names in that order
+	// content is what HCL is asked for in a body of this kind: the names of the
+	// schema and the meta-arguments and meta-blocks that go with it.
+	content *hcl.BodySchema
+	// attrNames and blockNames are the names in content.
+	attrNames, blockNames []string
 }
 
 type attrSchema struct {
@@ -111,7 +117,45 @@ func newBodySchema(b stage.Body) *bodySchema {
 			s.blocks[blk.Name] = &blockSchema{Block: blk, label: blk.Label, body: newBodySchema(blk.Body)}
 		}
 	}
+	s.accept(nil)
 	return s
+}
+
+// accept says which names a body may have, the meta-arguments and meta-blocks in
+// meta among them.
+func (s *bodySchema) accept(meta map[string]bool) {
+	s.content, s.attrNames, s.blockNames = &hcl.BodySchema{}, nil, nil
+	attr := func(name string) {
+		s.content.Attributes = append(s.content.Attributes, hcl.AttributeSchema{Name: name})
+		s.attrNames = append(s.attrNames, name)
+	}
+	block := func(name string, labels ...string) {
+		s.content.Blocks = append(s.content.Blocks, hcl.BlockHeaderSchema{Type: name, LabelNames: labels})
+		s.blockNames = append(s.blockNames, name)
+	}
+	for _, a := range s.order {
+		attr(a.Name)
+	}
+	for _, name := range metaArguments {
+		if meta[name] {
+			attr(name)
+		}
+	}
+	for _, name := range mapKeys(s.blocks) {
+		if s.blocks[name].takesLabel() {
+			block(name, "label")
+		} else {
+			block(name)
+		}
+	}
+	if len(s.blocks) > 0 && s.blocks[dynamicBlock] == nil {
+		block(dynamicBlock, "block")
+	}
+	for _, name := range metaBlocks {
+		if meta[name] {
+			block(name)
+		}
+	}
 }
 
 func holdsExpression(t cty.Type) bool {
@@ -153,47 +197,15 @@ func (s *blockSchema) takesLabel() bool { return s.label != "" || s.Kind == stag
 
 // decode checks the names in a body against its schema. what is how messages
 // call the block: `train`, `train's block features`.
-func decode(hb hcl.Body, s *bodySchema, meta map[string]bool, what string, open hcl.Range) (*body, *hcl.BodyContent, hcl.Diagnostics) {
-	want := &hcl.BodySchema{}
-	var attrs, blocks []string
-	attr := func(name string) {
-		want.Attributes = append(want.Attributes, hcl.AttributeSchema{Name: name})
-		attrs = append(attrs, name)
-	}
-	for _, a := range s.order {
-		attr(a.Name)
-	}
-	for _, name := range metaArguments {
-		if meta[name] {
-			attr(name)
-		}
-	}
-	for _, name := range mapKeys(s.blocks) {
-		var names []string
-		if s.blocks[name].takesLabel() {
-			names = []string{"label"}
-		}
-		want.Blocks = append(want.Blocks, hcl.BlockHeaderSchema{Type: name, LabelNames: names})
-		blocks = append(blocks, name)
-	}
-	if len(s.blocks) > 0 && s.blocks[dynamicBlock] == nil {
-		want.Blocks = append(want.Blocks, hcl.BlockHeaderSchema{Type: dynamicBlock, LabelNames: []string{"block"}})
-		blocks = append(blocks, dynamicBlock)
-	}
-	for _, name := range metaBlocks {
-		if meta[name] {
-			want.Blocks = append(want.Blocks, hcl.BlockHeaderSchema{Type: name})
-			blocks = append(blocks, name)
-		}
-	}
-	found, diags := unknownNames(hb, what, attrs, blocks)
-	content, _, more := hb.PartialContent(want)
+func decode(hb hcl.Body, s *bodySchema, what string, open hcl.Range) (*body, *hcl.BodyContent, hcl.Diagnostics) {
+	found, diags := unknownNames(hb, what, s.attrNames, s.blockNames)
+	content, _, more := hb.PartialContent(s.content)
 	if !found {
 		diags = append(diags, more...)
 	}
-	b := &body{schema: s, attrs: map[string]*hcl.Attribute{}, open: open}
-	for _, name := range attrs {
-		if a := content.Attributes[name]; a != nil && s.attrs[name] != nil {
+	b := &body{schema: s, attrs: make(map[string]*hcl.Attribute, len(content.Attributes)), open: open}
+	for name, a := range content.Attributes {
+		if s.attrs[name] != nil {
 			b.attrs[name] = a
 		}
 	}
@@ -236,7 +248,7 @@ func decodeNested(h *hcl.Block, bs *blockSchema, parent string) (*nested, hcl.Di
 		}
 	}
 	var diags hcl.Diagnostics
-	n.body, _, diags = decode(h.Body, s, nil, what, h.DefRange)
+	n.body, _, diags = decode(h.Body, s, what, h.DefRange)
 	return n, diags
 }
 
