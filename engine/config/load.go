@@ -27,6 +27,7 @@ func Load(opts Options) (*Pipeline, hcl.Diagnostics) {
 	p, diags := Read(opts)
 	if !diags.HasErrors() {
 		diags = append(diags, p.setVariables(opts)...)
+		p.take()
 	}
 	if !diags.HasErrors() {
 		diags = append(diags, p.link()...)
@@ -59,6 +60,7 @@ func Read(opts Options) (*Pipeline, hcl.Diagnostics) {
 		remote:  opts.Remote,
 		finder:  opts.Plugins,
 		files:   map[string]*hcl.File{},
+		taken:   map[string]bool{},
 		types:   map[string]*stageType{},
 		modules: map[addr.Module]*module{},
 		parsed:  map[string][]*hclsyntax.Body{},
@@ -185,6 +187,15 @@ func (p *Pipeline) keep(f *parsedFile) *hclsyntax.Body {
 		p.decoded[f.name] = f.decoded
 	}
 	return f.body
+}
+
+// take notes where the text of the pipeline lies.
+func (p *Pipeline) take() {
+	for name := range p.files {
+		for at := path.Clean(name); at != "." && at != "/" && !p.taken[at]; at = path.Dir(at) {
+			p.taken[at] = true
+		}
+	}
 }
 
 // declare turns top-level blocks into declarations.

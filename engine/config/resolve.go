@@ -161,10 +161,8 @@ func (p *Pipeline) reservedPath(clean string) string {
 	if _, module := p.parsed[path.Dir(clean)]; module && stage.IsText(path.Base(clean)) {
 		return fmt.Sprintf("%s belongs to the pipeline's text", clean)
 	}
-	for name := range p.files {
-		if within(path.Clean(name), clean) {
-			return fmt.Sprintf("%s belongs to the pipeline's text", clean)
-		}
+	if p.taken[clean] {
+		return fmt.Sprintf("%s belongs to the pipeline's text", clean)
 	}
 	return ""
 }
