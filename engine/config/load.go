@@ -7,17 +7,15 @@ import (
 	"maps"
 	"path"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 
 	"github.com/flow-pipelines/flow/engine/addr"
 	"github.com/flow-pipelines/flow/engine/graph"
+	"github.com/flow-pipelines/flow/engine/par"
 )
 
 // Load reads the *.hcl and *.hcl.json files of a directory, not of those below it, and those
@@ -141,16 +139,7 @@ type parsedFile struct {
 // parsing is a third of what a plan of thousands of blocks costs.
 func (p *Pipeline) parseAll(names []string) []*parsedFile {
 	files := make([]*parsedFile, len(names))
-	var next atomic.Int64
-	var workers sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), len(names)) {
-		workers.Go(func() {
-			for i := int(next.Add(1)) - 1; i < len(names); i = int(next.Add(1)) - 1 {
-				files[i] = p.parseFile(names[i], filepath.Join(p.dir, names[i]))
-			}
-		})
-	}
-	workers.Wait()
+	par.Each(len(names), func(i int) { files[i] = p.parseFile(names[i], filepath.Join(p.dir, names[i])) })
 	return files
 }
 

@@ -108,7 +108,7 @@ type text struct {
 	dir      string
 	remote   func(at addr.Module, source string) (folder, limit string, err error)
 	files    map[string]*hcl.File
-	taken    map[string]bool // the paths of files and of the directories around them
+	taken    map[string]bool              // the paths of files and of the directories around them
 	parsed   map[string][]*hclsyntax.Body // by directory
 	decoded  map[string][]decodedText     // of JSON files
 	types    map[string]*stageType

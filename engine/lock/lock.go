@@ -50,6 +50,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"maps"
 	"os"
 	"path/filepath"
@@ -165,14 +166,12 @@ func (l *Lock) Delete(a addr.Address) { delete(l.stages, a) }
 // Len returns the number of stages.
 func (l *Lock) Len() int { return len(l.stages) }
 
+// All yields all stages, in no order.
+func (l *Lock) All() iter.Seq[*Stage] { return maps.Values(l.stages) }
+
 // Stages returns all stages, sorted by address.
 func (l *Lock) Stages() []*Stage {
-	all := make([]*Stage, 0, len(l.stages))
-	for _, s := range l.stages {
-		all = append(all, s)
-	}
-	slices.SortFunc(all, func(a, b *Stage) int { return addr.Compare(a.Addr, b.Addr) })
-	return all
+	return slices.SortedFunc(l.All(), func(a, b *Stage) int { return addr.Compare(a.Addr, b.Addr) })
 }
 
 // Clone returns a copy that can be changed without changing l.

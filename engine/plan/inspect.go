@@ -16,7 +16,7 @@ import (
 // what they will be made from.
 type inspector struct {
 	project string
-	steps   map[addr.Address]*Step
+	steps   map[addr.Address]*Step // that are decided
 	heads   map[addr.Address]stage.Heads
 	// gated stages may never run: their `when`, or that of one they need, is
 	// not known yet, and may well be about the very columns.
@@ -25,9 +25,9 @@ type inspector struct {
 	attendants map[stage.Attendant]bool
 }
 
-func newInspector(w World) *inspector {
+func newInspector(w World, steps map[addr.Address]*Step) *inspector {
 	return &inspector{
-		project: w.Project(), steps: map[addr.Address]*Step{}, heads: map[addr.Address]stage.Heads{}, gated: map[addr.Address]bool{},
+		project: w.Project(), steps: steps, heads: map[addr.Address]stage.Heads{}, gated: map[addr.Address]bool{},
 		attendants: map[stage.Attendant]bool{},
 	}
 }
@@ -42,9 +42,11 @@ func (in *inspector) close() {
 // inspect has the type of a stage that will, or may, run judge its arguments by
 // the heads of its inputs. Stages that are kept cost nothing.
 func (in *inspector) inspect(s *Step) error {
-	in.steps[s.Addr] = s
-	in.gated[s.Addr] = s.Stage.When.Value == config.Unknown ||
-		slices.ContainsFunc(s.Stage.Deps, func(a addr.Address) bool { return in.gated[a] })
+	if s.Stage.When.Value == config.Unknown || slices.ContainsFunc(s.Stage.Deps, func(a addr.Address) bool { return in.gated[a] }) {
+		in.gated[s.Addr] = true
+	} else {
+		delete(in.gated, s.Addr) // it may have been, before more was known
+	}
 	t, ok := s.Stage.Type.(stage.Inspector)
 	if !ok || s.Action == Keep || s.Action == Blocked || len(s.Stage.Unknown) > 0 {
 		return nil

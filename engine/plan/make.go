@@ -11,6 +11,7 @@ import (
 	"github.com/flow-pipelines/flow/engine/addr"
 	"github.com/flow-pipelines/flow/engine/config"
 	"github.com/flow-pipelines/flow/engine/lock"
+	"github.com/flow-pipelines/flow/engine/par"
 	"github.com/flow-pipelines/flow/engine/stage"
 )
 
@@ -37,9 +38,11 @@ type Choose func([]*config.Stage, []config.Deferred) (Choice, error)
 // expanded with the results that are certain. Most pipelines take one round.
 func Make(ctx context.Context, w World, p *config.Pipeline, locked *lock.Lock, choose Choose, opts Options) (*Plan, error) {
 	opts.Relocate = true
+	w = &glance{World: w}
+	decided := map[addr.Address]*Step{}
 	m := &maker{
-		w: w, p: p, locked: locked, choose: choose, opts: opts, known: NewKnown(w), certain: NewKnown(w), look: newInspector(w),
-		decided: map[addr.Address]*Step{},
+		w: w, p: p, locked: locked, choose: choose, opts: opts, known: NewKnown(w), certain: NewKnown(w), look: newInspector(w, decided),
+		decided: decided,
 	}
 	defer m.look.close()
 	for {
@@ -109,40 +112,54 @@ func (m *maker) round(ctx context.Context) error {
 	m.opts.Writer = Writer(m.p, m.locked)
 	wanted, blocks := Wanted(stages, deferred, m.choice)
 	m.blocks, m.steps = blocks, nil
+	stages = slices.DeleteFunc(stages, func(st *config.Stage) bool { return !wanted[st.Addr] })
 	again, told := map[addr.Address]bool{}, seen{}
-	for _, st := range stages {
-		if !wanted[st.Addr] {
-			continue
-		}
-		if s := m.decided[st.Addr]; s != nil && len(s.Stage.Awaits) == 0 && !slices.ContainsFunc(st.Deps, func(a addr.Address) bool { return again[a] }) {
-			m.steps = append(m.steps, s)
-			continue
-		}
-		again[st.Addr] = true
-		step, mistakes, err := m.decide(ctx, st)
-		if err != nil {
-			return err
-		}
-		diags = append(diags, mistakes...)
-		if step == nil {
-			continue
-		}
-		if err := m.look.inspect(step); err != nil {
-			if len(stage.ProblemsIn(err)) == 0 {
+	for len(stages) > 0 {
+		var next []verdict
+		next, stages = m.apart(stages, again)
+		par.Each(len(next), func(i int) {
+			if d := &next[i]; d.step == nil {
+				d.step, d.diags, d.err = m.decide(ctx, d.stage)
+			}
+		})
+		for _, d := range next {
+			more, err := m.take(d, told)
+			if err != nil {
 				return err
 			}
-			for _, d := range m.p.Diagnose(st.Addr, err) {
-				if told.first(d.Subject.String(), d.Summary) {
-					diags = append(diags, d)
-				}
-			}
+			diags = append(diags, more...)
 		}
-		m.take(step)
 	}
 	if diags.HasErrors() {
 		return &Mistakes{diags, m.p.Files()}
 	}
 	return nil
+}
+
+// verdict is what became of a stage in a round.
+type verdict struct {
+	stage *config.Stage
+	step  *Step // of an earlier round or, once decided, of this; nil if its mistakes do not let it
+	diags hcl.Diagnostics
+	err   error
+}
+
+// apart cuts off the first stages, in their order, of which none depends on
+// another, so that they can be decided side by side. again collects those that are
+// not decided yet, or were while something that they need was not known.
+func (m *maker) apart(stages []*config.Stage, again map[addr.Address]bool) (first []verdict, rest []*config.Stage) {
+	open := map[addr.Address]bool{}
+	for i, st := range stages {
+		if slices.ContainsFunc(st.Deps, func(a addr.Address) bool { return open[a] }) {
+			return first, stages[i:]
+		}
+		s := m.decided[st.Addr]
+		if s == nil || len(s.Stage.Awaits) > 0 || slices.ContainsFunc(st.Deps, func(a addr.Address) bool { return again[a] }) {
+			s, open[st.Addr], again[st.Addr] = nil, true, true
+		}
+		first = append(first, verdict{stage: st, step: s})
+	}
+	return first, nil
 }
 
 // decide decides one stage; step is nil if its mistakes do not let it.
@@ -171,11 +188,28 @@ func (m *maker) decide(ctx context.Context, st *config.Stage) (step *Step, diags
 	return step, nil, nil
 }
 
-// take takes in a decision. A result is certain if the stage will not run, nor
-// anything that could make it do so.
-func (m *maker) take(s *Step) {
+// take takes in what became of a stage, in the order of the graph. A result is
+// certain if the stage will not run, nor anything that could make it do so.
+func (m *maker) take(d verdict, told seen) (diags hcl.Diagnostics, err error) {
+	s := d.step
+	if s == nil || d.err != nil {
+		return d.diags, d.err
+	}
 	m.steps = append(m.steps, s)
+	if m.decided[s.Addr] == s {
+		return nil, nil // in an earlier round
+	}
 	m.decided[s.Addr] = s
+	if err := m.look.inspect(s); err != nil {
+		if len(stage.ProblemsIn(err)) == 0 {
+			return nil, err
+		}
+		for _, p := range m.p.Diagnose(s.Addr, err) {
+			if told.first(p.Subject.String(), p.Summary) {
+				diags = append(diags, p)
+			}
+		}
+	}
 	m.known.Add(s)
 	doubtful := func(a addr.Address) bool {
 		_, known := m.known.Metrics(a)
@@ -185,6 +219,7 @@ func (m *maker) take(s *Step) {
 	if s.Known && (s.Given() || s.Action != Run) && !slices.ContainsFunc(s.Stage.Deps, doubtful) {
 		m.certain.Add(s)
 	}
+	return diags, nil
 }
 
 // deferred says of what is still deferred what it waits for.
@@ -289,7 +324,7 @@ func (p *Plan) forecast(ctx context.Context, w World) error {
 	}
 	f := &p.Forecast
 	f.Unknown += p.Later()
-	longest := make(map[addr.Address]time.Duration, len(p.Steps))
+	longest := map[addr.Address]time.Duration{} // of stages that take, or wait for, some time
 	for _, s := range p.Steps {
 		var before time.Duration
 		for _, d := range s.Stage.Deps {
@@ -310,8 +345,10 @@ func (p *Plan) forecast(ctx context.Context, w World) error {
 				}
 			}
 		}
-		longest[s.Addr] = before + own
-		f.CriticalPath = max(f.CriticalPath, before+own)
+		if end := before + own; end > 0 {
+			longest[s.Addr] = end
+			f.CriticalPath = max(f.CriticalPath, end)
+		}
 		if s.Action == Restore {
 			f.RestoreBytes += s.RestoreBytes
 		}

@@ -119,11 +119,12 @@ func (p *Plan) leftovers(ctx context.Context, w World, locked *lock.Lock, pipeli
 	for _, s := range p.Steps {
 		have[s.Addr] = true
 	}
-	for _, s := range locked.Stages() {
+	for s := range locked.All() {
 		if !have[s.Addr] && !p.mayBe(s.Addr) && (only == nil || only(s.Addr)) {
 			p.Removed = append(p.Removed, s.Addr)
 		}
 	}
+	slices.SortFunc(p.Removed, addr.Compare)
 	return p.orphans(ctx, w, locked, pipeline, only)
 }
 

@@ -10,6 +10,7 @@ import (
 	"cmp"
 	"container/heap"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/flow-pipelines/flow/engine/addr"
@@ -105,6 +106,9 @@ func positions(steps []*plan.Step) map[addr.Address]int {
 // Elapsed returns how long the stages that will, or may, run take together, by
 // their usual times. What has no usual time takes none: it is counted apart.
 func Elapsed(steps []*plan.Step, free Capacity) time.Duration {
+	if !slices.ContainsFunc(steps, busy) {
+		return 0
+	}
 	free.Licenses = maps.Clone(free.Licenses)
 	s := newSimulation(steps, free)
 	var first []int
