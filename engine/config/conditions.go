@@ -229,7 +229,7 @@ func (e *encoder) rules(s *Stage, outputs []outputMark) {
 			ctx = e.f.ownContext(e.b, e.addr, outputs, cty.DynamicVal)
 		}
 		a, f, diags := e.ev.assess(r, ctx)
-		e.ev.diags = append(e.ev.diags, diags...)
+		e.diags = append(e.diags, diags...)
 		e.failed = e.failed || f.broken || diags.HasErrors()
 		e.depend(f)
 		if r.kind != precondition {

@@ -236,6 +236,11 @@ func (n *learnt) concerns(e *expansion) bool {
 	return e.failed || e.dynamic || e.deferred != nil && (n.blocks[e.deferred.Addr] || n.any(nil, e.deferred.Awaits))
 }
 
+// changes reports whether an instance is to be evaluated again.
+func (n *learnt) changes(in *instance) bool {
+	return !in.failed && (n.any(nil, in.stage.Awaits) || in.dynamic && n.any(in.stage.Deps, nil))
+}
+
 func (n *learnt) any(stages, blocks []addr.Address) bool {
 	return slices.ContainsFunc(stages, func(a addr.Address) bool { return n.settled[a] }) ||
 		slices.ContainsFunc(blocks, func(a addr.Address) bool { return n.blocks[a] })
@@ -261,18 +266,4 @@ func (ev *evaluation) expansion(at addr.Address) *expansion {
 		return f.expansions[at.Block()]
 	}
 	return nil
-}
-
-// instance evaluates an instance in the base, or takes over what an earlier
-// one has found if nothing new concerns it.
-func (f *frame) instance(b *block, at addr.Address, before *expansion) *instance {
-	if before != nil {
-		if in := before.instance(at.Key); in != nil {
-			if in.failed || !f.ev.learnt.any(nil, in.stage.Awaits) && (!in.dynamic || !f.ev.learnt.any(in.stage.Deps, nil)) {
-				return in
-			}
-			return f.resolve(b, at, in)
-		}
-	}
-	return f.resolve(b, at, nil)
 }

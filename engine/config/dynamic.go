@@ -180,7 +180,7 @@ func (e *encoder) each(n *nested, where string, encode func(label string)) {
 	v, diags := d.forEach.Value(e.ctx)
 	if diags.HasErrors() {
 		e.failed = true
-		e.ev.diags = append(e.ev.diags, e.ev.p.improve(diags)...)
+		e.diags = append(e.diags, e.ev.p.improve(diags)...)
 		return
 	}
 	v, marks := v.Unmark()
@@ -237,7 +237,7 @@ func (e *encoder) label(expr hcl.Expression, where string) (string, bool) {
 	v, diags := expr.Value(e.ctx)
 	if diags.HasErrors() {
 		e.failed = true
-		e.ev.diags = append(e.ev.diags, e.ev.p.improve(diags)...)
+		e.diags = append(e.diags, e.ev.p.improve(diags)...)
 		return "", false
 	}
 	v, marks := v.Unmark()
@@ -259,7 +259,7 @@ func (e *encoder) failAt(rng hcl.Range, summary, detail string) {
 	if e.addr != e.addr.Block() {
 		detail += fmt.Sprintf("\n\nThis is in %s.", e.addr)
 	}
-	e.ev.diags = append(e.ev.diags, errorAt(rng, summary, detail))
+	e.diags = append(e.diags, errorAt(rng, summary, detail))
 }
 
 // find returns the block that index i of a list of blocks comes from: with

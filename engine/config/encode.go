@@ -31,6 +31,7 @@ type encoder struct {
 	names        struct{ unknown, sensitive []string }
 	dynamic      bool // something depends on metrics
 	failed       bool
+	diags        hcl.Diagnostics
 
 	done []string // top-level names that have been encoded
 	// Of the top-level argument at hand:
@@ -217,7 +218,7 @@ func (e *encoder) fail(where, summary, detail string) {
 		detail += fmt.Sprintf("\n\nThis is in %s.", e.addr)
 	}
 	detail += e.b.givenAt(where)
-	e.ev.diags = append(e.ev.diags, errorAt(e.ev.p.rangeOf(e.b, where), summary, detail))
+	e.diags = append(e.diags, errorAt(e.ev.p.rangeOf(e.b, where), summary, detail))
 }
 
 // expression evaluates and encodes one expression.
@@ -228,7 +229,7 @@ func (e *encoder) expression(expr hcl.Expression, t cty.Type, where string) (arg
 	v, diags := expr.Value(e.ctx)
 	if diags.HasErrors() {
 		e.failed = true
-		e.ev.diags = append(e.ev.diags, e.ev.p.improve(diags)...)
+		e.diags = append(e.diags, e.ev.p.improve(diags)...)
 		return nil, nil
 	}
 	return e.value(v, t, where, nil)

@@ -75,6 +75,15 @@ func (p *Pipeline) evaluateBase() *evaluation {
 func (p *Pipeline) evaluate(ev *evaluation) {
 	ev.of(p)
 	if !p.failed {
+		for _, blocks := range p.ranks {
+			var todo []pending
+			for _, b := range blocks {
+				for _, f := range ev.framesOf(b.mod) {
+					todo = append(todo, f.begin(b)...)
+				}
+			}
+			ev.resolve(todo)
+		}
 		for _, b := range p.order {
 			for _, f := range ev.framesOf(b.mod) {
 				for _, in := range f.expansion(b).instances {
@@ -172,7 +181,7 @@ func (p *Pipeline) Resolve(a addr.Address, r Results) (*Stage, hcl.Diagnostics) 
 func (ev *evaluation) resolved(base *instance) *Stage {
 	a := base.stage.Addr
 	before := len(ev.diags)
-	in := ev.frame(a.Module).resolve(ev.p.block(a), a, base)
+	in := ev.admit(ev.frame(a.Module).resolve(ev.p.block(a), a, base))
 	own := ev.diags[before:]
 	if !in.failed || !own.HasErrors() {
 		return in.stage

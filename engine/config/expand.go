@@ -8,6 +8,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/par"
 )
 
 // shape says how a block makes its instances.
@@ -35,7 +36,8 @@ type expansion struct {
 	deferred *Deferred
 }
 
-// expansion returns a block's instances. In the base it evaluates them.
+// expansion returns a block's instances. In the base it evaluates them, if that
+// has not been done yet.
 func (f *frame) expansion(b *block) *expansion {
 	if e := f.expansions[b.addr]; e != nil {
 		return e
@@ -49,14 +51,66 @@ func (f *frame) expansion(b *block) *expansion {
 		f.expansions[b.addr] = again
 		return again
 	}
+	f.ev.resolve(f.begin(b))
+	return f.expansions[b.addr]
+}
+
+// pending is an instance that is to be resolved, the i-th of its block.
+type pending struct {
+	f      *frame
+	b      *block
+	e      *expansion
+	i      int
+	before *instance // what an evaluation with less known has found
+}
+
+// begin finds out which instances a block has, in the base, and makes the context
+// that they share. It returns those that are to be resolved; what nothing new
+// concerns is taken over.
+func (f *frame) begin(b *block) []pending {
 	at := addr.Address{Module: f.at, Type: b.addr.Type, Name: b.addr.Name}
 	e := f.expandAt(at, b.addr, b.meta["for_each"], b.meta["count"], &b.keys)
-	before := f.ev.earlier.expansion(at)
-	for _, k := range e.keys {
-		at.Key = k
-		e.instances = append(e.instances, f.instance(b, at, before))
+	e.instances = make([]*instance, len(e.keys))
+	earlier := f.ev.earlier.expansion(at)
+	var todo []pending
+	for i, k := range e.keys {
+		var before *instance
+		if earlier != nil {
+			before = earlier.instance(k)
+		}
+		if before != nil && !f.ev.learnt.changes(before) {
+			e.instances[i] = before
+			continue
+		}
+		todo = append(todo, pending{f, b, e, i, before})
 	}
-	return e
+	if len(todo) > 0 {
+		f.blockContext(b)
+	}
+	return todo
+}
+
+// resolve resolves instances, of which none needs another, side by side.
+func (ev *evaluation) resolve(todo []pending) {
+	diags := make([]hcl.Diagnostics, len(todo))
+	par.Each(len(todo), func(i int) {
+		t := todo[i]
+		at := addr.Address{Module: t.f.at, Type: t.b.addr.Type, Name: t.b.addr.Name, Key: t.e.keys[t.i]}
+		t.e.instances[t.i], diags[i] = t.f.resolve(t.b, at, t.before)
+	})
+	for i, t := range todo {
+		ev.admit(t.e.instances[t.i], diags[i])
+	}
+}
+
+// admit takes in what became of an instance. Only now all secrets have been met
+// that what was resolved along with it knows of.
+func (ev *evaluation) admit(in *instance, diags hcl.Diagnostics) *instance {
+	ev.diags = append(ev.diags, diags...)
+	if !in.failed && !ev.secretPaths(in.stage) {
+		in.failed, in.stage.Job = true, nil
+	}
+	return in
 }
 
 // expandAt expands a block or a module block in the base, which before may have

@@ -64,11 +64,15 @@ func (p *projectFiles) content(name string) ([]byte, error) {
 	return b, nil
 }
 
-// ask notes a request for a path of the project.
+// ask notes a request for a path of the project. Of several that write the path
+// in their ways, one is kept, whoever comes first.
 func (p *projectFiles) ask(r request) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.asked[r.function+"\x00"+r.path] = r
+	at := r.function + "\x00" + r.path
+	if before, ok := p.asked[at]; !ok || r.argument <= before.argument {
+		p.asked[at] = r
+	}
 }
 
 // requests are all that there were so far, in the order of functions and paths.

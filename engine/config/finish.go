@@ -59,7 +59,7 @@ func (e *encoder) after(s *scope, f *frame) {
 				continue
 			}
 			if !x.failed {
-				e.ev.diags = append(e.ev.diags, errorAt(r.Range, fmt.Sprintf("No stage %s", r.to.Local()), x.instancesText(r.to.Block().Local())))
+				e.diags = append(e.diags, errorAt(r.Range, fmt.Sprintf("No stage %s", r.to.Local()), x.instancesText(r.to.Block().Local())))
 			}
 			e.failed = true
 		}

@@ -91,7 +91,7 @@ func (e *encoder) deferred(expr hcl.Expression, where string) (arg, hash any) {
 			for _, d := range diags {
 				d.Subject = rng.Ptr()
 			}
-			e.ev.diags = append(e.ev.diags, diags...)
+			e.diags = append(e.diags, diags...)
 			continue
 		}
 		constants[text], hashes[text] = e.value(v, cty.DynamicPseudoType, where, nil)

@@ -293,10 +293,17 @@ func (p *Pipeline) link() hcl.Diagnostics {
 	if cycle != nil {
 		return append(diags, p.cycle(cycle))
 	}
-	for _, n := range order {
-		if b := p.block(n); b != nil {
-			p.order = append(p.order, b)
+	depths := g.Depths(order, func(n node) bool { return p.block(n) != nil })
+	for i, n := range order {
+		b := p.block(n)
+		if b == nil {
+			continue
 		}
+		p.order = append(p.order, b)
+		for len(p.ranks) <= depths[i] {
+			p.ranks = append(p.ranks, nil)
+		}
+		p.ranks[depths[i]] = append(p.ranks[depths[i]], b)
 	}
 	return diags
 }

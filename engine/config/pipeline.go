@@ -118,6 +118,7 @@ type text struct {
 	modules  map[addr.Module]*module // by path without keys
 	tree     []*module               // a module before those in it
 	order    []*block                // dependencies first
+	ranks    [][]*block              // the same: those of a rank need blocks of lower ones alone
 	checks   []*check                // sorted by module and name
 	moves    []Move
 	removals []Removal

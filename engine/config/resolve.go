@@ -45,11 +45,18 @@ func (f *frame) instanceContext(b *block, a addr.Address, outputs []outputMark) 
 }
 
 // resolve evaluates one instance. before is what the base found, nil in the
-// base itself.
-func (f *frame) resolve(b *block, a addr.Address, before *instance) *instance {
+// base itself. Once the block has its context, instances can be resolved
+// concurrently.
+func (f *frame) resolve(b *block, a addr.Address, before *instance) (*instance, hcl.Diagnostics) {
+	e := newEncoder(f, b, a, nil)
+	in := e.resolve(before)
+	return in, e.diags
+}
+
+func (e *encoder) resolve(before *instance) *instance {
+	b, a := e.b, e.addr
 	s := &Stage{Addr: a, Type: b.typ.typ, Schema: b.typ.schema, Range: b.Range}
 	in := &instance{stage: s, failed: true}
-	e := newEncoder(f, b, a, nil)
 	switch {
 	case before != nil:
 		in.outputs = before.outputs
@@ -60,7 +67,7 @@ func (f *frame) resolve(b *block, a addr.Address, before *instance) *instance {
 		}
 		in.outputs = outputs
 	}
-	e.ctx = f.instanceContext(b, a, in.outputs)
+	e.ctx = e.f.instanceContext(b, a, in.outputs)
 	e.arguments(nil)
 	e.options(s)
 	e.finish(s)
@@ -77,8 +84,8 @@ func (f *frame) resolve(b *block, a addr.Address, before *instance) *instance {
 	if !ok {
 		return in
 	}
-	outputs, ok := f.ev.outputsOf(b, a, job)
-	if !ok || !f.ev.secretPaths(a, job, e.names.sensitive) {
+	outputs, ok := e.outputsOf(job)
+	if !ok {
 		return in
 	}
 	if e.rules(s, outputs); e.failed {
@@ -104,25 +111,25 @@ func (e *encoder) ownOutputs() ([]outputMark, bool) {
 		return nil, false
 	}
 	e.names.unknown = slices.DeleteFunc(e.names.unknown, func(name string) bool { return slices.Contains(e.b.self, name) })
-	return e.ev.outputsOf(e.b, e.addr, job)
+	return e.outputsOf(job)
 }
 
 // job has the stage type make a job of its arguments.
 func (e *encoder) job(args json.RawMessage) (*stage.Job, bool) {
 	job, err := e.b.typ.typ.Job(e.request(args))
 	if err != nil {
-		e.ev.diags = append(e.ev.diags, e.ev.p.diagnose(e.addr, err, e.names.sensitive)...)
+		e.diags = append(e.diags, e.ev.p.diagnose(e.addr, err, e.names.sensitive)...)
 		return nil, false
 	}
 	return job, true
 }
 
 // outputsOf checks a job's outputs.
-func (ev *evaluation) outputsOf(b *block, a addr.Address, job *stage.Job) ([]outputMark, bool) {
+func (e *encoder) outputsOf(job *stage.Job) ([]outputMark, bool) {
 	var outputs []outputMark
 	fail := func(name, summary, detail string, args ...any) bool {
-		rng := ev.p.ArgRange(a, "outputs."+name)
-		ev.diags = append(ev.diags, errorAt(rng, summary, fmt.Sprintf(detail, args...)))
+		rng := e.ev.p.ArgRange(e.addr, "outputs."+name)
+		e.diags = append(e.diags, errorAt(rng, summary, fmt.Sprintf(detail, args...)))
 		return false
 	}
 	ok := true
@@ -130,7 +137,7 @@ func (ev *evaluation) outputsOf(b *block, a addr.Address, job *stage.Job) ([]out
 		o := &job.Outputs[i]
 		clean, problem := projectPath(o.Path)
 		if problem == "" {
-			problem = ev.p.reservedPath(clean)
+			problem = e.ev.p.reservedPath(clean)
 		}
 		switch {
 		case !addr.IsName(o.Name):
@@ -144,7 +151,7 @@ func (ev *evaluation) outputsOf(b *block, a addr.Address, job *stage.Job) ([]out
 			continue
 		}
 		o.Path = clean
-		outputs = append(outputs, outputMark{a, o.Name, clean})
+		outputs = append(outputs, outputMark{e.addr, o.Name, clean})
 	}
 	return outputs, ok
 }

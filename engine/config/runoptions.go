@@ -108,7 +108,7 @@ func (e *encoder) when(s *Stage) {
 	v, diags := a.Expr.Value(e.ctx)
 	if diags.HasErrors() {
 		e.failed = true
-		e.ev.diags = append(e.ev.diags, e.ev.p.improve(diags)...)
+		e.diags = append(e.diags, e.ev.p.improve(diags)...)
 		return
 	}
 	v, f := strip(v)
@@ -120,7 +120,7 @@ func (e *encoder) when(s *Stage) {
 		e.failed = true
 	case diags.HasErrors():
 		e.failed = true
-		e.ev.diags = append(e.ev.diags, diags...)
+		e.diags = append(e.diags, diags...)
 	case !got.IsKnown():
 		s.When.Value = Unknown
 		e.dynamic = true
@@ -141,7 +141,7 @@ func (e *encoder) option(a *hcl.Attribute, t cty.Type, where string) (cty.Value,
 	v, diags := a.Expr.Value(e.ctx)
 	if diags.HasErrors() {
 		e.failed = true
-		e.ev.diags = append(e.ev.diags, e.ev.p.improve(diags)...)
+		e.diags = append(e.diags, e.ev.p.improve(diags)...)
 		return cty.NilVal, rng, false
 	}
 	v, f := strip(v)
@@ -156,7 +156,7 @@ func (e *encoder) option(a *hcl.Attribute, t cty.Type, where string) (cty.Value,
 	got, _ = got.UnmarkDeep()
 	if diags.HasErrors() {
 		e.failed = true
-		e.ev.diags = append(e.ev.diags, diags...)
+		e.diags = append(e.diags, diags...)
 		return cty.NilVal, rng, false
 	}
 	if !got.IsWhollyKnown() {

@@ -8,9 +8,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/zclconf/go-cty/cty"
-
-	"github.com/flow-pipelines/flow/engine/addr"
-	"github.com/flow-pipelines/flow/engine/stage"
 )
 
 // secrets are the texts and numbers that must not be seen, as far as they have
@@ -71,17 +68,18 @@ func (p *Pipeline) Secrets() []string {
 // secretPaths refuses paths with a secret in them: paths are shown, recorded in
 // flow.lock, and are names of files. Only those of a stage with sensitive
 // arguments can have one.
-func (ev *evaluation) secretPaths(a addr.Address, job *stage.Job, sensitive []string) bool {
-	if len(sensitive) == 0 {
+func (ev *evaluation) secretPaths(s *Stage) bool {
+	if len(s.Sensitive) == 0 {
 		return true
 	}
+	job := s.Job
 	ok := true
 	check := func(at, path string) {
 		if !ev.p.secrets.in(path) {
 			return
 		}
 		ok = false
-		ev.diags = append(ev.diags, errorAt(ev.p.ArgRange(a, at), "A sensitive value is part of a path",
+		ev.diags = append(ev.diags, errorAt(ev.p.ArgRange(s.Addr, at), "A sensitive value is part of a path",
 			"Paths are shown and recorded in flow.lock, so everyone would see it. Name the file by something that may be seen."))
 	}
 	for _, o := range job.Outputs {

@@ -95,6 +95,25 @@ func (g *Graph[N]) Sort() (order, cycle []N) {
 	return g.named(ids), nil
 }
 
+// Depths returns, for each node of an order that Sort has returned, the most nodes
+// that count on a way down from it, itself left out. Those with one depth that
+// count themselves do not depend on each other.
+func (g *Graph[N]) Depths(order []N, counts func(N) bool) []int {
+	through := make([]int, len(g.nodes)) // by id: the depth of what is above it
+	depths := make([]int, len(order))
+	for i, n := range order {
+		id := g.ids[n]
+		for _, d := range g.deps[id] {
+			depths[i] = max(depths[i], through[d])
+		}
+		through[id] = depths[i]
+		if counts(n) {
+			through[id]++
+		}
+	}
+	return depths
+}
+
 func (g *Graph[N]) byName(a, b int) int { return g.compare(g.nodes[a], g.nodes[b]) }
 
 func (g *Graph[N]) named(ids []int) []N {

@@ -2,7 +2,9 @@ package graph_test
 
 import (
 	"cmp"
+	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -20,6 +22,22 @@ func TestSortPutsDependenciesFirstAndBreaksTiesByCompare(t *testing.T) {
 	got, cycle := g.Sort()
 	if want := []string{"b", "c", "d", "a"}; !slices.Equal(got, want) || cycle != nil {
 		t.Errorf("got %v, cycle %v, want %v", got, cycle, want)
+	}
+}
+
+func TestDepthsAreTheLongestWaysDown(t *testing.T) {
+	g := graph.New(cmp.Compare[string])
+	g.Depend("stage c", "local b")
+	g.Depend("local b", "stage a")
+	g.Depend("stage c", "stage a")
+	g.Add("stage d")
+	order, _ := g.Sort()
+	got := map[string]int{}
+	for i, depth := range g.Depths(order, func(n string) bool { return strings.HasPrefix(n, "stage") }) {
+		got[order[i]] = depth
+	}
+	if want := map[string]int{"stage a": 0, "local b": 1, "stage c": 1, "stage d": 0}; !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }
 
@@ -49,6 +67,8 @@ func TestSortIsAnOrderOrACycle(t *testing.T) {
 		edges := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) [2]int {
 			return [2]int{rapid.IntRange(0, n-1).Draw(t, "from"), rapid.IntRange(0, n-1).Draw(t, "to")}
 		}), 0, 20).Draw(t, "edges")
+		odd := func(n int) bool { return n%2 == 1 }
+		var depths []int // counting odd ones
 		build := func(edges [][2]int) (order, cycle []int) {
 			g := graph.New(cmp.Compare[int])
 			for i := range n {
@@ -57,7 +77,10 @@ func TestSortIsAnOrderOrACycle(t *testing.T) {
 			for _, e := range edges {
 				g.Depend(e[0], e[1])
 			}
-			return g.Sort()
+			if order, cycle = g.Sort(); cycle == nil {
+				depths = g.Depths(order, odd)
+			}
+			return order, cycle
 		}
 		order, cycle := build(edges)
 		if cycle != nil {
@@ -71,8 +94,12 @@ func TestSortIsAnOrderOrACycle(t *testing.T) {
 				t.Fatalf("got %v, want %d nodes", order, n)
 			}
 			for _, e := range edges {
-				if slices.Index(order, e[0]) < slices.Index(order, e[1]) {
+				i, j := slices.Index(order, e[0]), slices.Index(order, e[1])
+				if i < j {
 					t.Fatalf("%v: %d comes before what it depends on, %d", order, e[0], e[1])
+				}
+				if least := depths[j] + e[1]%2; depths[i] < least {
+					t.Fatalf("%v: %d has the depth %d, and depends on %d, which asks for %d", edges, e[0], depths[i], e[1], least)
 				}
 			}
 		}
