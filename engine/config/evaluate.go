@@ -93,6 +93,7 @@ func (p *Pipeline) evaluate(ev *evaluation) {
 		}
 		ev.remainder()
 		ev.diags = append(ev.diags, p.checkPaths()...)
+		ev.diags = p.checkMissing(ev.diags, p.checkReads())
 		ev.diags = append(ev.diags, ev.checkKinds()...)
 	}
 	p.baseDiags = tidy(append(ev.diags, p.faults.all()...))
@@ -148,11 +149,11 @@ func (p *Pipeline) Stages(r Results) ([]*Stage, hcl.Diagnostics) {
 		}
 		stages = append(stages, st)
 	}
-	more := append(append(ev.diags, p.checkReads()...), p.faults.all()...)
-	if len(more) == 0 {
+	reads, faults := p.checkReads(), p.faults.all()
+	if len(ev.diags)+len(reads)+len(faults) == 0 {
 		return stages, p.baseDiags
 	}
-	return stages, tidy(append(more, p.baseDiags...))
+	return stages, tidy(append(p.checkMissing(append(ev.diags, p.baseDiags...), reads), faults...))
 }
 
 // Resolve returns one instance, nil if there is none of this address. It costs
@@ -222,7 +223,7 @@ func (p *Pipeline) Outputs(r Results) ([]Output, hcl.Diagnostics) {
 			Description: o.description, Deps: sorted(f.instances), Range: o.Range,
 		})
 	}
-	return outs, tidy(append(append(ev.diags, p.checkReads()...), p.faults.all()...))
+	return outs, tidy(append(p.checkMissing(ev.diags, p.checkReads()), p.faults.all()...))
 }
 
 // instance returns the base's instance, nil if there is none.

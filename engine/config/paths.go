@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -55,8 +56,7 @@ func (p *Pipeline) checkPaths() hcl.Diagnostics {
 		above = append(above, q)
 	}
 	p.written = slices.DeleteFunc(places, func(q place) bool { return q.owner.Job.Given })
-	diags = append(diags, p.checkInputs()...)
-	return append(diags, p.checkReads()...)
+	return append(diags, p.checkInputs()...)
 }
 
 // Writer returns the stage that writes what lies at a path of the project,
@@ -135,17 +135,48 @@ func (p *Pipeline) checkReads() hcl.Diagnostics {
 		if q == nil {
 			continue
 		}
-		more := ""
-		if r.function == "fileset" || r.function == "templatefile" {
-			more = ", …"
-		}
-		diags = append(diags, &hcl.Diagnostic{
-			Severity: hcl.DiagError, Subject: p.callRange(r), Summary: "A function reads the output of a stage by its path",
-			Detail: fmt.Sprintf("%s takes in %s, %q. Write %s(%s.%s.path%s), so that flow reads what the stage has written and not what lies there by chance, or name other files.",
-				r.function, q, q.path, r.function, q.owner.Addr, q.out.Name, more),
-		})
+		d := &hcl.Diagnostic{Severity: hcl.DiagError, Subject: p.callRange(r)}
+		d.Summary, d.Detail = readByPath(r.function, *q)
+		diags = append(diags, d)
 	}
 	return diags
+}
+
+func readByPath(function string, q place) (summary, detail string) {
+	more := ""
+	if function == "fileset" || function == "templatefile" {
+		more = ", …"
+	}
+	return "A function reads the output of a stage by its path",
+		fmt.Sprintf("%s takes in %s, %q. Write %s(%s.%s.path%s), so that flow reads what the stage has written and not what lies there by chance, or name other files.",
+			function, q, q.path, function, q.owner.Addr, q.out.Name, more)
+}
+
+// missingFile is what functions say of a file that is not there.
+var missingFile = regexp.MustCompile(`^there is no file (.+) in the project$`)
+
+// checkMissing says of files that functions have not found, and that stages
+// write, how they are read. reads is what checkReads says, which knows no more
+// than one call of each path; what is told of a call here is taken out there.
+func (p *Pipeline) checkMissing(diags, reads hcl.Diagnostics) hcl.Diagnostics {
+	var told []*hcl.Range
+	for _, d := range diags {
+		call, ok := hcl.DiagnosticExtra[hclsyntax.FunctionCallDiagExtra](d)
+		if !ok || call.FunctionCallError() == nil || d.Subject == nil {
+			continue
+		}
+		m := missingFile.FindStringSubmatch(call.FunctionCallError().Error())
+		if m == nil {
+			continue
+		}
+		if q := p.namedBy(m[1]); q != nil {
+			d.Summary, d.Detail = readByPath(call.CalledFunctionName(), *q)
+			told = append(told, d.Subject)
+		}
+	}
+	return append(diags, slices.DeleteFunc(reads, func(r *hcl.Diagnostic) bool {
+		return r.Subject != nil && slices.ContainsFunc(told, func(at *hcl.Range) bool { return r.Subject.Overlaps(*at) })
+	})...)
 }
 
 // callRange finds the call of a function that a request came from: the one with
