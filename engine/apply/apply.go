@@ -124,6 +124,11 @@ func Run(ctx context.Context, cfg Config, pl *plan.Plan) (*Report, error) {
 		before = cfg.Lock.Clone()
 	}
 	a.wrote = plan.Writer(pl.Pipeline, before)
+	stages := make([]*config.Stage, len(pl.Steps))
+	for i, s := range pl.Steps {
+		stages[i] = s.Stage
+	}
+	a.options.Gone = plan.GoneFrom(cfg.World, pl.Pipeline, stages, cfg.Lock.Clone())
 	s := newScheduler(a, pl)
 	err := a.relocate(ctx, pl)
 	if err == nil {

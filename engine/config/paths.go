@@ -234,6 +234,18 @@ func (p *Pipeline) namedBy(name string) *place {
 	return nil
 }
 
+// Names reports whether a glob means what a stage has written at a path: it leads
+// there, or matches it without **, behind which there is anything.
+func Names(glob, name string) bool {
+	glob = path.Clean(glob)
+	if fixed, _ := doublestar.SplitPattern(glob); fixed != "." && within(fixed, name) {
+		return true
+	}
+	return slices.ContainsFunc(waysInto(glob), func(way string) bool {
+		return !strings.Contains(way, "**") && doublestar.MatchUnvalidated(way, name)
+	})
+}
+
 // waysInto are a glob and the directories that it leads through up to the first
 // **, behind which it leads anywhere.
 func waysInto(glob string) []string {

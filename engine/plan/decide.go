@@ -97,6 +97,9 @@ type Options struct {
 	// Writer returns the stage that writes, or has written, what lies at a path.
 	// Globs take in nothing of that. Nil: no stage is known to write.
 	Writer func(path string) (addr.Address, bool)
+	// Gone is what stages have written that are gone; nor do globs take in any of
+	// that. Nil: nothing is known of such.
+	Gone *Gone
 }
 
 // Decide says what is to be done with one stage. outcome is asked about the
@@ -241,13 +244,22 @@ func (d *decision) projectFiles(ctx context.Context, in stage.Input, add func(st
 			return stage.Problemf(in.Role, "Bad glob", "%q: %v.", in.Path, err)
 		}
 		var by addr.Address
-		paths = slices.DeleteFunc(paths, func(p string) bool {
+		kept := paths[:0]
+		for _, p := range paths {
 			a, written := d.opts.writer(p)
 			if written && by.IsZero() {
 				by = a
 			}
-			return written
-		})
+			if !written {
+				if written, err = d.opts.Gone.has(ctx, p); err != nil {
+					return err
+				}
+			}
+			if !written {
+				kept = append(kept, p)
+			}
+		}
+		paths = kept
 		if len(paths) == 0 && !by.IsZero() {
 			return stage.Problemf(in.Role, fmt.Sprintf("All that %q matches is written by stages", in.Path),
 				"A glob takes in files of yours alone. What a stage writes is named by the stage, here %s, so that flow knows the order.", by)

@@ -110,6 +110,7 @@ func (m *maker) round(ctx context.Context) error {
 	m.opts.Rerun = m.choice.Rerun
 	m.opts.Postconditions = Postconditions(m.p, m.known)
 	m.opts.Writer = Writer(m.p, m.locked)
+	m.opts.Gone = GoneFrom(m.w, m.p, stages, m.locked)
 	wanted, blocks := Wanted(stages, deferred, m.choice)
 	m.blocks, m.steps = blocks, nil
 	stages = slices.DeleteFunc(stages, func(st *config.Stage) bool { return !wanted[st.Addr] })

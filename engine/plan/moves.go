@@ -157,7 +157,8 @@ func (p *Plan) orphans(ctx context.Context, w World, locked *lock.Lock, pipeline
 			outputs[o.Path] = s.Addr.String()
 		}
 	}
-	var written, read *index // made when needed
+	var written *index // made when needed, and with it
+	var read *readers
 	for _, l := range locked.Stages() {
 		s := steps[l.Addr]
 		if s != nil && (s.Action == Keep || s.Action == Blocked) || s == nil && p.mayBe(l.Addr) || only != nil && !only(l.Addr) {
@@ -172,17 +173,13 @@ func (p *Plan) orphans(ctx context.Context, w World, locked *lock.Lock, pipeline
 				for i, s := range p.Steps {
 					stages[i] = s.Stage
 				}
-				reads, err := readsOf(ctx, w, pipeline, stages)
-				if err != nil {
-					return err
-				}
-				written, read = outputs.index(), reads.index()
+				written, read = outputs.index(), readersOf(pipeline, stages)
 			}
 			if written.overlap(r.Path) != "" {
 				continue
 			}
 			o := Orphan{Addr: l.Addr, Result: r}
-			there, err := o.decide(ctx, w, pipeline.Removals(), read.overlap(r.Path))
+			there, err := o.decide(ctx, w, pipeline.Removals(), read.of(r.Path))
 			if err != nil {
 				return err
 			}
@@ -207,17 +204,13 @@ func Strays(ctx context.Context, w World, before []Orphan, locked *lock.Lock, pi
 			recorded[r.Path] = s.Addr.String()
 		}
 	}
-	reads, err := readsOf(ctx, w, pipeline, stages)
-	if err != nil {
-		return nil, err
-	}
-	has, read := recorded.index(), reads.index()
+	has, read := recorded.index(), readersOf(pipeline, stages)
 	var strays []Orphan
 	for _, o := range before {
 		if has.overlap(o.Path) != "" {
 			continue
 		}
-		there, err := o.decide(ctx, w, pipeline.Removals(), read.overlap(o.Path))
+		there, err := o.decide(ctx, w, pipeline.Removals(), read.of(o.Path))
 		if err != nil {
 			return nil, err
 		}
@@ -226,36 +219,6 @@ func Strays(ctx context.Context, w World, before []Orphan, locked *lock.Lock, pi
 		}
 	}
 	return strays, nil
-}
-
-// readsOf are the files of the project that stages and functions read, as files
-// of the user's.
-func readsOf(ctx context.Context, w World, pipeline *config.Pipeline, stages []*config.Stage) (places, error) {
-	reads := places{}
-	for _, f := range pipeline.Reads() {
-		reads[f] = "the pipeline"
-	}
-	for _, s := range stages {
-		if s.Job == nil {
-			continue
-		}
-		for _, in := range s.Job.Inputs {
-			paths := []string{in.Path}
-			if in.From != nil {
-				continue
-			}
-			if isGlob(in.Path) {
-				var err error
-				if paths, err = w.Expand(ctx, in.Path); err != nil {
-					return nil, err
-				}
-			}
-			for _, p := range paths {
-				reads[p] = s.Addr.String()
-			}
-		}
-	}
-	return reads, nil
 }
 
 // places are paths, and what is there.
