@@ -70,7 +70,7 @@ Every metric equals scikit-learn's of the same name. A metric that is not define
 			{Name: OutputCurves, Doc: "A directory with roc.csv, pr.csv and confusion.csv, or, for a regression, residuals.csv."},
 			{Name: OutputImportance, Doc: "With importance: a CSV with each column of the model, from the most to the least important, and the mean and deviation of what the metric lost."},
 		},
-		Metrics: "Classification: accuracy, balanced_accuracy, precision, recall, f1, f_beta, mcc, auc, pr_auc, log_loss, brier, and nested macro, micro, weighted, per_class, confusion (true, then predicted class). Regression: mae, mse, rmse, nrmse (by the range of the truth), median_ae, mape, r2, max_error. Both: rows, baseline and, if asked for, importance of the 20 columns that matter most. With more than 20 classes, per_class and confusion are in the outputs only.",
+		Metrics: "Classification: accuracy, balanced_accuracy, precision, recall, f1, f_beta, mcc, auc, pr_auc, log_loss, brier, and nested macro, micro, weighted, per_class, confusion (true, then predicted class). Regression: mae, mse, rmse, nrmse (by the range of the truth), median_ae, mape, r2, max_error. Of rows with several labels: subset_accuracy, hamming_loss, log_loss, brier, precision, recall, f1, auc and pr_auc as macro averages over labels, and nested micro, per_label. All: rows, baseline and, if asked for, importance of the 20 columns that matter most. With more than 20 classes or labels, per_class, per_label and confusion are in the outputs only.",
 	}
 }
 
@@ -142,6 +142,8 @@ type evaluation struct {
 	target string
 	// classes and what belongs to them, for a classification
 	classes metric.Classification
+	// labels and what belongs to them, if a row has any number of them
+	labels metric.Multilabel
 	// numbers, for a regression
 	truth, predicted []float64
 	// about says what was evaluated, for the report.
@@ -149,8 +151,12 @@ type evaluation struct {
 }
 
 func (e *evaluation) rows() int {
-	if e.task == model.Regression {
+	switch e.task {
+	case model.Regression:
 		return len(e.truth)
+	case model.Multilabel:
+		return len(e.labels.Truth) / len(e.labels.Labels)
+	case model.Classification:
 	}
 	return len(e.classes.Truth)
 }
@@ -191,5 +197,5 @@ func (Type) Run(ctx context.Context, run *stage.Run) (stage.Metrics, error) {
 	if err := e.writeCurves(run.Output(OutputCurves)); err != nil {
 		return nil, fmt.Errorf("write the curves: %w", err)
 	}
-	return brief(metrics, len(e.classes.Classes)), nil
+	return brief(metrics, len(e.classes.Classes)+len(e.labels.Labels)), nil
 }

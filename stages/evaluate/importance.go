@@ -23,7 +23,7 @@ import (
 // cells of a column are shuffled (Breiman, Random Forests, 2001; scikit-learn's
 // permutation_importance).
 type Importance struct {
-	Metric  string `json:"metric" doc:"Metric that gets worse. Left out: accuracy, and for a regression r2."`
+	Metric  string `json:"metric" doc:"Metric that gets worse. Left out: accuracy, for a regression r2, and for several labels of a row f1."`
 	Repeats int    `json:"repeats" default:"5" doc:"How often each column is shuffled; the importance is the mean."`
 	Rows    int    `json:"rows" default:"10000" doc:"Rows that are drawn for it, at most; they are in memory."`
 	Seed    int64  `json:"seed" default:"0" doc:"Decides which rows are drawn and how they are shuffled."`
@@ -39,7 +39,9 @@ func (i Importance) check(cfg *Config, add func(path, summary, detail string)) {
 	if i.Rows < 2 {
 		add("importance.rows", "Too few rows", "There is nothing to shuffle in less than 2 rows; 10000 is usual.")
 	}
-	known := append(metric.HeadlineNames(), metric.RegressionNames()...)
+	known := slices.Concat(metric.HeadlineNames(), metric.RegressionNames(), metric.MultilabelNames())
+	slices.Sort(known)
+	known = slices.Compact(known)
 	if i.Metric != "" && i.Metric != betaMetric && !slices.Contains(known, i.Metric) {
 		detail := fmt.Sprintf("The metrics are %s.", strings.Join(known, ", "))
 		if near := suggest.Nearest(i.Metric, known); near != "" {
@@ -74,10 +76,7 @@ func importance(ctx context.Context, cfg *Config, e *evaluation, run *stage.Run)
 	}
 	i := *cfg.Importance
 	if i.Metric == "" {
-		i.Metric = "accuracy"
-		if e.task == model.Regression {
-			i.Metric = "r2"
-		}
+		i.Metric = map[model.Task]string{model.Classification: "accuracy", model.Multilabel: "f1", model.Regression: "r2"}[e.task]
 	}
 	rows := draw(e.rows(), i.Rows, i.Seed)
 	frame, err := readRows(ctx, p, cfg, rows)
@@ -198,18 +197,16 @@ func (m *measurement) value(frame *model.Frame) (float64, error) {
 		return 0, err
 	}
 	var values map[string]float64
-	if e := m.evaluation; e.task == model.Regression {
-		truth := make([]float64, len(m.rows))
-		for i, row := range m.rows {
-			truth[i] = e.truth[row]
-		}
-		values = metric.Regression(truth, p.Values)
-	} else {
+	switch e := m.evaluation; e.task {
+	case model.Regression:
+		values = metric.Regression(drawn(e.truth, m.rows, 1), p.Values)
+	case model.Multilabel:
+		l := e.labels
+		l.Truth, l.Predicted, l.Probabilities = drawn(l.Truth, m.rows, len(l.Labels)), p.Labels, p.Probabilities
+		values = l.Headline()
+	case model.Classification:
 		c := e.classes
-		c.Truth, c.Predicted, c.Probabilities = make([]int, len(m.rows)), p.Class, p.Probabilities
-		for i, row := range m.rows {
-			c.Truth[i] = e.classes.Truth[row]
-		}
+		c.Truth, c.Predicted, c.Probabilities = drawn(c.Truth, m.rows, 1), p.Class, p.Probabilities
 		values = c.Headline()
 	}
 	v, ok := values[m.Metric]
@@ -218,6 +215,15 @@ func (m *measurement) value(frame *model.Frame) (float64, error) {
 			"It is not one of a %s, or not defined for these rows: perhaps they have a single class. f_beta needs the argument beta.", m.evaluation.task)
 	}
 	return v, nil
+}
+
+// drawn are the rows with these numbers, of width values each.
+func drawn[T any](all []T, rows []int, width int) []T {
+	out := make([]T, 0, len(rows)*width)
+	for _, row := range rows {
+		out = append(out, all[row*width:(row+1)*width]...)
+	}
+	return out
 }
 
 // share calls each of n tasks once, on up to threads goroutines.

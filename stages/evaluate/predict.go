@@ -36,7 +36,19 @@ func predict(ctx context.Context, cfg *Config, run *stage.Run) (*evaluation, err
 	if cfg.Target != "" {
 		e.target = cfg.Target
 	}
-	e.classes.Classes = p.Classes()
+	if e.task == model.Multilabel {
+		e.labels.Labels = p.Classes()
+		for _, a := range []struct {
+			path  string
+			given bool
+		}{{"positive", cfg.Positive != ""}, {"beta", cfg.Beta != 0}, {"target", cfg.Target != "" && p.Separator() == ""}} {
+			if a.given {
+				return nil, stage.Problemf(a.path, "Not for several labels of a row", "Each label is a question of its own, with the columns that the model knows: leave %s out.", a.path)
+			}
+		}
+	} else {
+		e.classes.Classes = p.Classes()
+	}
 	positive := p.Positive()
 	if cfg.Positive != "" {
 		positive = cfg.Positive
@@ -56,7 +68,7 @@ func predict(ctx context.Context, cfg *Config, run *stage.Run) (*evaluation, err
 }
 
 func (e *evaluation) predictAll(ctx context.Context, p *model.Predictor, in *input, run *stage.Run) error {
-	at, err := in.column("target", e.target)
+	at, err := e.columns(p, in)
 	if err != nil {
 		return err
 	}
@@ -68,7 +80,7 @@ func (e *evaluation) predictAll(ctx context.Context, p *model.Predictor, in *inp
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		ended, err := e.fill(frame, in, at)
+		ended, err := e.fill(frame, in, at, p.Separator())
 		if err != nil {
 			return err
 		}
@@ -79,7 +91,12 @@ func (e *evaluation) predictAll(ctx context.Context, p *model.Predictor, in *inp
 			}
 			e.predicted = append(e.predicted, out.Values...)
 			e.classes.Predicted = append(e.classes.Predicted, out.Class...)
-			e.classes.Probabilities = append(e.classes.Probabilities, out.Probabilities...)
+			e.labels.Predicted = append(e.labels.Predicted, out.Labels...)
+			if e.task == model.Multilabel {
+				e.labels.Probabilities = append(e.labels.Probabilities, out.Probabilities...)
+			} else {
+				e.classes.Probabilities = append(e.classes.Probabilities, out.Probabilities...)
+			}
 			run.Progress(stage.Progress{Step: int64(e.rows()), Unit: "row"})
 		}
 		if ended {
@@ -89,8 +106,49 @@ func (e *evaluation) predictAll(ctx context.Context, p *model.Predictor, in *inp
 	}
 }
 
+// columns are those with the truth: the target, or one for each label.
+func (e *evaluation) columns(p *model.Predictor, in *input) ([]int, error) {
+	names := []string{e.target}
+	if e.task == model.Multilabel && p.Separator() == "" {
+		names = p.Classes()
+	}
+	at := make([]int, len(names))
+	for i, name := range names {
+		var err error
+		if at[i], err = in.column("target", name); err != nil {
+			return nil, err
+		}
+	}
+	return at, nil
+}
+
+// fillLabels reads which labels a row has.
+func (e *evaluation) fillLabels(in *input, row []table.Value, columns []int, separator string) error {
+	names := e.labels.Labels
+	truth := make([]bool, len(names))
+	if separator != "" {
+		for _, label := range model.SplitLabels(row[columns[0]].Text(), separator) {
+			at := slices.Index(names, label)
+			if at < 0 {
+				return in.problem(fmt.Sprintf("Label %q is not one of the model's", label), "the model knows %s; take it out of the rows, or train with it", listed(names))
+			}
+			truth[at] = true
+		}
+	} else {
+		for i, column := range columns {
+			has, why := model.HasLabel(row[column])
+			if why != "" {
+				return in.problem("A value is not a truth value", "column %q has %q, which %s", names[i], row[column].Text(), why)
+			}
+			truth[i] = has
+		}
+	}
+	e.labels.Truth = append(e.labels.Truth, truth...)
+	return nil
+}
+
 // fill reads the next rows into the frame and their truth into e.
-func (e *evaluation) fill(frame *model.Frame, in *input, target int) (ended bool, err error) {
+func (e *evaluation) fill(frame *model.Frame, in *input, columns []int, separator string) (ended bool, err error) {
 	for frame.Rows() < chunk {
 		row, err := in.next()
 		if errors.Is(err, io.EOF) {
@@ -106,6 +164,13 @@ func (e *evaluation) fill(frame *model.Frame, in *input, target int) (ended bool
 			}
 			return false, err
 		}
+		if e.task == model.Multilabel {
+			if err := e.fillLabels(in, row, columns, separator); err != nil {
+				return false, err
+			}
+			continue
+		}
+		target := columns[0]
 		if e.task == model.Regression {
 			v, err := in.number(row[target], e.target)
 			if err != nil {
@@ -131,7 +196,7 @@ func (e *evaluation) fill(frame *model.Frame, in *input, target int) (ended bool
 func (e *evaluation) setPositive(name string) error {
 	e.classes.Positive = metric.NoPositive
 	switch {
-	case e.task == model.Regression && name == "":
+	case e.task != model.Classification && name == "":
 		return nil
 	case e.task == model.Regression:
 		return stage.Problemf("positive", "The argument is for a classification", "The task is a regression, which has no classes.")
@@ -160,9 +225,11 @@ func (e *evaluation) check(role string) error {
 			return stage.Problemf("model", "A prediction is not a number", "Row %d is predicted as %v.", i+1, v)
 		}
 	}
-	for i, v := range e.classes.Probabilities {
-		if math.IsNaN(v) {
-			return stage.Problemf("model", "A probability is not a number", "Row %d has one that is %v.", i/len(e.classes.Classes)+1, v)
+	for _, all := range [][]float64{e.classes.Probabilities, e.labels.Probabilities} {
+		for i, v := range all {
+			if math.IsNaN(v) {
+				return stage.Problemf("model", "A probability is not a number", "Row %d has one that is %v.", i/(len(all)/e.rows())+1, v)
+			}
 		}
 	}
 	return nil

@@ -27,6 +27,7 @@ type report struct {
 	Target   string         `json:"target"`
 	Rows     int            `json:"rows"`
 	Classes  []string       `json:"classes,omitempty"`
+	Labels   []string       `json:"labels,omitempty"`
 	Positive string         `json:"positive,omitempty"`
 	Model    map[string]any `json:"model,omitempty"`
 	Metrics  map[string]any `json:"metrics"`
@@ -35,12 +36,16 @@ type report struct {
 // metrics are all that can be said in numbers.
 func (e *evaluation) metrics() map[string]any {
 	m := map[string]any{}
-	if e.task == model.Regression {
+	switch e.task {
+	case model.Regression:
 		for name, value := range metric.Regression(e.truth, e.predicted) {
 			m[name] = value
 		}
 		m["baseline"] = map[string]any{"rmse": e.baselineRMSE()}
-	} else {
+	case model.Multilabel:
+		m = e.labels.Detail()
+		m["baseline"] = map[string]any{"hamming_loss": e.baselineHamming()}
+	case model.Classification:
 		m = e.classes.Detail()
 		m["baseline"] = map[string]any{"accuracy": e.baselineAccuracy()}
 	}
@@ -56,6 +61,21 @@ func (e *evaluation) baselineAccuracy() float64 {
 		counts[class]++
 	}
 	return float64(slices.Max(counts)) / float64(len(e.classes.Truth))
+}
+
+// baselineHamming is the loss of always saying for each label what is more frequent.
+func (e *evaluation) baselineHamming() float64 {
+	k, wrong := len(e.labels.Labels), 0
+	for at := range k {
+		has := 0
+		for i := at; i < len(e.labels.Truth); i += k {
+			if e.labels.Truth[i] {
+				has++
+			}
+		}
+		wrong += min(has, e.rows()-has)
+	}
+	return float64(wrong) / float64(len(e.labels.Truth))
 }
 
 // baselineRMSE is that of always saying the mean of these rows, the best of
@@ -78,13 +98,14 @@ func brief(all map[string]any, classes int) stage.Metrics {
 	m := maps.Clone(all)
 	if classes > mostClasses {
 		delete(m, "per_class")
+		delete(m, "per_label")
 		delete(m, "confusion")
 	}
 	return m
 }
 
 func (e *evaluation) writeReport(path string, metrics map[string]any) error {
-	r := report{Format: Format, Task: e.task, Target: e.target, Rows: e.rows(), Classes: e.classes.Classes, Model: e.about, Metrics: metrics}
+	r := report{Format: Format, Task: e.task, Target: e.target, Rows: e.rows(), Classes: e.classes.Classes, Labels: e.labels.Labels, Model: e.about, Metrics: metrics}
 	if e.task == model.Classification && e.classes.Positive != metric.NoPositive {
 		r.Positive = e.classes.Classes[e.classes.Positive]
 	}
@@ -98,9 +119,14 @@ func (e *evaluation) writeReport(path string, metrics map[string]any) error {
 // writePredictions writes a table that could be evaluated again.
 func (e *evaluation) writePredictions(ctx context.Context, path string) (err error) {
 	columns := []table.Column{{Name: "row", Type: table.Int}}
-	if e.task == model.Regression {
+	switch e.task {
+	case model.Regression:
 		columns = append(columns, table.Column{Name: "truth", Type: table.Float}, table.Column{Name: "prediction", Type: table.Float})
-	} else {
+	case model.Multilabel:
+		for _, label := range e.labels.Labels {
+			columns = append(columns, table.Column{Name: "truth_" + label, Type: table.Bool}, table.Column{Name: "prediction_" + label, Type: table.Bool}, table.Column{Name: "probability_" + label, Type: table.Float})
+		}
+	case model.Classification:
 		columns = append(columns, table.Column{Name: "truth", Type: table.String}, table.Column{Name: "prediction", Type: table.String})
 		if e.classes.Probabilities != nil {
 			for _, class := range e.classes.Classes {
@@ -128,9 +154,17 @@ func (e *evaluation) writePredictions(ctx context.Context, path string) (err err
 }
 
 func (e *evaluation) predictionRow(cells []table.Value, i int) {
-	if e.task == model.Regression {
+	switch e.task {
+	case model.Regression:
 		cells[0], cells[1] = table.FloatValue(e.truth[i]), table.FloatValue(e.predicted[i])
 		return
+	case model.Multilabel:
+		for j := range e.labels.Labels {
+			at := i*len(e.labels.Labels) + j
+			cells[3*j], cells[3*j+1], cells[3*j+2] = table.BoolValue(e.labels.Truth[at]), table.BoolValue(e.labels.Predicted[at]), table.FloatValue(e.labels.Probabilities[at])
+		}
+		return
+	case model.Classification:
 	}
 	c := e.classes
 	cells[0], cells[1] = table.StringValue(c.Classes[c.Truth[i]]), table.StringValue(c.Classes[c.Predicted[i]])
@@ -144,8 +178,12 @@ func (e *evaluation) writeCurves(dir string) error {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
 	}
-	if e.task == model.Regression {
+	switch e.task {
+	case model.Regression:
 		return e.writeResiduals(filepath.Join(dir, "residuals.csv"))
+	case model.Multilabel:
+		return e.writeRankings(filepath.Join(dir, "roc.csv"), filepath.Join(dir, "pr.csv"))
+	case model.Classification:
 	}
 	if err := e.writeConfusion(filepath.Join(dir, "confusion.csv")); err != nil {
 		return err
@@ -156,16 +194,29 @@ func (e *evaluation) writeCurves(dir string) error {
 	return e.writeRankings(filepath.Join(dir, "roc.csv"), filepath.Join(dir, "pr.csv"))
 }
 
-// curveClasses are the classes with curves: the positive one, or all.
-func (e *evaluation) curveClasses() []int {
-	if e.classes.Positive != metric.NoPositive {
-		return []int{e.classes.Positive}
+// ranking is what a curve is drawn from.
+type ranking struct {
+	name     string
+	positive []bool
+	score    []float64
+}
+
+// rankings are those with curves: the positive class, or all classes or labels.
+func (e *evaluation) rankings() (out []ranking) {
+	for at, label := range e.labels.Labels {
+		r := ranking{name: label}
+		for i := at; i < len(e.labels.Truth); i += len(e.labels.Labels) {
+			r.positive, r.score = append(r.positive, e.labels.Truth[i]), append(r.score, e.labels.Probabilities[i])
+		}
+		out = append(out, r)
 	}
-	all := make([]int, len(e.classes.Classes))
-	for i := range all {
-		all[i] = i
+	for class, name := range e.classes.Classes {
+		if e.classes.Positive == metric.NoPositive || e.classes.Positive == class {
+			positive, score := e.classes.Against(class)
+			out = append(out, ranking{name, positive, score})
+		}
 	}
-	return all
+	return out
 }
 
 // mostPoints bounds a curve, which has a point a row otherwise: nobody sees
@@ -174,13 +225,12 @@ const mostPoints = 1000
 
 func (e *evaluation) writeRankings(rocPath, prPath string) error {
 	var roc, pr [][]table.Value
-	for _, class := range e.curveClasses() {
-		name := table.StringValue(e.classes.Classes[class])
-		positive, score := e.classes.Against(class)
-		for _, p := range thin(metric.ROC(positive, score)) {
+	for _, r := range e.rankings() {
+		name := table.StringValue(r.name)
+		for _, p := range thin(metric.ROC(r.positive, r.score)) {
 			roc = append(roc, []table.Value{name, number(p.Threshold), number(p.FalsePositiveRate), number(p.TruePositiveRate)})
 		}
-		for _, p := range thin(metric.PR(positive, score)) {
+		for _, p := range thin(metric.PR(r.positive, r.score)) {
 			pr = append(pr, []table.Value{name, number(p.Threshold), number(p.Recall), number(p.Precision)})
 		}
 	}

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -13,19 +14,21 @@ import (
 // front (https://huggingface.co/docs/hub/model-cards).
 func card(m *Model) string {
 	var b strings.Builder
-	title := fmt.Sprintf("%s: %s by %s", m.Target, m.Task, m.Family)
-	fmt.Fprintf(&b, "---\nlibrary_name: onnx\npipeline_tag: tabular-%s\ntags:\n- tabular\n- onnx\n- flow\n", m.Task)
+	title := fmt.Sprintf("%s: %s by %s", cmp.Or(m.Target, "labels"), m.Task, m.Family)
+	fmt.Fprintf(&b, "---\nlibrary_name: onnx\npipeline_tag: %s\ntags:\n- tabular\n- onnx\n- flow\n", pipelineTag(m))
 	flat := flatten("", m.Metrics)
 	writeModelIndex(&b, m, title, flat)
 	fmt.Fprintf(&b, "---\n\n# %s\n\n", line(title))
-	fmt.Fprintf(&b, "Predicts the column `%s` ", code(m.Target))
-	if m.Task == Classification {
-		fmt.Fprintf(&b, "as one of %d classes: %s.", len(m.Classes), quoted(m.Classes))
+	switch {
+	case m.Task == Multilabel:
+		fmt.Fprintf(&b, "Predicts which of %d labels a row has: %s. It has those with a probability of at least 0.5.", len(m.Classes), quoted(m.Classes))
+	case m.Task == Regression:
+		fmt.Fprintf(&b, "Predicts the column `%s` as a number.", code(m.Target))
+	default:
+		fmt.Fprintf(&b, "Predicts the column `%s` as one of %d classes: %s.", code(m.Target), len(m.Classes), quoted(m.Classes))
 		if m.Positive != "" {
 			fmt.Fprintf(&b, " Precision, recall, F1 and AUC are those of `%s`.", code(m.Positive))
 		}
-	} else {
-		b.WriteString("as a number.")
 	}
 	if m.Threshold > 0 {
 		fmt.Fprintf(&b, " The answer is `%s` from a probability of %s on.", code(m.Positive), float(float64(m.Threshold)))
@@ -83,6 +86,14 @@ func writeData(b *strings.Builder, m *Model) {
 	}
 }
 
+// pipelineTag is the kind of task that the Hub knows.
+func pipelineTag(m *Model) string {
+	if m.Task == Regression {
+		return "tabular-regression"
+	}
+	return "tabular-classification"
+}
+
 func writeModelIndex(b *strings.Builder, m *Model, title string, metrics []entry) {
 	var results []entry
 	for _, e := range metrics {
@@ -93,7 +104,7 @@ func writeModelIndex(b *strings.Builder, m *Model, title string, metrics []entry
 	if results == nil {
 		return
 	}
-	fmt.Fprintf(b, "model-index:\n- name: %s\n  results:\n  - task:\n      type: tabular-%s\n", strconv.Quote(line(title)), m.Task)
+	fmt.Fprintf(b, "model-index:\n- name: %s\n  results:\n  - task:\n      type: %s\n", strconv.Quote(line(title)), pipelineTag(m))
 	b.WriteString("    dataset:\n      name: validation\n      type: tabular\n    metrics:\n")
 	for _, e := range results {
 		fmt.Fprintf(b, "    - type: %s\n      value: %s\n", e.name, e.value)
@@ -123,7 +134,9 @@ func writeInputs(b *strings.Builder, m *Model) {
 		return
 	}
 	fmt.Fprintf(b, "- output `%s`: float32 [batch, %d], in the order of the classes\n", outputProbabilities, len(m.Classes))
-	fmt.Fprintf(b, "- output `%s`: string [batch]\n", outputLabel)
+	if m.Task == Classification {
+		fmt.Fprintf(b, "- output `%s`: string [batch]\n", outputLabel)
+	}
 }
 
 // entry is a leaf of nested values, with its dotted name.

@@ -91,7 +91,7 @@ func coefficients(m *Model) []coefficient {
 		scale := float64(m.TargetScale)
 		out = ranked("", features, func(i int) float64 { return weights(0)(i) * scale }, &m.Features)
 		out[0].weight += float64(m.TargetShift)
-	case len(m.Classes) == 2:
+	case binary(m):
 		at := max(0, slices.Index(m.Classes, m.Positive))
 		if m.Positive == "" {
 			at = 1
@@ -105,6 +105,9 @@ func coefficients(m *Model) []coefficient {
 	}
 	return out
 }
+
+// binary reports whether the model tells two classes apart.
+func binary(m *Model) bool { return m.Task == Classification && len(m.Classes) == 2 }
 
 // ranked returns the intercept, which is weight len(features), and the largest
 // coefficients of a class.
@@ -158,13 +161,15 @@ func writeCoefficients(b *strings.Builder, m *Model) {
 	switch {
 	case m.Task == Regression:
 		what = "the prediction"
-	case len(m.Classes) == 2:
+	case m.Task == Multilabel:
+		what = "the log-odds of the label"
+	case binary(m):
 		what = fmt.Sprintf("the log-odds of `%s`", code(all[0].class))
 	}
 	most := min(mostShown, max(1, shownInAll/max(1, len(m.Classes))))
 	fmt.Fprintf(b, "\n## Coefficients\n\nWhat one more of a feature adds to %s: of the feature as the model takes it (weight), and of the column as it is (per unit). The largest are here, and up to %d of a class in `%s`.\n\n", what, mostCoefficients, fileCoefficients)
 	byClass := func(string) string { return "" }
-	if len(m.Classes) > 2 {
+	if len(m.Classes) > 0 && !binary(m) {
 		byClass = func(class string) string { return "| " + cell(class) + " " }
 	}
 	b.WriteString(byClass("class") + "| feature | weight | per unit |\n" + byClass("---") + "|---|---|---|\n")

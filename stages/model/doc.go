@@ -10,7 +10,8 @@
 //     [batch, K] with "" for what is missing, each left out if it has no
 //     columns; the columns' names, in order, are in the file's metadata as
 //     flow.numeric and flow.categorical. Its outputs are "probabilities",
-//     float [batch, classes], and "label", string [batch]; or "prediction",
+//     float [batch, classes], and "label", string [batch]; of rows with several
+//     labels "probabilities" alone, in the order of flow.labels; or "prediction",
 //     float [batch, 1], for a regression.
 //   - features.json has the same transforms as data (format flow.features/1).
 //   - model.json has the task, the classes, the parameters of training, the

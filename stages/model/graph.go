@@ -47,6 +47,11 @@ func graphOf(m *Model) *onnx.Model {
 		g.Outputs = append(g.Outputs, onnx.Port{Name: outputPrediction, Type: onnx.Float, Dims: batch(1)})
 		return out
 	}
+	if m.Task == Multilabel {
+		g.Add("Sigmoid", outputProbabilities, []string{x})
+		g.Outputs = append(g.Outputs, onnx.Port{Name: outputProbabilities, Type: onnx.Float, Dims: batch(len(m.Classes))})
+		return out
+	}
 	p := g.Add("Softmax", outputProbabilities, []string{x}, onnx.IntAttribute("axis", 1))
 	keys := make([]int64, len(m.Classes))
 	for i := range keys {
@@ -180,10 +185,14 @@ func metadata(m *Model) []onnx.Property {
 	for _, c := range m.Features.Categorical {
 		categorical = append(categorical, c.Column)
 	}
-	return []onnx.Property{
+	out := []onnx.Property{
 		{Key: "flow.task", Value: string(m.Task)},
 		{Key: "flow.target", Value: m.Target},
 		{Key: "flow.numeric", Value: list(numeric)},
 		{Key: "flow.categorical", Value: list(categorical)},
 	}
+	if m.Task == Multilabel { // no output names them
+		out = append(out, onnx.Property{Key: "flow.labels", Value: list(m.Classes)})
+	}
+	return out
 }

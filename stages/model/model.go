@@ -17,13 +17,16 @@ type Task string
 const (
 	Classification Task = "classification"
 	Regression     Task = "regression"
+	// Multilabel is a classification in which a row has any number of the classes.
+	Multilabel Task = "multilabel"
 )
 
 // Model is everything that a model directory says.
 type Model struct {
 	Task Task
-	// Target is the column that is predicted.
-	Target string
+	// Target is the column that is predicted. For several labels of a row it has
+	// them with Separator between them, or is "" if each label is a column.
+	Target, Separator string
 	// Classes are the target's values in the order of the outputs; none for a
 	// regression. Positive is one of them, or "".
 	Classes  []string
@@ -83,6 +86,9 @@ func (m *Model) check() error {
 		return fmt.Errorf("it has neither layers nor trees")
 	case m.Threshold != 0 && (len(m.Classes) != 2 || m.Positive == "" || !(m.Threshold > 0 && m.Threshold < 1)):
 		return fmt.Errorf("it has the threshold %v for class %q of %d", m.Threshold, m.Positive, len(m.Classes))
+	case (m.Separator == "") == (m.Target != "") && m.Task == Multilabel, m.Separator != "" && m.Task != Multilabel:
+		return fmt.Errorf("task %q with target %q has the separator %q", m.Task, m.Target, m.Separator)
+	case m.Task == Multilabel && width == len(m.Classes) && width > 0 && m.Positive == "":
 	case m.Task == Regression && width == 1 && len(m.Classes) == 0:
 	case m.Task == Classification && width == len(m.Classes) && width > 1:
 		if m.Positive != "" && !slices.Contains(m.Classes, m.Positive) {

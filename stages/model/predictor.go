@@ -33,9 +33,11 @@ type Prediction struct {
 	// Values are a regression's answers.
 	Values []float64
 	// Class has a classification's answers as indices into Classes, and
-	// Probabilities those of all classes, row-major.
+	// Probabilities those of all classes, row-major. Labels, row-major too, are a
+	// multilabel's answers: a row has the labels whose probability is at least a half.
 	Class         []int
 	Probabilities []float64
+	Labels        []bool
 }
 
 // Load reads a model directory and checks it against its own digests.
@@ -100,7 +102,7 @@ func New(m *Model) (*Predictor, error) {
 		return nil, err
 	}
 	about := description{
-		Format: Format, Task: m.Task, Target: m.Target, Classes: m.Classes, Positive: m.Positive, Threshold: m.Threshold, Family: m.Family,
+		Format: Format, Task: m.Task, Target: m.Target, Separator: m.Separator, Classes: m.Classes, Positive: m.Positive, Threshold: m.Threshold, Family: m.Family,
 		Parameters: m.Parameters, Metrics: m.Metrics, Data: m.Data, Versions: m.Versions,
 	}
 	return &Predictor{about: about, features: m.Features, session: session}, nil
@@ -112,6 +114,10 @@ func (p *Predictor) Task() Task { return p.about.Task }
 // Target returns the column that the model predicts.
 func (p *Predictor) Target() string { return p.about.Target }
 
+// Separator returns what stands between the labels in the target of a multilabel
+// model; "" says that each of its Classes is a column.
+func (p *Predictor) Separator() string { return p.about.Separator }
+
 // Classes returns the classes in the order of their probabilities; nil for a
 // regression.
 func (p *Predictor) Classes() []string { return p.about.Classes }
@@ -119,7 +125,7 @@ func (p *Predictor) Classes() []string { return p.about.Classes }
 // Positive returns the class that binary metrics are about, or "".
 func (p *Predictor) Positive() string { return p.about.Positive }
 
-// Family returns the family of the model: "mlp", "logistic" or "linear".
+// Family returns the family of the model, such as "mlp".
 func (p *Predictor) Family() string { return p.about.Family }
 
 // Columns returns the columns that the model reads.
@@ -154,6 +160,15 @@ func (p *Predictor) Predict(f *Frame) (*Prediction, error) {
 		probabilities := values[outputProbabilities]
 		for i := range probabilities.Rows {
 			row := probabilities.Floats[i*probabilities.Cols : (i+1)*probabilities.Cols]
+			for _, v := range row {
+				out.Probabilities = append(out.Probabilities, float64(v))
+			}
+			if p.about.Task == Multilabel {
+				for _, v := range row {
+					out.Labels = append(out.Labels, v >= 0.5)
+				}
+				continue
+			}
 			class := largest(row)
 			if p.about.Threshold > 0 {
 				class = 1 - positive
@@ -162,9 +177,6 @@ func (p *Predictor) Predict(f *Frame) (*Prediction, error) {
 				}
 			}
 			out.Class = append(out.Class, class)
-			for _, v := range row {
-				out.Probabilities = append(out.Probabilities, float64(v))
-			}
 		}
 	})
 	return out, err

@@ -27,6 +27,7 @@ type description struct {
 	Format     string            `json:"format"`
 	Task       Task              `json:"task"`
 	Target     string            `json:"target"`
+	Separator  string            `json:"separator,omitempty"`
 	Classes    []string          `json:"classes,omitempty"`
 	Positive   string            `json:"positive,omitempty"`
 	Threshold  float32           `json:"threshold,omitempty"`
@@ -50,7 +51,7 @@ func Write(dir string, m *Model) error {
 		return fmt.Errorf("write model: features: %w", err)
 	}
 	index, err := encode(description{
-		Format: Format, Task: m.Task, Target: m.Target, Classes: m.Classes, Positive: m.Positive, Threshold: m.Threshold, Family: m.Family,
+		Format: Format, Task: m.Task, Target: m.Target, Separator: m.Separator, Classes: m.Classes, Positive: m.Positive, Threshold: m.Threshold, Family: m.Family,
 		Parameters: m.Parameters, Metrics: m.Metrics, Data: m.Data, Versions: m.Versions,
 		Files: map[string]string{fileONNX: fileDigest(graph), fileFeatures: fileDigest(features)},
 	})

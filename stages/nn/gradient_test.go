@@ -208,6 +208,15 @@ func TestGradientOfSquaredError(t *testing.T) {
 	s.check(t)
 }
 
+func TestGradientOfBinaryCrossEntropy(t *testing.T) {
+	s := newScene()
+	p := s.input("x", 5, 2)
+	y := s.fixed("y", Matrix{5, 2, []float32{0, 1, 1, 1, 0, 0, 1, 0, 1, 1}})
+	w := s.fixed("weights", Matrix{5, 1, []float32{1, 0.5, 2, 0, 1.5}})
+	s.loss = must(t)(BinaryCrossEntropy.node(p, y, w))
+	s.check(t)
+}
+
 func TestGradientOfHuber(t *testing.T) {
 	s := newScene()
 	p := s.input("x", 5, 2)

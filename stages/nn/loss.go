@@ -19,6 +19,9 @@ const (
 	// class. Two classes are two outputs: one output with a sigmoid is the same
 	// model with half of the last layer's parameters.
 	SoftmaxCrossEntropy Loss = "softmax_cross_entropy"
+	// BinaryCrossEntropy is the mean over outputs of -log of the sigmoid probability
+	// of the target, 0 or 1: each output is a question of its own.
+	BinaryCrossEntropy Loss = "binary_cross_entropy"
 	// SquaredError is the mean over outputs of (prediction - target)².
 	SquaredError Loss = "squared_error"
 	// Huber is the mean over outputs of half the square of the difference d up to
@@ -27,7 +30,7 @@ const (
 )
 
 // Losses lists the losses.
-func Losses() []Loss { return []Loss{SoftmaxCrossEntropy, SquaredError, Huber} }
+func Losses() []Loss { return []Loss{SoftmaxCrossEntropy, BinaryCrossEntropy, SquaredError, Huber} }
 
 func (l Loss) targetCols(outputs int) int {
 	if l == SoftmaxCrossEntropy {
@@ -42,10 +45,12 @@ func (l Loss) node(p, y, w *G.Node) (*G.Node, error) {
 	value, derivative := softmaxLoss, softmaxGradient
 	switch l {
 	case SoftmaxCrossEntropy:
+	case BinaryCrossEntropy:
+		value, derivative = meanLoss(bernoulli), meanGradient(func(p, y float32) float32 { return kernel.Sigmoid(p) - y })
 	case SquaredError:
-		value, derivative = meanLoss(func(d float64) float64 { return float64(d * d) }), meanGradient(func(d float32) float32 { return 2 * d })
+		value, derivative = meanLoss(squared), meanGradient(func(p, y float32) float32 { return 2 * (p - y) })
 	case Huber:
-		value, derivative = meanLoss(huber), meanGradient(func(d float32) float32 { return max(-1, min(1, d)) })
+		value, derivative = meanLoss(huber), meanGradient(func(p, y float32) float32 { return max(-1, min(1, p-y)) })
 	}
 	o := &operation{
 		name: string(l), inputs: []int{2, 2, 2}, dims: 0, shape: scalarShape,
@@ -105,15 +110,26 @@ func softmaxGradient(out Matrix, in []Matrix) {
 	}
 }
 
-func huber(d float64) float64 {
+// bernoulli is the cross-entropy of a logit, without overflow.
+func bernoulli(p, y float64) float64 {
+	return max(p, 0) - float64(p*y) + portable.Log(1+portable.Exp(-math.Abs(p)))
+}
+
+func squared(p, y float64) float64 {
+	d := p - y
+	return float64(d * d)
+}
+
+func huber(p, y float64) float64 {
+	d := p - y
 	if a := math.Abs(d); a > 1 {
 		return a - 0.5
 	}
 	return float64(d*d) / 2
 }
 
-// meanLoss is the mean over outputs of a function of prediction - target.
-func meanLoss(of func(d float64) float64) func(out Matrix, in []Matrix) {
+// meanLoss is the mean over outputs of a function of prediction and target.
+func meanLoss(of func(p, y float64) float64) func(out Matrix, in []Matrix) {
 	return func(out Matrix, in []Matrix) {
 		p, y, w := in[0], in[1], in[2]
 		var sum float64
@@ -121,7 +137,7 @@ func meanLoss(of func(d float64) float64) func(out Matrix, in []Matrix) {
 			var row float64
 			target := y.Row(i)
 			for j, v := range p.Row(i) {
-				row += of(float64(v) - float64(target[j]))
+				row += of(float64(v), float64(target[j]))
 			}
 			sum += float64(float64(w.Data[i]) * row)
 		}
@@ -129,8 +145,9 @@ func meanLoss(of func(d float64) float64) func(out Matrix, in []Matrix) {
 	}
 }
 
-// meanGradient is the gradient of meanLoss, given the derivative of the function.
-func meanGradient(derivative func(d float32) float32) func(out Matrix, in []Matrix) {
+// meanGradient is the gradient of meanLoss, given that of the function by the
+// prediction.
+func meanGradient(derivative func(p, y float32) float32) func(out Matrix, in []Matrix) {
 	return func(out Matrix, in []Matrix) {
 		p, y, w, grad := in[0], in[1], in[2], in[3].Data[0]
 		total := totalWeight(w) * float64(p.Cols)
@@ -138,7 +155,7 @@ func meanGradient(derivative func(d float32) float32) func(out Matrix, in []Matr
 			scale := mean(float64(w.Data[i]), total) * grad
 			target, row := y.Row(i), out.Row(i)
 			for j, v := range p.Row(i) {
-				row[j] = scale * derivative(v-target[j])
+				row[j] = scale * derivative(v, target[j])
 			}
 		}
 	}

@@ -26,7 +26,7 @@ type Examples struct {
 	// X has the features of a row in each row.
 	X Matrix
 	// Y has one column for SoftmaxCrossEntropy, the index of the class, and as
-	// many as the network has outputs for SquaredError.
+	// many as the network has outputs for the other losses.
 	Y Matrix
 	// Weight is how much each row counts; nil is 1 for all. It must not be
 	// negative, and not zero for all rows.

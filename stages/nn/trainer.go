@@ -271,7 +271,7 @@ func (t *Trainer) step(rows int, share float64) float64 {
 }
 
 // Outputs returns what the network says about each row of x: logits for
-// SoftmaxCrossEntropy, predictions for SquaredError. It works in batches, so
+// SoftmaxCrossEntropy and BinaryCrossEntropy, predictions for the others. It works in batches, so
 // that its memory does not grow with the rows, and does not change the trainer.
 func (t *Trainer) Outputs(x Matrix) (Matrix, error) {
 	if x.Cols != t.options.Network.Input.Size() {

@@ -2,7 +2,8 @@
 // a time: for the command flow predict.
 //
 // The answer is the table with columns added: "prediction", and for a
-// classification "probability_CLASS" of each class, as evaluate names them. Rows
+// classification "probability_CLASS" of each class, as evaluate names them; the
+// prediction of several labels has all of them in one cell. Rows
 // keep their order; columns that the model does not know are passed on. It
 // refuses a table that lacks a column of the model, a cell that is no number
 // where one is needed, and a table that has a column of an added name already.
@@ -10,12 +11,14 @@ package predict
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/flow-pipelines/flow/stages/model"
 	"github.com/flow-pipelines/flow/stages/table"
@@ -91,7 +94,7 @@ func Run(ctx context.Context, o Options) (rows int64, err error) {
 // columnsOf are those of the answer.
 func columnsOf(p *model.Predictor, in []table.Column, only bool) ([]table.Column, error) {
 	added := []table.Column{{Name: "prediction", Type: table.Float}}
-	if p.Task() == model.Classification {
+	if p.Task() != model.Regression {
 		added[0].Type = table.String
 		for _, class := range p.Classes() {
 			added = append(added, table.Column{Name: "probability_" + class, Type: table.Float})
@@ -179,10 +182,15 @@ func (r *run) batch() (ended bool, err error) {
 	}
 	classes := r.predictor.Classes()
 	for i, row := range r.kept {
-		if r.predictor.Task() == model.Regression {
+		switch r.predictor.Task() {
+		case model.Regression:
 			row = append(row, table.FloatValue(answer.Values[i]))
-		} else {
+		case model.Classification:
 			row = append(row, table.StringValue(classes[answer.Class[i]]))
+		case model.Multilabel:
+			row = append(row, table.StringValue(r.labels(answer.Labels[i*len(classes):(i+1)*len(classes)])))
+		}
+		if len(classes) > 0 {
 			for _, p := range answer.Probabilities[i*len(classes) : (i+1)*len(classes)] {
 				row = append(row, table.FloatValue(p))
 			}
@@ -194,3 +202,17 @@ func (r *run) batch() (ended bool, err error) {
 	r.rows += int64(len(r.kept))
 	return ended, nil
 }
+
+// labels are those that a row is predicted to have, separated as in the target.
+func (r *run) labels(has []bool) string {
+	var names []string
+	for k, name := range r.predictor.Classes() {
+		if has[k] {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, cmp.Or(r.predictor.Separator(), defaultSeparator))
+}
+
+// defaultSeparator is for models whose labels are columns.
+const defaultSeparator = ","

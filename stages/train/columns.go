@@ -56,7 +56,7 @@ func selectFeatures(c *Config, f *Features, columns []table.Column, log io.Write
 	if p := c.unmatchedLabels(f, columns); p != nil {
 		return nil, p
 	}
-	others := []string{c.Target, c.RowWeight}
+	others := append([]string{c.RowWeight}, c.predicted()...)
 	out := &selection{}
 	var unused []string
 	impute, scale := c.numericDefaults()
@@ -196,15 +196,15 @@ func labelsOf[B block](kind string, blocks []B) (out []labelled) {
 func (c *Config) unmatchedLabels(f *Features, columns []table.Column) error {
 	labels := slices.Concat(labelsOf("numeric", f.Numeric), labelsOf("categorical", f.Categorical), labelsOf("date", f.Date), labelsOf("text", f.Text))
 	for _, l := range labels {
-		switch l.label {
-		case c.Target:
-			return stage.Problemf(l.path, "The target is not a feature", "Column %q is what the model predicts; training on it would be a leak.", c.Target)
-		case c.RowWeight:
+		switch {
+		case slices.Contains(c.predicted(), l.label):
+			return stage.Problemf(l.path, "The target is not a feature", "Column %q is what the model predicts; training on it would be a leak.", l.label)
+		case l.label == c.RowWeight && l.label != "":
 			return stage.Problemf(l.path, "The weight is not a feature", "Column %q says how much a row counts, which is not known of the rows to predict.", c.RowWeight)
 		}
 	}
 	for i, name := range f.Ignore {
-		if name != c.Target && name != c.RowWeight {
+		if name != c.RowWeight && !slices.Contains(c.predicted(), name) {
 			labels = append(labels, labelled{fmt.Sprintf("features.ignore[%d]", i), name})
 		}
 	}

@@ -17,7 +17,9 @@ import (
 type Config struct {
 	Data       stage.Artifact `json:"data" kind:"table" flow:"required" doc:"Table of the rows to train on. Transforms of features are fitted on these rows alone."`
 	Validation stage.Artifact `json:"validation" kind:"table" doc:"Table of rows that are predicted after each epoch, for metrics and early stopping."`
-	Target     string         `json:"target" flow:"required" doc:"Column to predict."`
+	Target     string         `json:"target" doc:"Column to predict."`
+	Targets    []string       `json:"targets" doc:"Instead of target: columns of truth values, each of which is a label that a row has or has not. A row has any number of them, and each is predicted for itself."`
+	Separator  string         `json:"separator" doc:"What stands between the labels in target, such as |, if a row has any number of them. An empty cell has none."`
 	Task       string         `json:"task" oneof:"classification regression" doc:"What the target is. Left out: logistic models classify, linear ones are a regression, and for an mlp or trees the target decides: text and truth values are classes, and so are whole numbers that count from 0 or 1 without a gap to at most 100, or if positive or class_weights is given; other numbers are a regression."`
 	Positive   string         `json:"positive" doc:"Class that precision, recall, F1 and AUC are about. Left out: of two classes the last in alphabetical (for numbers, ascending) order; with more classes these metrics are macro averages."`
 
@@ -252,15 +254,13 @@ func (c *Config) check(unknown func(string) bool) stage.Problems {
 	if c.BatchSize < 1 {
 		add("batch_size", "Not a positive number", "A step needs at least one row, not %d.", c.BatchSize)
 	}
+	c.checkTargets(unknown, add)
 	c.checkModel(add)
 	c.checkOptimizer(add)
 	c.checkSchedule(add)
 	c.checkLoss(add)
 	c.checkAnswer(unknown, add)
 	c.checkResume(add)
-	if c.RowWeight != "" && c.RowWeight == c.Target {
-		add("row_weight", "The target is no weight", "Column %q is what the model predicts.", c.Target)
-	}
 	if _, err := parseClassWeights(c.ClassWeights); err != nil {
 		add("class_weights", "Not class weights", `Write "balanced", or a map from classes to numbers that are not negative, such as { yes = 2 }: %v.`, err)
 	}
@@ -274,6 +274,57 @@ func (c *Config) check(unknown func(string) bool) stage.Problems {
 }
 
 type addProblem func(path, summary, detail string, args ...any)
+
+// multilabel reports whether a row has any number of labels.
+func (c *Config) multilabel() bool { return len(c.Targets) > 0 || c.Separator != "" }
+
+// predicted are the columns that are predicted.
+func (c *Config) predicted() []string {
+	if c.Target != "" {
+		return []string{c.Target}
+	}
+	return c.Targets
+}
+
+func (c *Config) checkTargets(unknown func(string) bool, add addProblem) {
+	known := !unknown("target") && !unknown("targets")
+	switch {
+	case known && len(c.predicted()) == 0:
+		add("", "Nothing to predict", "Name the column that is to be predicted with target, or several columns of truth values with targets.")
+	case c.Target != "" && len(c.Targets) > 0:
+		add("targets", "Both target and targets are given", "Give the one column that has the labels, with the separator between them, or the columns that are labels themselves.")
+	case len(c.Targets) > 0 && c.Separator != "":
+		add("separator", "Each target is one label", "There is nothing to separate: leave separator out, or give the one column that has all labels as target.")
+	}
+	for i, name := range c.Targets {
+		if slices.Contains(c.Targets[:i], name) {
+			add(fmt.Sprintf("targets[%d]", i), fmt.Sprintf("%q is there twice", name), "Name each column once.")
+		}
+	}
+	if c.RowWeight != "" && slices.Contains(c.predicted(), c.RowWeight) {
+		add("row_weight", "The target is no weight", "Column %q is what the model predicts.", c.RowWeight)
+	}
+	if !c.multilabel() {
+		return
+	}
+	if c.Model.Linear != nil || c.Model.GBDT != nil {
+		add("model", "The model has one answer", `For several labels of a row use model "logistic", "mlp", "cnn" or "layers".`)
+	}
+	for _, a := range []struct {
+		name  string
+		given bool
+	}{
+		{"task", c.Task == string(model.Regression)},
+		{"positive", c.Positive != ""},
+		{"class_weights", len(c.ClassWeights) > 0 && string(c.ClassWeights) != "null"},
+		{"calibration", c.Calibration != ""},
+		{"threshold", len(c.Threshold) > 0 && string(c.Threshold) != "null"},
+	} {
+		if a.given {
+			add(a.name, "Not for several labels of a row", "Leave %s out: each label is a question of its own, and is the answer from a probability of 0.5 on.", a.name)
+		}
+	}
+}
 
 func (c *Config) checkModel(add addProblem) {
 	switch {
@@ -437,8 +488,12 @@ func (c *Config) checkOptimizer(add addProblem) {
 // The metrics that the validation part can have, beside loss.
 func metricNames(task model.Task) []string {
 	names := metric.RegressionNames()
-	if task == model.Classification {
+	switch task {
+	case model.Classification:
 		names = metric.HeadlineNames()
+	case model.Multilabel:
+		names = metric.MultilabelNames()
+	case model.Regression:
 	}
 	names = append(names, lossMetric)
 	slices.Sort(names)
@@ -456,7 +511,9 @@ func (c *Config) checkEarlyStopping(e EarlyStopping, unknown func(string) bool, 
 		add("early_stopping.min_delta", "A negative number", "It is %v, and must not be negative.", e.MinDelta)
 	}
 	var known []string
-	if c.Model.Linear != nil || c.Task == string(model.Regression) {
+	if c.multilabel() {
+		known = metricNames(model.Multilabel)
+	} else if c.Model.Linear != nil || c.Task == string(model.Regression) {
 		known = metricNames(model.Regression)
 	} else if c.Model.Logistic != nil || c.Task == string(model.Classification) {
 		known = metricNames(model.Classification)

@@ -15,13 +15,8 @@ func (Type) Inspect(in *stage.Inspection) (stage.Heads, error) {
 		return nil, err
 	}
 	if columns, ok := known(in, roleData, c.Data); ok {
-		if _, err := table.Index(columns, c.Target); err != nil {
-			return nil, missingColumn(targetPath(roleData), c.Target, columns)
-		}
-		if c.RowWeight != "" {
-			if _, err := table.Index(columns, c.RowWeight); err != nil {
-				return nil, missingColumn("row_weight", c.RowWeight, columns)
-			}
+		if _, err := answersIn(&c, "", roleData, columns); err != nil {
+			return nil, err
 		}
 		if c.Features != nil {
 			if err := c.unmatchedLabels(c.Features, columns); err != nil {
@@ -30,8 +25,8 @@ func (Type) Inspect(in *stage.Inspection) (stage.Heads, error) {
 		}
 	}
 	if columns, ok := known(in, roleValidation, c.Validation); ok {
-		if _, err := table.Index(columns, c.Target); err != nil {
-			return nil, missingColumn(targetPath(roleValidation), c.Target, columns)
+		if _, err := answersIn(&c, "", roleValidation, columns); err != nil {
+			return nil, err
 		}
 	}
 	return nil, nil

@@ -23,6 +23,8 @@ type part struct {
 	frame  *model.Frame
 	labels []string
 	values []float64
+	// many are the labels of each row, if it has any number of them.
+	many [][]string
 	// weights are those of the rows; nil if there is no such column.
 	weights []float32
 	// distinct has each label once, not sharing memory with a row of the table.
@@ -30,39 +32,60 @@ type part struct {
 }
 
 // addLabel appends a label.
-func (p *part) addLabel(s string) {
+func (p *part) addLabel(s string) { p.labels = append(p.labels, p.own(s)) }
+
+func (p *part) own(s string) string {
 	own, ok := p.distinct[s]
 	if !ok {
 		own = strings.Clone(s)
 		p.distinct[own] = own
 	}
-	p.labels = append(p.labels, own)
+	return own
 }
 
 func (p *part) rows() int { return p.frame.Rows() }
 
-// columnsToPredict are the columns that are no features: the target, and that of
-// the weights of rows or "".
-type columnsToPredict struct{ target, weight string }
+// answers says where the cells of a row are that are no features.
+type answers struct {
+	task model.Task
+	// targets are the columns to predict; with a separator it is one.
+	targets   []int
+	names     []string
+	separator string
+	weight    int // -1 is none
+}
+
+// answersIn looks for the columns in a table.
+func answersIn(c *Config, task model.Task, role string, columns []table.Column) (*answers, error) {
+	a := &answers{task: task, names: c.predicted(), separator: c.Separator, weight: -1}
+	for _, name := range a.names {
+		at, err := table.Index(columns, name)
+		if err != nil {
+			return nil, missingColumn(c.targetPath(role), name, columns)
+		}
+		a.targets = append(a.targets, at)
+	}
+	if c.RowWeight != "" && role == roleData {
+		var err error
+		if a.weight, err = table.Index(columns, c.RowWeight); err != nil {
+			return nil, missingColumn("row_weight", c.RowWeight, columns)
+		}
+	}
+	return a, nil
+}
 
 // readPart reads the table at path. The target is read as labels for a
 // classification, as numbers for a regression. Mistakes in the table are
 // problems at the argument role.
-func readPart(ctx context.Context, role, path string, columns []model.Column, of columnsToPredict, task model.Task) (p *part, err error) {
+func readPart(ctx context.Context, c *Config, role, path string, columns []model.Column, task model.Task) (p *part, err error) {
 	r, err := table.Open(path)
 	if err != nil {
 		return nil, unreadable(role, err)
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	at, err := table.Index(r.Columns(), of.target)
+	a, err := answersIn(c, task, role, r.Columns())
 	if err != nil {
-		return nil, missingColumn(targetPath(role), of.target, r.Columns())
-	}
-	weight := -1
-	if of.weight != "" {
-		if weight, err = table.Index(r.Columns(), of.weight); err != nil {
-			return nil, missingColumn("row_weight", of.weight, r.Columns())
-		}
+		return nil, err
 	}
 	p = &part{role: role, distinct: map[string]string{}}
 	if p.frame, err = model.NewFrame(columns, table.Names(r.Columns())); err != nil {
@@ -79,24 +102,24 @@ func readPart(ctx context.Context, role, path string, columns []model.Column, of
 		} else if err != nil {
 			return nil, unreadable(role, err)
 		}
-		if isMissing(row[at]) {
+		if task != model.Multilabel && isMissing(row[a.targets[0]]) {
 			if missing++; first == "" {
 				first = r.Position()
 			}
 			continue
 		}
-		if err := p.append(row, at, task); err != nil {
+		if err := p.append(row, a); err != nil {
 			return nil, stage.Problemf(role, "A value that cannot be used", "%s: %v.", r.Position(), err)
 		}
-		if weight >= 0 {
-			if err := p.weigh(row[weight]); err != nil {
+		if a.weight >= 0 {
+			if err := p.weigh(row[a.weight]); err != nil {
 				return nil, stage.Problemf("row_weight", "A weight that cannot be used", "%s: %v.", r.Position(), err)
 			}
 		}
 	}
 	if missing > 0 {
-		return nil, stage.Problemf(targetPath(role), "Missing labels",
-			"%d of the rows of %s have no %q, the first is %s. Drop them in a preprocess stage, before the split.", missing, role, of.target, first)
+		return nil, stage.Problemf(c.targetPath(role), "Missing labels",
+			"%d of the rows of %s have no %q, the first is %s. Drop them in a preprocess stage, before the split.", missing, role, c.Target, first)
 	}
 	if p.rows() == 0 {
 		return nil, stage.Problemf(role, "No rows", "The table has columns, but not a single row.")
@@ -122,9 +145,12 @@ func (p *part) weigh(cell table.Value) error {
 
 // targetPath is where a problem with the target of a part is shown: the target
 // itself, unless it is the validation part alone that is wrong.
-func targetPath(role string) string {
-	if role == roleValidation {
+func (c *Config) targetPath(role string) string {
+	switch {
+	case role == roleValidation:
 		return roleValidation
+	case len(c.Targets) > 0:
+		return "targets"
 	}
 	return "target"
 }
@@ -132,16 +158,29 @@ func targetPath(role string) string {
 // isMissing takes an empty text for missing, which it is in CSV.
 func isMissing(v table.Value) bool { return v.IsMissing() || v.Text() == "" }
 
-func (p *part) append(row []table.Value, target int, task model.Task) error {
-	if task == model.Classification {
+func (p *part) append(row []table.Value, a *answers) error {
+	target := row[a.targets[0]]
+	switch a.task {
+	case model.Classification:
 		if err := model.Append(p.frame, row); err != nil {
 			return cellError(err)
 		}
-		p.addLabel(row[target].Text())
+		p.addLabel(target.Text())
 		return nil
+	case model.Multilabel:
+		labels, err := p.labelsOf(row, a)
+		if err != nil {
+			return err
+		}
+		if err := model.Append(p.frame, row); err != nil {
+			return cellError(err)
+		}
+		p.many = append(p.many, labels)
+		return nil
+	case model.Regression:
 	}
-	v, ok := row[target].Float()
-	if b, isBool := row[target].Bool(); isBool {
+	v, ok := target.Float()
+	if b, isBool := target.Bool(); isBool {
 		v, ok = 0, true
 		if b {
 			v = 1
@@ -149,15 +188,35 @@ func (p *part) append(row []table.Value, target int, task model.Task) error {
 	}
 	switch {
 	case !ok:
-		return fmt.Errorf("the target %q is not a number; to predict classes use a logistic model, or an mlp with task = \"classification\"", row[target].Text())
+		return fmt.Errorf("the target %q is not a number; to predict classes use a logistic model, or an mlp with task = \"classification\"", target.Text())
 	case math.IsInf(float64(float32(v)), 0):
-		return fmt.Errorf("the target %q is infinite or beyond the range of a float32", row[target].Text())
+		return fmt.Errorf("the target %q is infinite or beyond the range of a float32", target.Text())
 	}
 	if err := model.Append(p.frame, row); err != nil {
 		return cellError(err)
 	}
 	p.values = append(p.values, v)
 	return nil
+}
+
+// labelsOf are the labels that a row has.
+func (p *part) labelsOf(row []table.Value, a *answers) (labels []string, err error) {
+	if a.separator != "" {
+		for _, label := range model.SplitLabels(row[a.targets[0]].Text(), a.separator) {
+			labels = append(labels, p.own(label))
+		}
+		return labels, nil
+	}
+	for i, at := range a.targets {
+		has, why := model.HasLabel(row[at])
+		if why != "" {
+			return nil, fmt.Errorf("the target in column %q, %q, %s", a.names[i], row[at].Text(), why)
+		}
+		if has {
+			labels = append(labels, a.names[i])
+		}
+	}
+	return labels, nil
 }
 
 // cellError leaves out the row: the position before it names file and line.
@@ -176,6 +235,8 @@ func unreadable(role string, err error) error {
 // inferTask decides what Config.Task leaves open; see its documentation.
 func inferTask(ctx context.Context, c *Config, target table.Column) (model.Task, error) {
 	switch {
+	case c.multilabel():
+		return model.Multilabel, nil
 	case c.Task != "":
 		return model.Task(c.Task), nil
 	case c.Model.Logistic != nil || c.Positive != "" || len(c.ClassWeights) > 0 && string(c.ClassWeights) != "null":

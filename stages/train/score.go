@@ -22,8 +22,8 @@ type scored struct {
 	weights []float32
 }
 
-// outputMetrics are the metrics of a network's outputs for a part: logits for a
-// classification, scaled values for a regression.
+// outputMetrics are the metrics of a network's outputs for a part: logits for
+// classes and labels, scaled values for a regression.
 func (t *target) outputMetrics(outputs nn.Matrix, s *scored) map[string]float64 {
 	if t.task == model.Regression {
 		predicted := make([]float64, outputs.Rows)
@@ -31,6 +31,14 @@ func (t *target) outputMetrics(outputs nn.Matrix, s *scored) map[string]float64 
 			predicted[i] = float64(float32(v*t.scale) + t.shift)
 		}
 		return t.regressionMetrics(predicted, s.values)
+	}
+	if t.task == model.Multilabel {
+		p := &model.Prediction{Probabilities: make([]float64, len(outputs.Data)), Labels: make([]bool, len(outputs.Data))}
+		for i, v := range outputs.Data {
+			probability := kernel.Sigmoid(v)
+			p.Probabilities[i], p.Labels[i] = float64(probability), probability >= 0.5
+		}
+		return t.labelMetrics(p, s)
 	}
 	p := &model.Prediction{Class: make([]int, outputs.Rows), Probabilities: make([]float64, len(outputs.Data))}
 	row := make([]float32, outputs.Cols)
@@ -48,10 +56,24 @@ func (t *target) outputMetrics(outputs nn.Matrix, s *scored) map[string]float64 
 
 // predictionMetrics are the metrics of a model's answers for a part.
 func (t *target) predictionMetrics(p *model.Prediction, s *scored) map[string]float64 {
-	if t.task == model.Regression {
+	switch t.task {
+	case model.Regression:
 		return t.regressionMetrics(p.Values, s.values)
+	case model.Multilabel:
+		return t.labelMetrics(p, s)
+	case model.Classification:
 	}
 	return t.classMetrics(p, s.truth)
+}
+
+func (t *target) labelMetrics(p *model.Prediction, s *scored) map[string]float64 {
+	truth := make([]bool, len(s.y.Data))
+	for i, v := range s.y.Data {
+		truth[i] = v == 1
+	}
+	m := metric.Multilabel{Labels: t.classes, Truth: truth, Predicted: p.Labels, Probabilities: p.Probabilities}.Headline()
+	m[lossMetric] = m["log_loss"]
+	return finite(m)
 }
 
 func (t *target) regressionMetrics(predicted, values []float64) map[string]float64 {

@@ -10,7 +10,7 @@ import (
 
 // Logistic is the block model "logistic".
 type Logistic struct {
-	L2         float64 `json:"l2" default:"1" doc:"Pulls weights, not biases, to zero: half of this times their squares is added to the sum of the rows' losses (scikit-learn's 1/C). With an optimizer block, use its weight_decay."`
+	L2         float64 `json:"l2" default:"1" doc:"Pulls weights, not biases, to zero: half of this times their squares is added to the sum of the rows' losses. It is scikit-learn's 1/C, and of two classes 2/C, since each has weights of its own here. With an optimizer block, use its weight_decay."`
 	Iterations int     `json:"iterations" default:"200" doc:"Steps to the minimum, at most."`
 }
 
@@ -62,11 +62,15 @@ func solve(ctx context.Context, c *Config, in *inputs, run *stage.Run) (*trained
 	}
 	var s *linear.Solution
 	var err error
-	if m := c.Model.Linear; m != nil {
+	switch m := c.Model.Logistic; {
+	case m == nil:
+		m := c.Model.Linear
 		options.L2, options.Iterations, options.Tolerance = m.L2, m.Iterations, toleranceSquares
 		s, err = linear.Squares(ctx, x, in.data.y.Data, weight, options)
-	} else {
-		m := c.Model.Logistic
+	case in.target.task == model.Multilabel:
+		options.L2, options.Iterations, options.Tolerance = m.L2, m.Iterations, toleranceLogistic
+		s, err = solveLabels(ctx, x, in.data, options)
+	default:
 		options.Classes, options.L2, options.Iterations, options.Tolerance = in.target.outputs(), m.L2, m.Iterations, toleranceLogistic
 		s, err = linear.Logistic(ctx, x, in.data.truth, weight, options)
 	}
@@ -80,4 +84,30 @@ func solve(ctx context.Context, c *Config, in *inputs, run *stage.Run) (*trained
 		layers:  []model.Layer{{Inputs: x.Cols, Units: in.target.outputs(), Weight: s.Weight, Bias: s.Bias, Activation: "identity"}},
 		metrics: map[string]any{"iterations": s.Iterations},
 	}, nil
+}
+
+// solveLabels finds the minimum of a logistic regression for each label: of the two
+// classes that it is there and that it is not.
+func solveLabels(ctx context.Context, x *linear.Rows, data *scored, o linear.Options) (*linear.Solution, error) {
+	labels := data.y.Cols
+	out := &linear.Solution{Weight: make([]float32, x.Cols*labels), Bias: make([]float32, labels), Converged: true}
+	// The weights of the two classes are opposite, w/2 and -w/2, so that the sum of
+	// their squares is half of that of w.
+	o.Classes, o.L2 = 2, 2*o.L2
+	truth := make([]int, data.y.Rows)
+	for k := range labels {
+		for i := range truth {
+			truth[i] = int(data.y.Row(i)[k])
+		}
+		s, err := linear.Logistic(ctx, x, truth, data.weights, o)
+		if err != nil {
+			return nil, err
+		}
+		for j := range x.Cols {
+			out.Weight[j*labels+k] = s.Weight[2*j+1] - s.Weight[2*j]
+		}
+		out.Bias[k] = s.Bias[1] - s.Bias[0]
+		out.Iterations, out.Converged = max(out.Iterations, s.Iterations), out.Converged && s.Converged
+	}
+	return out, nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/flow-pipelines/flow/engine/stage"
 	"github.com/flow-pipelines/flow/engine/suggest"
@@ -33,7 +34,7 @@ type target struct {
 // fitTarget learns the target from the training part.
 func fitTarget(c *Config, task model.Task, data *part) (*target, error) {
 	t := &target{task: task, positive: metric.NoPositive, huber: c.Loss == "huber"}
-	if task == model.Classification && c.Loss != "" && c.Loss != "cross_entropy" {
+	if task != model.Regression && c.Loss != "" && c.Loss != "cross_entropy" {
 		return nil, stage.Problemf("loss", "A loss of regressions", "The target is one of classes, which are trained on cross_entropy: leave loss out, or write task = \"regression\".")
 	}
 	if task == model.Regression && c.Loss == "cross_entropy" {
@@ -42,6 +43,9 @@ func fitTarget(c *Config, task model.Task, data *part) (*target, error) {
 	if task == model.Regression {
 		t.fitNumbers(data.values)
 		return t, t.checkAnswer(c)
+	}
+	if task == model.Multilabel {
+		return t, t.fitLabels(c, data.many)
 	}
 	counts := map[string]int{}
 	seen := map[string]bool{}
@@ -65,6 +69,23 @@ func fitTarget(c *Config, task model.Task, data *part) (*target, error) {
 		return nil, err
 	}
 	return t, t.weigh(c.ClassWeights, counts, len(data.labels))
+}
+
+// fitLabels learns which labels there are: the columns, or all in the target.
+func (t *target) fitLabels(c *Config, rows [][]string) error {
+	seen := map[string]bool{}
+	for _, labels := range rows {
+		for _, l := range labels {
+			seen[l] = true
+		}
+	}
+	if len(seen) == 0 {
+		return stage.Problemf(c.targetPath(roleData), "No labels", "No row of data has a label: there is nothing to learn.")
+	}
+	if t.classes = c.Targets; len(c.Targets) == 0 {
+		t.classes = sortedClasses(seen)
+	}
+	return nil
 }
 
 func noClass(path, name string, classes []string) *stage.Problem {
@@ -141,6 +162,8 @@ func (t *target) loss() nn.Loss {
 	switch {
 	case t.task == model.Classification:
 		return nn.SoftmaxCrossEntropy
+	case t.task == model.Multilabel:
+		return nn.BinaryCrossEntropy
 	case t.huber:
 		return nn.Huber
 	}
@@ -150,6 +173,23 @@ func (t *target) loss() nn.Loss {
 // encode returns the target of a part as a network takes it, and for a
 // classification as indices of classes.
 func (t *target) encode(p *part) (y nn.Matrix, truth []int, err error) {
+	index := make(map[string]int, len(t.classes))
+	for i, c := range t.classes {
+		index[c] = i
+	}
+	if t.task == model.Multilabel {
+		y = nn.NewMatrix(p.rows(), len(t.classes))
+		for i, labels := range p.many {
+			for _, l := range labels {
+				c, ok := index[l]
+				if !ok {
+					return y, nil, unknownClass(p, "Label", l, i)
+				}
+				y.Row(i)[c] = 1
+			}
+		}
+		return y, nil, nil
+	}
 	y = nn.NewMatrix(p.rows(), 1)
 	if t.task == model.Regression {
 		for i, v := range p.values {
@@ -157,19 +197,19 @@ func (t *target) encode(p *part) (y nn.Matrix, truth []int, err error) {
 		}
 		return y, nil, nil
 	}
-	index := make(map[string]int, len(t.classes))
-	for i, c := range t.classes {
-		index[c] = i
-	}
 	truth = make([]int, p.rows())
 	for i, l := range p.labels {
 		c, ok := index[l]
 		if !ok {
-			return y, nil, stage.Problemf(p.role, fmt.Sprintf("Class %q is not in the training part", l), "Row %d has it, and no row of data has. Stratify the split, or drop the class before it.", i+1)
+			return y, nil, unknownClass(p, "Class", l, i)
 		}
 		truth[i], y.Data[i] = c, float32(c)
 	}
 	return y, truth, nil
+}
+
+func unknownClass(p *part, kind, name string, row int) *stage.Problem {
+	return stage.Problemf(p.role, fmt.Sprintf("%s %q is not in the training part", kind, name), "Row %d has it, and no row of data has. Stratify the split, or drop the %s before it.", row+1, strings.ToLower(kind))
 }
 
 // foldsOfTarget is in how many parts the training rows are divided for encodings
@@ -181,7 +221,7 @@ const (
 )
 
 // fillOutcomes gives encodings by the target what they learn from: a regression's
-// numbers as training sees them, of classes whether a row has each.
+// numbers as training sees them, of classes and labels whether a row has each.
 func (t *target) fillOutcomes(specs []model.CategoricalSpec, s *scored, seed int64) {
 	var values [][]float64
 	var fold []int
@@ -190,20 +230,23 @@ func (t *target) fillOutcomes(specs []model.CategoricalSpec, s *scored, seed int
 			continue
 		}
 		if values == nil {
-			values = t.outcomes(s.y.Data, s.truth)
+			values = t.outcomes(s.y, s.truth)
 			fold = folds(s.y.Rows, seed)
 		}
 		spec.Outcome.Values, spec.Outcome.Fold = values, fold
 	}
 }
 
-func (t *target) outcomes(y []float32, truth []int) [][]float64 {
-	if t.task == model.Regression {
-		one := make([]float64, len(y))
-		for i, v := range y {
-			one[i] = float64(v)
+func (t *target) outcomes(y nn.Matrix, truth []int) [][]float64 {
+	if t.task != model.Classification {
+		out := make([][]float64, y.Cols)
+		for k := range out {
+			out[k] = make([]float64, y.Rows)
+			for i := range out[k] {
+				out[k][i] = float64(y.Row(i)[k])
+			}
 		}
-		return [][]float64{one}
+		return out
 	}
 	first := 0
 	if len(t.classes) == 2 {

@@ -28,6 +28,7 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/flow-pipelines/flow/engine/stage"
 	"github.com/flow-pipelines/flow/stages/model"
@@ -219,11 +220,11 @@ func read(ctx context.Context, c *Config, log io.Writer) (*inputs, error) {
 		}
 		return nil, unreadable(roleData, err)
 	}
-	at, err := table.Index(about.Columns, c.Target)
+	a, err := answersIn(c, "", roleData, about.Columns)
 	if err != nil {
-		return nil, missingColumn("target", c.Target, about.Columns)
+		return nil, err
 	}
-	task, err := inferTask(ctx, c, about.Columns[at])
+	task, err := inferTask(ctx, c, about.Columns[a.targets[0]])
 	if err != nil {
 		return nil, err
 	}
@@ -232,7 +233,7 @@ func read(ctx context.Context, c *Config, log io.Writer) (*inputs, error) {
 			return nil, p
 		}
 	}
-	note(log, "%d rows; %s of %s\n", about.Rows, task, c.Target)
+	note(log, "%d rows; %s of %s\n", about.Rows, task, strings.Join(c.predicted(), ", "))
 	spec := c.Features
 	if spec == nil {
 		spec = defaultFeatures()
@@ -242,7 +243,7 @@ func read(ctx context.Context, c *Config, log io.Writer) (*inputs, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := readPart(ctx, roleData, string(c.Data), selected.columns(), columnsToPredict{c.Target, c.RowWeight}, task)
+	data, err := readPart(ctx, c, roleData, string(c.Data), selected.columns(), task)
 	if err != nil {
 		return nil, err
 	}
@@ -266,7 +267,7 @@ func read(ctx context.Context, c *Config, log io.Writer) (*inputs, error) {
 	if c.Validation == "" {
 		return in, nil
 	}
-	validation, err := readPart(ctx, roleValidation, string(c.Validation), selected.columns(), columnsToPredict{target: c.Target}, task)
+	validation, err := readPart(ctx, c, roleValidation, string(c.Validation), selected.columns(), task)
 	if err != nil {
 		return nil, err
 	}
@@ -305,7 +306,7 @@ func finish(run *stage.Run, c *Config, in *inputs, result *trained) (stage.Metri
 		return nil, err
 	}
 	m := &model.Model{
-		Task: in.target.task, Target: c.Target, Classes: in.target.classes, Family: c.family(),
+		Task: in.target.task, Target: c.Target, Separator: c.Separator, Classes: in.target.classes, Family: c.family(),
 		Features: *in.features, Layers: result.layers, Trees: result.trees,
 		TargetScale: in.target.scale, TargetShift: in.target.shift,
 		Parameters: parameters, Data: map[string]model.Data{}, Versions: map[string]int{"train": Version},
