@@ -108,3 +108,28 @@ func shown(f Fact) string {
 	}
 	return f.Value
 }
+
+// SecretsChanged returns the sensitive facts of which at least one has another
+// value than it had when before had the key k, none if all are as they were. The
+// values of before are not written down; but with those of after in their places
+// it has the key that it had, or some were others. It cannot be told of what only
+// one of the two has, which Diff lists.
+func SecretsChanged(before Manifest, k Key, after Manifest) []Fact {
+	var secrets []Fact
+	was := slices.Clone(before)
+	for i, f := range was {
+		if f.Value != Hidden {
+			continue
+		}
+		j := slices.IndexFunc(after, func(a Fact) bool { return a.Kind == f.Kind && a.Name == f.Name })
+		if j < 0 {
+			return nil
+		}
+		was[i].Value = after[j].Value
+		secrets = append(secrets, Fact{Kind: f.Kind, Name: f.Name, Value: Hidden, Sensitive: true})
+	}
+	if len(secrets) == 0 || was.Key() == k {
+		return nil
+	}
+	return secrets
+}

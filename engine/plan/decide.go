@@ -356,6 +356,7 @@ func (d *decision) pendingAction(ctx context.Context) error {
 				f.Kind == key.Command && slices.Contains(st.Unknown, "command") ||
 				f.Kind == key.Environment && slices.Contains(st.Unknown, "env")
 		})
+		cs = append(cs, d.secrets()...)
 		if err := d.explainData(ctx, cs); err != nil {
 			return err
 		}
@@ -372,6 +373,18 @@ func (d *decision) pendingAction(ctx context.Context) error {
 		d.because(Reason{Kind: Upstream, Text: upstreamText(d.pending, st.Awaits), Stages: d.pending})
 	}
 	return nil
+}
+
+// secrets says which sensitive values differ, by their names.
+func (d *decision) secrets() []Reason {
+	var names []string
+	for _, f := range key.SecretsChanged(d.locked.Manifest, d.locked.Key, d.step.Manifest) {
+		names = append(names, strings.TrimSpace(f.Kind.String()+" "+f.Name))
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return []Reason{{Kind: SecretChanged, Text: "a sensitive value changed: " + strings.Join(names, " or ")}}
 }
 
 // mayStay reports whether an input is, or may be, there without its content or
@@ -408,6 +421,7 @@ func (d *decision) action(ctx context.Context) error {
 		d.because(Reason{Kind: FirstTime, Text: "first time"})
 	} else {
 		cs := changes(d.locked.Manifest, d.step.Manifest, nil)
+		cs = append(cs, d.secrets()...)
 		if len(cs) == 0 {
 			cs = []Reason{{Kind: SecretChanged, Text: "a sensitive value changed"}}
 		}
