@@ -121,6 +121,13 @@ func (m Manifest) sort() {
 	slices.SortFunc(m, compareFacts)
 }
 
+// Sorted returns the facts in the order of a manifest.
+func (m Manifest) Sorted() Manifest {
+	out := slices.Clone(m)
+	out.sort()
+	return out
+}
+
 func compareFacts(a, b Fact) int {
 	return cmp.Or(cmp.Compare(a.Kind, b.Kind), strings.Compare(a.Name, b.Name))
 }

@@ -350,7 +350,7 @@ func (d *decision) pendingAction(ctx context.Context) error {
 	case d.locked == nil:
 		d.because(Reason{Kind: FirstTime, Text: "first time"})
 	default:
-		cs := changes(d.locked.Manifest, d.step.Manifest, func(f key.Fact) bool {
+		cs := changes(st.Schema.Body, d.locked.Manifest, d.step.Manifest, func(f key.Fact) bool {
 			return f.Kind == key.Input && d.mayStay(f.Name) ||
 				f.Kind == key.Argument && slices.Contains(st.Unknown, topLevel(f.Name)) ||
 				f.Kind == key.Command && slices.Contains(st.Unknown, "command") ||
@@ -420,7 +420,7 @@ func (d *decision) action(ctx context.Context) error {
 	if d.locked == nil {
 		d.because(Reason{Kind: FirstTime, Text: "first time"})
 	} else {
-		cs := changes(d.locked.Manifest, d.step.Manifest, nil)
+		cs := changes(d.step.Stage.Schema.Body, d.locked.Manifest, d.step.Manifest, nil)
 		cs = append(cs, d.secrets()...)
 		if len(cs) == 0 {
 			cs = []Reason{{Kind: SecretChanged, Text: "a sensitive value changed"}}

@@ -59,7 +59,7 @@ func (d *decision) givenChanged(ctx context.Context, o stage.Output, n digest.No
 		}
 		d.because(r)
 	case d.locked.Key != d.step.Key:
-		d.because(changes(d.locked.Manifest, d.step.Manifest, nil)...)
+		d.because(changes(d.step.Stage.Schema.Body, d.locked.Manifest, d.step.Manifest, nil)...)
 	case !o.NoStore:
 		missing, err := d.w.Missing(ctx, n, true)
 		if err != nil {

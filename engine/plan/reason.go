@@ -18,8 +18,8 @@ import (
 )
 
 // changes explains the difference of two manifests.
-func changes(before, after key.Manifest, skip func(key.Fact) bool) []Reason {
-	var rs []Reason
+func changes(body stage.Body, before, after key.Manifest, skip func(key.Fact) bool) []Reason {
+	rs, before, after := blockChanges(body, before, after, skip)
 	for _, c := range key.Diff(before, after, skip) {
 		if words := commandChanges(c); words != nil {
 			rs = append(rs, words...)
