@@ -9,9 +9,11 @@ from a checkpoint comes to what it would have come to without the interruption.
 torch is imported in a run alone: a plan asks what the plugin is, and must not wait.
 """
 
+import copy
 import csv
 import gzip
 import importlib
+import importlib.util
 import inspect
 import json
 import os
@@ -211,6 +213,9 @@ def train(run, rank, world):
     data = examples.load(a.data)
     held = examples.load(a.validation) if a.validation else None
     model = model_of(torch, a, examples).to(device)
+    if a.onnx and rank == 0:
+        # What cannot be written must not come out after hours of training.
+        write_onnx(torch, model_to_write(torch, copy.deepcopy(model), examples), data, os.devnull)
     criterion = loss_of(torch, a, examples)
     kinds = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
     optimizer = kinds[a.optimizer](model.parameters(), lr=a.learning_rate)
@@ -237,8 +242,12 @@ def train(run, rank, world):
                 chunk = chunk[: len(chunk) - len(chunk) % world][rank::world]
                 if len(chunk) == 0:
                     continue
-            pairs = [ds[i] for i in chunk.tolist()]
-            yield torch.stack([torch.as_tensor(x) for x, _ in pairs]).to(device), torch.stack([torch.as_tensor(y) for _, y in pairs]).to(device)
+            if isinstance(ds, torch.utils.data.TensorDataset):
+                x, y = ds[chunk]
+            else:
+                pairs = [ds[i] for i in chunk.tolist()]
+                x, y = torch.stack([torch.as_tensor(x) for x, _ in pairs]), torch.stack([torch.as_tensor(y) for _, y in pairs])
+            yield x.to(device), y.to(device)
 
     def evaluate():
         model.eval()
@@ -292,25 +301,32 @@ def train(run, rank, world):
 
 
 def write(torch, run, model, examples, data):
-    model = model.cpu().eval()
-    example = torch.as_tensor(data[0][0])
-    state = {"model": model.state_dict(), "classes": examples.classes, "shape": list(example.shape)}
+    state = {"model": model.cpu().state_dict(), "classes": examples.classes, "shape": list(torch.as_tensor(data[0][0]).shape)}
     if examples.scale:
         state.update(columns=examples.columns, **examples.scale)
-        model = with_scale(torch, examples.scale, model)
     torch.save(state, run.outputs["model"])
     if run.args.onnx:
-        # The exporter by tracing needs the package onnx at most; its successor, more.
-        older = {"dynamo": False} if "dynamo" in inspect.signature(torch.onnx.export).parameters else {}
-        try:
-            torch.onnx.export(model, example.unsqueeze(0), run.outputs["onnx"], input_names=["input"], output_names=["output"],
-                              opset_version=14, dynamic_axes={"input": {0: "batch"}, "output": {0: "batch"}}, **older)
-        except Exception as e:
-            raise Problem("onnx", "The model cannot be written as ONNX", f"{type(e).__name__}: {e}") from e
+        write_onnx(torch, model_to_write(torch, model, examples), data, run.outputs["onnx"])
 
 
-def with_scale(torch, scale, model):
-    """The model with the scaling of a table's columns before it."""
+def write_onnx(torch, model, data, path):
+    # The exporter by tracing needs the package onnx at most; its successor, more.
+    older = {"dynamo": False} if "dynamo" in inspect.signature(torch.onnx.export).parameters else {}
+    try:
+        torch.onnx.export(model, torch.as_tensor(data[0][0]).unsqueeze(0), path, input_names=["input"], output_names=["output"],
+                          opset_version=14, dynamic_axes={"input": {0: "batch"}, "output": {0: "batch"}}, **older)
+    except Exception as e:
+        if importlib.util.find_spec("onnx") is None and "onnx" in str(e):
+            raise Problem("onnx", "The package onnx is not installed",
+                          f"PyTorch {torch.__version__} needs it to write ONNX. Install it: {sys.executable} -m pip install onnx") from e
+        raise Problem("onnx", "The model cannot be written as ONNX", f"{type(e).__name__}: {e}") from e
+
+
+def model_to_write(torch, model, examples):
+    """The model as it is used: with the scaling of a table's columns before it."""
+    model, scale = model.cpu().eval(), examples.scale
+    if not scale:
+        return model
 
     class Scaled(torch.nn.Module):
         def __init__(self):

@@ -20,6 +20,7 @@ import (
 	"testing"
 
 	"github.com/flow-pipelines/flow/engine/stage"
+	"github.com/flow-pipelines/flow/internal/oracle"
 	"github.com/flow-pipelines/flow/plugins/conformance"
 	"github.com/flow-pipelines/flow/plugins/host"
 )
@@ -190,7 +191,7 @@ func TestCommonDataIsLearnt(t *testing.T) {
 		several = 1
 	}
 	for name, more := range map[string]map[string]any{
-		"table":     {"epochs": 10, "onnx": true},
+		"table":     {"epochs": 10},
 		"text":      {"kind": "text", "data": "text.csv", "validation": "text.csv", "epochs": 10},
 		"processes": {"epochs": 10, "processes": several, "precision": "bfloat16"},
 	} {
@@ -206,9 +207,90 @@ func TestCommonDataIsLearnt(t *testing.T) {
 		if want := fmt.Sprintf(`{"step":%d,"total":%d,"unit":"epoch","metrics":{"loss":`, more["epochs"], more["epochs"]); !strings.Contains(said, want) {
 			t.Errorf("%s: no progress %s in\n%s", name, want, said)
 		}
-		if info, err := os.Stat(filepath.Join(dir, "model.onnx")); more["onnx"] == true && (err != nil || info.Size() == 0) {
-			t.Errorf("%s: no ONNX: %v", name, err)
+	}
+}
+
+// The bytes follow from the seed and the precision.
+func TestBytesFollowFromTheSeed(t *testing.T) {
+	p := program(t)
+	once := func(more map[string]any) string {
+		t.Helper()
+		more["code"], more["model"], more["dataset"] = []string{"src/net.py"}, "net.Net", "net.rows"
+		b, m, said, err := train(t, p, files(t), "", more)
+		loss, _ := m["loss"].(json.Number)
+		if v, _ := loss.Float64(); err != nil || len(b) == 0 || v > 0.3 {
+			t.Fatalf("%v: loss %v, %v\n%s", more, loss, err, said)
 		}
+		return string(b)
+	}
+	first := once(map[string]any{"epochs": 20})
+	if once(map[string]any{"epochs": 20}) != first {
+		t.Error("the same seed comes to other bytes")
+	}
+	if once(map[string]any{"epochs": 20, "seed": 8}) == first {
+		t.Error("another seed comes to the same bytes")
+	}
+	mixed := once(map[string]any{"epochs": 20, "precision": "bfloat16"})
+	if mixed == first {
+		t.Error("bfloat16 comes to the bytes of float32")
+	}
+	if once(map[string]any{"epochs": 20, "precision": "bfloat16"}) != mixed {
+		t.Error("bfloat16 comes to other bytes the second time")
+	}
+}
+
+// writesONNX reports whether this PyTorch needs no package that is not there.
+func writesONNX() bool {
+	return exec.Command("python3", "-c", "import importlib.util, torch; assert torch.__version__.startswith('1.') or importlib.util.find_spec('onnx')").Run() == nil
+}
+
+// The model as ONNX gives what the model gives, for the table as it is. That it
+// cannot be written is said before the training.
+func TestTheModelIsWrittenAsONNX(t *testing.T) {
+	p := program(t)
+	dir := files(t)
+	_, _, said, err := train(t, p, dir, "", map[string]any{"onnx": true})
+	if !writesONNX() {
+		ps := stage.ProblemsIn(err)
+		if len(ps) != 1 || ps[0].Path != "onnx" || !strings.Contains(ps[0].Error(), "-m pip install onnx") || strings.Contains(said, "epoch") {
+			t.Errorf("got %v\n%s", err, said)
+		}
+		return
+	}
+	if err != nil {
+		t.Fatalf("%v\n%s", err, said)
+	}
+	const own = `import json, torch
+m = torch.load("model.pt")
+rows = [line.split(",")[:2] for line in open("in.csv").read().split()[1:]]
+x = torch.tensor([[float(a), float(b)] for a, b in rows])
+net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(2, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
+net.load_state_dict(m["model"])
+print(json.dumps([x.tolist(), net((x - m["mean"]) / m["std"]).tolist()]))`
+	c := exec.Command("python3", "-c", own)
+	c.Dir = dir
+	want, err := c.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	oracle.Run(t, `import json, sys
+import numpy, onnx, onnxruntime
+x, y = map(numpy.array, json.load(sys.stdin))
+onnx.checker.check_model(onnx.load(sys.argv[1]), full_check=True)
+got, = onnxruntime.InferenceSession(sys.argv[1]).run(None, {"input": x.astype("float32")})
+numpy.testing.assert_allclose(got, y, rtol=1e-4, atol=1e-5)`, want, filepath.Join(dir, "model.onnx"))
+}
+
+func TestAModelThatIsNoONNXIsToldOfAtOnce(t *testing.T) {
+	p := program(t)
+	if !writesONNX() {
+		t.Skip("the package onnx is not installed for this PyTorch")
+	}
+	dir := files(t)
+	write(t, dir, map[string]string{"src/odd.py": "import torch\nclass Odd(torch.nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.a = torch.nn.Linear(2, 2)\n    def forward(self, x):\n        return torch.linalg.eigvals(self.a(x)[:, :, None] @ self.a(x)[:, None, :]).real\n"})
+	_, _, said, err := train(t, p, dir, "", map[string]any{"onnx": true, "code": []string{"src/odd.py"}, "model": "odd.Odd"})
+	if ps := stage.ProblemsIn(err); len(ps) != 1 || ps[0].Path != "onnx" || strings.Contains(said, "epoch") {
+		t.Errorf("got %v\n%s", err, said)
 	}
 }
 
@@ -267,7 +349,7 @@ func TestImagesAreLearnt(t *testing.T) {
 		}
 		write(t, dir, map[string]string{fmt.Sprintf("folders/%s/%d.png", []string{"left", "right"}[i%2], i): b.String()})
 	}
-	learn := map[string]any{"kind": "images", "target": nil, "epochs": 5, "onnx": true}
+	learn := map[string]any{"kind": "images", "target": nil, "epochs": 5}
 	for _, data := range []string{"idx", "folders"} {
 		if data == "folders" && exec.Command("python3", "-c", "import PIL").Run() != nil {
 			t.Log("Pillow is not installed: images in folders are not tested; `make torch` installs it")
