@@ -140,7 +140,7 @@ func (t *talk) ask(q protocol.Check) (*protocol.Verdict, error) {
 	v, err := protocol.ParseVerdict(line)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("%s check answered %s: %w", t.program, excerpt(line), err)
+		return nil, fmt.Errorf("%s check answered %s: %w; what is for people belongs on standard error", t.program, excerpt(line), err)
 	case v.ID != q.ID:
 		return nil, fmt.Errorf("%s check answered %s to the question with the id %d: the answer has the id of its question, and each question one answer", t.program, excerpt(line), q.ID)
 	}

@@ -16,6 +16,7 @@
 package host
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -298,6 +299,8 @@ func (h *Host) describe(program string) (*protocol.Description, error) {
 	}
 	d, err := protocol.ParseDescription(out)
 	switch {
+	case len(bytes.TrimSpace(out)) == 0:
+		return nil, fmt.Errorf("%s describe answers nothing: a plugin prints what it is, as JSON", program)
 	case errors.Is(err, protocol.ErrVersion):
 		return nil, fmt.Errorf("%s speaks another version of the protocol: %s. Install a version of the plugin for this flow, or another flow", program, strings.TrimPrefix(err.Error(), protocol.ErrVersion.Error()+": "))
 	case err != nil:

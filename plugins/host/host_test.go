@@ -35,7 +35,7 @@ func TestAPluginThatDoesNotDescribeItself(t *testing.T) {
 		"crashing":      `failed with exit status 3; it said "Traceback: no module named nowhere"`,
 		"killed":        "failed with signal: segmentation fault",
 		"garbled":       `does not describe itself as a plugin: not JSON of the expected form`,
-		"silent":        "does not describe itself as a plugin: nothing; it answered nothing",
+		"silent":        "describe answers nothing: a plugin prints what it is",
 		"future":        "speaks another version of the protocol: it speaks 7, this flow 1",
 		"impostor":      `says that it is called "somebody-else", not "impostor"`,
 		"typeless":      "no stage type",

@@ -45,11 +45,20 @@ func RunIn(ctx context.Context, dir string, run *stage.Run) (stage.Metrics, erro
 	if err != nil {
 		return nil, err
 	}
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
+	if err := ctx.Err(); err != nil {
+		return nil, ended{fmt.Errorf("plugin %s was asked to end before it was done: %s", run.Plugin.Name, state), err}
 	}
 	return j.judge(state)
 }
+
+// ended is the error of a job that was called off; why is that of the context,
+// which tells nothing that the reader of a log does not know.
+type ended struct {
+	error
+	why error
+}
+
+func (e ended) Unwrap() error { return e.why }
 
 type job struct {
 	dir      string
@@ -216,7 +225,7 @@ func (j *job) judge(state *os.ProcessState) (stage.Metrics, error) {
 	case code == protocol.ExitProblem && len(j.problems) > 0:
 		return nil, j.problems
 	case code == protocol.ExitProblem:
-		return nil, j.fault("failed", "It says, by exit status %d, that something is wrong with the stage, and not what.", code)
+		return nil, j.fault("failed", "It says, by exit status %d, that something is wrong with the stage, and not what. A panic of a program in Go ends so too, and is in the log.", code)
 	case code != protocol.ExitDone:
 		return nil, fmt.Errorf("plugin %s %s failed: %s", j.plugin.Name, j.plugin.Version, state)
 	case len(j.problems) > 0:

@@ -34,6 +34,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -84,7 +85,10 @@ type Type[C any] struct {
 	Metrics string
 	// Effect says that a run changes something outside of its outputs.
 	Effect bool
-	Trials []Trial
+	// Checkpoint asks for a directory, Run.Checkpoint, in which a run that is ended
+	// leaves what the next one goes on from.
+	Checkpoint bool
+	Trials     []Trial
 	// Run does the work. The same arguments and inputs must give the same bytes.
 	Run func(ctx context.Context, args C, run *Run) (Metrics, error)
 	// Check judges arguments before anything runs, by the heads of the inputs,
@@ -104,7 +108,7 @@ func (t Type[C]) describe() (protocol.Type, error) {
 	body, err := protocol.BodyOf(stage.BodyOf[C]())
 	return protocol.Type{
 		Name: t.Name, Version: max(1, t.Version), Summary: t.Summary, Doc: t.Doc, Example: t.Example, Metrics: t.Metrics,
-		Effect: t.Effect, Body: body, Outputs: t.Outputs, Trials: t.Trials,
+		Effect: t.Effect, Checkpoint: t.Checkpoint, Body: body, Outputs: t.Outputs, Trials: t.Trials,
 	}, err
 }
 
@@ -156,7 +160,7 @@ func (p Plugin) Main(args []string, in io.Reader, out, errs io.Writer) int {
 	case protocol.Describe:
 		err, status = p.describe(out), 1
 	case protocol.CheckJob:
-		status, err = p.check(in, out)
+		status, err = p.check(in, out, errs)
 	case protocol.RunJob:
 		status, err = p.run(in, out, errs)
 	default:
@@ -200,8 +204,20 @@ func (p Plugin) about(version int, name string) (StageType, error) {
 	return nil, fmt.Errorf("this plugin has no stage type %q", name)
 }
 
+// safely calls a function of the plugin's. A panic is a failure like another: the
+// status that Go ends with then means something else to flow.
+func safely(errs io.Writer, call func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			_, _ = errs.Write(debug.Stack())
+			err = fmt.Errorf("panic: %v", r)
+		}
+	}()
+	return call()
+}
+
 // check answers questions until there are no more.
-func (p Plugin) check(in io.Reader, out io.Writer) (int, error) {
+func (p Plugin) check(in io.Reader, out, errs io.Writer) (int, error) {
 	questions, answers := json.NewDecoder(in), json.NewEncoder(out)
 	for {
 		var q protocol.Check
@@ -215,7 +231,10 @@ func (p Plugin) check(in io.Reader, out io.Writer) (int, error) {
 			return protocol.ExitUsage, err
 		}
 		v := protocol.Verdict{ID: q.ID}
-		v.Columns, err = t.check(&q)
+		err = safely(errs, func() (err error) {
+			v.Columns, err = t.check(&q)
+			return err
+		})
 		ps := stage.ProblemsIn(err)
 		if err != nil && len(ps) == 0 {
 			return 1, err
@@ -243,8 +262,12 @@ func (p Plugin) run(in io.Reader, out, errs io.Writer) (int, error) {
 	runtime.GOMAXPROCS(max(1, spec.CPUs))
 	e := &events{out: out}
 	run := &Run{Log: errs, Events: e}
-	run.Spec = stage.Spec{Type: spec.Type, Address: spec.Address, Args: spec.Args, Outputs: spec.Outputs, CPUs: spec.CPUs}
-	m, err := t.run(ctx, run)
+	run.Spec = stage.Spec{Type: spec.Type, Address: spec.Address, Args: spec.Args, Outputs: spec.Outputs, CPUs: spec.CPUs, Checkpoint: spec.Checkpoint}
+	var m Metrics
+	err = safely(errs, func() (err error) {
+		m, err = t.run(ctx, run)
+		return err
+	})
 	ps := stage.ProblemsIn(err)
 	for _, m := range ps {
 		e.say(protocol.Event{Type: protocol.Problem, Path: m.Path, Summary: m.Summary, Detail: m.Detail})

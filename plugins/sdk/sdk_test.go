@@ -26,14 +26,20 @@ func plugin() sdk.Plugin {
 	outputs := map[string]string{"text": "out/greeting.txt"}
 	return sdk.Plugin{Name: "hello", Version: "0.1.0", Types: []sdk.StageType{sdk.Type[greeting]{
 		Name: "greet", Summary: "A greeting in a file", Example: "greet \"x\" {\n  who = \"world\"\n}",
-		Outputs: []sdk.Output{{Name: "text", Path: "greeting.txt", Doc: "The greeting."}},
+		Checkpoint: true, Outputs: []sdk.Output{{Name: "text", Path: "greeting.txt", Doc: "The greeting."}},
 		Trials: []sdk.Trial{
 			{Name: "greets", Args: json.RawMessage(`{"who":"world","times":2,"from":"more.txt"}`), Files: map[string]string{"more.txt": "!"}, Outputs: outputs},
 			{Name: "not less than once", Args: json.RawMessage(`{"who":"world","times":0}`), Outputs: outputs, Problem: &times},
 		},
 		Run: func(_ context.Context, g greeting, run *sdk.Run) (sdk.Metrics, error) {
+			if g.Who == "panic" {
+				panic("at the disco")
+			}
 			if g.Times < 1 {
 				return nil, sdk.Problemf("times", "Not once", "Give 1 or more.")
+			}
+			if run.Checkpoint != "" {
+				return sdk.Metrics{"saved": run.Checkpoint}, nil
 			}
 			more := ""
 			if g.From != "" {
@@ -47,6 +53,9 @@ func plugin() sdk.Plugin {
 			return sdk.Metrics{"letters": len(g.Who)}, os.WriteFile(run.Output("text"), []byte(strings.Repeat("Hello, "+g.Who+more+"\n", g.Times)), 0o644)
 		},
 		Check: func(g greeting, _ map[string]sdk.Input) (map[string][]string, error) {
+			if g.Who == "panic" {
+				panic("at the disco")
+			}
 			if g.Who == "nobody" {
 				return nil, sdk.Problemf("who", "Nobody is there", "Greet somebody.")
 			}
@@ -103,10 +112,27 @@ func TestMistakesAreSaidAsEvents(t *testing.T) {
 	}
 }
 
+func TestARunKnowsWhereToSave(t *testing.T) {
+	status, out, _ := ask(t, "run", `{"protocol":1,"type":"greet","args":{"who":"x","times":1},"outputs":{"text":"t"},"checkpoint":"saved"}`)
+	if want := `{"type":"metrics","values":{"saved":"saved"}}` + "\n"; status != 0 || out != want {
+		t.Errorf("got %d %q, want 0 %q", status, out, want)
+	}
+	if _, out, _ := ask(t, "describe", ""); !strings.Contains(out, `"checkpoint":true`) {
+		t.Errorf("no checkpoint in %s", out)
+	}
+}
+
 func TestFailuresAreNoMistakesOfTheUsers(t *testing.T) {
 	status, out, errs := ask(t, "run", `{"protocol":1,"type":"greet","args":{"who":"x","times":1,"from":"missing.txt"},"outputs":{"text":"t"}}`)
 	if status != 1 || out != "" || !strings.Contains(errs, "missing.txt") {
 		t.Errorf("got %d, %q, %q", status, out, errs)
+	}
+	// A panic is one too: the status that it ends a program with, 2, means a mistake.
+	for _, word := range []string{"run", "check"} {
+		status, out, errs = ask(t, word, `{"protocol":1,"id":1,"type":"greet","args":{"who":"panic","times":1},"outputs":{"text":"t"}}`)
+		if status != 1 || out != "" || !strings.HasSuffix(errs, "error: panic: at the disco\n") {
+			t.Errorf("%s: got %d, %q, %q", word, status, out, errs)
+		}
 	}
 }
 
