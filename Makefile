@@ -25,14 +25,16 @@ flow: ## build bin/flow
 	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/flow ./cmd/flow
 
 # DuckDB is C++: with a module and a binary of its own it is not in the way of
-# who has no C compiler.
-CC ?= cc
+# who has no C compiler, or one without the library of C++.
+CC      ?= cc
+LINKS    = echo 'int main(void) { return 0; }' | $(CC) -x c - -o /dev/null 2>/dev/null
+CAN_CGO  = { $(LINKS) -lstdc++ || $(LINKS) -lc++; }
 
 .PHONY: plugins
 plugins: ## build the plugins that come with flow (DuckDB needs a C compiler)
-	@if command -v $(CC) >/dev/null; then \
+	@if $(CAN_CGO); then \
 		CGO_ENABLED=1 $(GO) build -C plugins/duckdb -trimpath -ldflags '-s -w' -o ../../bin/flow-plugin-duckdb . ; \
-	else echo "bin/flow-plugin-duckdb is not built: there is no C compiler ($(CC)). All else works without it."; fi
+	else echo "bin/flow-plugin-duckdb is not built: there is no C compiler ($(CC)) that links C++. All else works without it."; fi
 
 .PHONY: install
 install: ## install flow into GOBIN
@@ -45,8 +47,8 @@ quickstart: flow ## plan and apply a real pipeline, twice
 .PHONY: test
 test: ## run the tests
 	$(GO) test ./...
-	@if command -v $(CC) >/dev/null; then CGO_ENABLED=1 $(GO) test -C plugins/duckdb ./... ; \
-	else echo "plugins/duckdb was not tested: there is no C compiler ($(CC)). On Debian: apt-get install gcc"; fi
+	@if $(CAN_CGO); then CGO_ENABLED=1 $(GO) test -C plugins/duckdb ./... ; \
+	else echo "plugins/duckdb was not tested: there is no C compiler ($(CC)) that links C++. On Debian: apt-get install g++"; fi
 	@sh plugins/torch/setup.sh --there || echo "plugins/torch was not tested, or not wholly: PyTorch or Pillow is not installed. make torch installs them."
 	@sh internal/oracle/setup.sh --there || echo "flow's numbers were not compared with those of scikit-learn and onnxruntime: they are not installed. make oracle installs them."
 
@@ -61,7 +63,7 @@ lint: ## check style, layers and formatting
 	$(GO) vet ./...
 	@$(GO) mod tidy -diff || { echo "run go mod tidy"; exit 1; }
 	@$(GO) -C plugins/duckdb mod tidy -diff || { echo "run go -C plugins/duckdb mod tidy"; exit 1; }
-	@if command -v $(CC) >/dev/null; then CGO_ENABLED=1 $(GO) vet -C plugins/duckdb ./... ; fi
+	@if $(CAN_CGO); then CGO_ENABLED=1 $(GO) vet -C plugins/duckdb ./... ; fi
 	$(GO) run $(GOLANGCI) run ./...
 	@test -z "$$($(GO) run $(GOFUMPT) -l engine stages plugins internal cmd bench)" || { echo "run make fmt"; exit 1; }
 	@dead=$$($(GO) run $(DEADCODE) -test ./...); test -z "$$dead" || { echo "dead code:"; echo "$$dead"; exit 1; }
