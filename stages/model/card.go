@@ -58,7 +58,14 @@ func card(m *Model) string {
 		if n.Impute == ImputeNone {
 			missing = "missing"
 		}
-		fmt.Fprintf(&b, "| %s | numeric | missing as %s, scale %s |\n", cell(n.name()), missing, n.Scale)
+		how := fmt.Sprintf("scale %s", n.Scale)
+		if n.Bins > 0 {
+			how = fmt.Sprintf("%d quantile bins", n.bins())
+		}
+		if n.Degree == 2 {
+			how += ", products"
+		}
+		fmt.Fprintf(&b, "| %s | numeric | missing as %s, %s |\n", cell(n.name()), missing, how)
 	}
 	for _, c := range m.Features.Categorical {
 		how := "unknown as none"

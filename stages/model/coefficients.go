@@ -21,10 +21,7 @@ type Feature struct {
 
 // List returns what the numbers of a transformed row are.
 func (f *Features) List() []Feature {
-	out := make([]Feature, 0, f.Width())
-	for _, n := range f.Numeric {
-		out = append(out, Feature{Column: n.name()})
-	}
+	out := f.numbers().list()
 	for _, c := range f.Categorical {
 		for k := range c.width() {
 			value := ""
@@ -112,11 +109,11 @@ func binary(m *Model) bool { return m.Task == Classification && len(m.Classes) =
 // ranked returns the intercept, which is weight len(features), and the largest
 // coefficients of a class.
 func ranked(class string, features []Feature, weight func(i int) float64, f *Features) []coefficient {
-	out := make([]coefficient, len(features))
+	out, plain := make([]coefficient, len(features)), f.numbers().plain
 	for i, feature := range features {
 		out[i] = coefficient{class, feature, weight(i), math.NaN()}
-		if i < len(f.Numeric) {
-			out[i].perUnit = out[i].weight * float64(f.Numeric[i].Factor)
+		if i < len(plain) {
+			out[i].perUnit = out[i].weight * float64(f.Numeric[plain[i]].Factor)
 		}
 	}
 	slices.SortStableFunc(out, func(a, b coefficient) int { return cmp.Compare(math.Abs(b.weight), math.Abs(a.weight)) })

@@ -62,11 +62,15 @@ func outcome(rows, width int, smoothing float64) *model.Outcome {
 func salesFeatures(t *testing.T, frame *model.Frame, o *model.Outcome) *model.Features {
 	t.Helper()
 	numeric := []model.NumericSpec{
-		{Column: "size", Impute: model.ImputeMedian, Scale: model.ScaleRobust},
-		{Column: "flag", Impute: model.ImputeMedian, Scale: model.ScaleRobust},
+		{Column: "size", Impute: model.ImputeMedian, Scale: model.ScaleRobust, Degree: 2},
+		{Column: "flag", Impute: model.ImputeMedian, Scale: model.ScaleRobust, Degree: 2},
 	}
 	for _, part := range model.DateParts() {
-		numeric = append(numeric, model.NumericSpec{Column: "sold", Part: part, Impute: model.ImputeMedian, Scale: model.ScaleStandard})
+		spec := model.NumericSpec{Column: "sold", Part: part, Impute: model.ImputeMedian, Scale: model.ScaleStandard}
+		if part == model.Hour {
+			spec = model.NumericSpec{Column: "sold", Part: part, Impute: model.ImputeNone, Scale: model.ScaleNone, Bins: 4}
+		}
+		numeric = append(numeric, spec)
 	}
 	f, err := model.Fit(frame, numeric, []model.CategoricalSpec{
 		{Column: "town", Encoding: model.Target, Outcome: o},
@@ -225,6 +229,64 @@ func TestWhatIsNoDateIsNamed(t *testing.T) {
 	for _, text := range []string{"01.03.2026", "2026-02-30", "tomorrow"} {
 		if err := model.Append(f, cells(text)); err == nil || !strings.Contains(err.Error(), "is not a date") {
 			t.Errorf("%q: error %v", text, err)
+		}
+	}
+}
+
+// sklearnNumbers bins and multiplies the same numbers by scikit-learn.
+const sklearnNumbers = `
+import json, sys, warnings
+import numpy as np
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import KBinsDiscretizer, PolynomialFeatures, StandardScaler
+warnings.simplefilter("ignore")
+d = json.load(sys.stdin)
+x, b = np.array(d["x"], np.float32), np.array(d["b"], np.float32)
+poly = make_pipeline(StandardScaler(), PolynomialFeatures(degree=2, include_bias=False)).fit_transform(x.astype(float))
+bins = [KBinsDiscretizer(n_bins=n, encode="onehot-dense", strategy="quantile", subsample=None).fit_transform(b[:, [i]].astype(float)) for i, n in enumerate(d["bins"])]
+json.dump(np.hstack([poly[:, :2], *bins, poly[:, 2:]]).tolist(), sys.stdout)
+`
+
+func TestBinsAndProductsAreThoseOfScikitLearn(t *testing.T) {
+	s := philox.New(12, 0, 0)
+	lines := []string{"p,q,even,few,one"}
+	var x, b [][]float64
+	for range 300 {
+		p, q, even, few := float64(s.Float32()), float64(s.IntN(100)), float64(s.Float32()*s.Float32()), float64(s.IntN(3)*s.IntN(2))
+		lines = append(lines, fmt.Sprintf("%v,%v,%v,%v,7", p, q, even, few))
+		x, b = append(x, []float64{p, q}), append(b, []float64{even, few, 7})
+	}
+	bins := []int{7, 5, 4}
+	columns := []model.Column{{Name: "p"}, {Name: "q"}, {Name: "even"}, {Name: "few"}, {Name: "one"}}
+	frame := frameOf(t, columns, lines...)
+	specs := []model.NumericSpec{
+		{Column: "p", Impute: model.ImputeMean, Scale: model.ScaleStandard, Degree: 2},
+		{Column: "q", Impute: model.ImputeMean, Scale: model.ScaleStandard, Degree: 2},
+	}
+	for i, name := range []string{"even", "few", "one"} {
+		specs = append(specs, model.NumericSpec{Column: name, Impute: model.ImputeMedian, Scale: model.ScaleNone, Bins: bins[i]})
+	}
+	f, err := model.Fit(frame, specs, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := json.Marshal(map[string]any{"x": x, "b": b, "bins": bins})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want [][]float64
+	if err := json.Unmarshal(oracle.Run(t, sklearnNumbers, in), &want); err != nil {
+		t.Fatal(err)
+	}
+	got := f.Transform(frame)
+	if f.Width() != len(want[0]) {
+		t.Fatalf("%d features, scikit-learn has %d: %v", f.Width(), len(want[0]), f.List())
+	}
+	for i, row := range want {
+		for j, w := range row {
+			if g := float64(got[i*f.Width()+j]); math.Abs(g-w) > 1e-5*max(1, math.Abs(w)) {
+				t.Fatalf("row %d, %v: %v, scikit-learn has %v", i, f.List()[j], g, w)
+			}
 		}
 	}
 }

@@ -10,7 +10,7 @@ import (
 const FeaturesFormat = "flow.features/1"
 
 // Features are fitted transforms: from named columns to the numbers that a
-// network takes, the numeric columns first, then the categories of each
+// network takes, the numeric columns first (see numbers), then the categories of each
 // categorical one, then the terms of each column of text, all in order.
 type Features struct {
 	Format      string        `json:"format"`
@@ -33,6 +33,15 @@ type Numeric struct {
 	Fill   float32 `json:"fill"`
 	Shift  float32 `json:"shift"`
 	Factor float32 `json:"factor"`
+	// Bins, if not 0, is how many quantile bins Fit was asked for: the column becomes
+	// one number for each of them, 1 for the one that it is in. There are fewer of
+	// them, one more than Edges, if quantiles are equal. A missing number that stays
+	// so is in none.
+	Bins  int       `json:"bins,omitempty"`
+	Edges []float32 `json:"edges,omitempty"`
+	// Degree 2 adds the products of all columns that have it, each with itself and
+	// with each other, as they are after scaling.
+	Degree int `json:"degree,omitempty"`
 }
 
 // fill is what a missing number becomes.
@@ -88,6 +97,8 @@ type NumericSpec struct {
 	// Constant is the number for ImputeConstant.
 	Constant float64
 	Scale    Scale
+	// Bins and Degree are those of Numeric. A column has one of both.
+	Bins, Degree int
 }
 
 // Fit learns transforms from the rows of f, which has the columns of both
@@ -121,7 +132,7 @@ func fitNumeric(s NumericSpec, values []float64) Numeric {
 			present = append(present, float64(float32(v)))
 		}
 	}
-	n := Numeric{Column: s.Column, Part: s.Part, Impute: s.Impute, Scale: s.Scale, Factor: 1}
+	n := Numeric{Column: s.Column, Part: s.Part, Impute: s.Impute, Scale: s.Scale, Factor: 1, Bins: s.Bins, Degree: s.Degree}
 	switch s.Impute {
 	case ImputeConstant:
 		n.Fill = float32(s.Constant)
@@ -141,6 +152,10 @@ func fitNumeric(s NumericSpec, values []float64) Numeric {
 		}
 	}
 	if len(filled) == 0 {
+		return n
+	}
+	if s.Bins > 0 {
+		n.Edges = quantileEdges(filled, s.Bins)
 		return n
 	}
 	low, high := slices.Min(filled), slices.Max(filled)
@@ -165,6 +180,22 @@ func fitNumeric(s NumericSpec, values []float64) Numeric {
 		n.Factor = 0
 	}
 	return n
+}
+
+// quantileEdges are the quantiles that part values into so many bins, each once, as
+// scikit-learn's KBinsDiscretizer has them: one that is the least value parts
+// nothing.
+func quantileEdges(values []float64, bins int) (edges []float32) {
+	slices.Sort(values)
+	last := float32(values[0])
+	for k := 1; k < bins; k++ {
+		edge := float32(quantile(values, float64(k)/float64(bins)))
+		if edge > last && edge < float32(values[len(values)-1]) {
+			edges = append(edges, edge)
+			last = edge
+		}
+	}
+	return edges
 }
 
 // scaleJointly gives all columns with ScaleJoint the range of all their values.
@@ -267,7 +298,7 @@ func (f *Features) Columns() []Column {
 
 // Width is the number of transformed numbers of a row.
 func (f *Features) Width() int {
-	width := len(f.Numeric)
+	width := f.numbers().width()
 	for _, c := range f.Categorical {
 		width += c.width()
 	}
@@ -287,12 +318,14 @@ func (f *Features) textWidth() int {
 func (f *Features) Transform(frame *Frame) []float32 {
 	width := f.Width()
 	out := make([]float32, frame.rows*width)
-	for j, n := range f.Numeric {
-		for i, v := range columnOf(frame, n.Column, n.Part) {
-			out[i*width+j] = n.apply(float32(v))
+	n, column := f.numbers(), make([]float32, frame.rows)
+	at := n.width()
+	for j := range at {
+		n.column(frame, j, column)
+		for i, v := range column {
+			out[i*width+j] = v
 		}
 	}
-	at := len(f.Numeric)
 	for _, c := range f.Categorical {
 		e := c.encode(frame)
 		for i := range frame.rows {
@@ -323,6 +356,11 @@ func (f *Features) check() error {
 	for _, t := range f.Text {
 		if t.From < 1 || t.To < t.From || t.Unit != Word && t.Unit != Character || t.Buckets == 0 && len(t.Terms) != len(t.Weights) || t.Buckets > 0 && t.Buckets != len(t.Weights) {
 			return fmt.Errorf("column %q has %d to %d-grams of %q with %d weights", t.Column, t.From, t.To, t.Unit, len(t.Weights))
+		}
+	}
+	for _, n := range f.Numeric {
+		if len(n.Edges) > max(0, n.Bins-1) || !slices.IsSorted(n.Edges) || n.Bins > 0 && n.Degree == 2 {
+			return fmt.Errorf("column %q has %d bins of degree %d with the edges %v", n.Column, n.Bins, n.Degree, n.Edges)
 		}
 	}
 	for _, c := range f.Categorical {

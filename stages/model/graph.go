@@ -122,20 +122,7 @@ func batch(cols ...int) []onnx.Dim {
 // addFeatures adds inputs and transforms, and returns the name of the matrix
 // that Transform computes.
 func addFeatures(g *onnx.Graph, f *Features) string {
-	var parts []string
-	if n := len(f.Numeric); n > 0 {
-		fill, shift, factor := make([]float32, n), make([]float32, n), make([]float32, n)
-		for i, c := range f.Numeric {
-			fill[i], shift[i], factor[i] = c.fill(), c.Shift, c.Factor
-		}
-		g.Inputs = append(g.Inputs, onnx.Port{Name: inputNumeric, Type: onnx.Float, Dims: batch(n)})
-		missing := g.Add("IsNaN", "numeric.missing", []string{inputNumeric})
-		// A fill of NaN leaves missing what is missing.
-		x := g.Add("Where", "numeric.filled", []string{missing, g.Floats("numeric.fill", fill, int64(n)), inputNumeric})
-		x = g.Add("Sub", "numeric.shifted", []string{x, g.Floats("numeric.shift", shift, int64(n))})
-		x = g.Add("Mul", "numeric.scaled", []string{x, g.Floats("numeric.factor", factor, int64(n))})
-		parts = append(parts, x)
-	}
+	parts := f.numbers().add(g)
 	if k := len(f.Categorical); k > 0 {
 		g.Inputs = append(g.Inputs, onnx.Port{Name: inputCategorical, Type: onnx.String, Dims: batch(k)})
 	}

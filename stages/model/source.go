@@ -5,12 +5,13 @@ package model
 type Source struct {
 	features    *Features
 	frame       *Frame
+	numbers     numbers
 	categorical []encoded
 }
 
 // Source returns the columns of what Transform would return as rows.
 func (f *Features) Source(frame *Frame) *Source {
-	s := &Source{features: f, frame: frame}
+	s := &Source{features: f, frame: frame, numbers: f.numbers()}
 	for i := range f.Categorical {
 		s.categorical = append(s.categorical, f.Categorical[i].encode(frame))
 	}
@@ -25,14 +26,11 @@ func (s *Source) Cols() int { return s.features.Width() }
 
 // Column fills into with transformed column j. It is safe for concurrent use.
 func (s *Source) Column(j int, into []float32) {
-	if j < len(s.features.Numeric) {
-		n := s.features.Numeric[j]
-		for i, v := range columnOf(s.frame, n.Column, n.Part) {
-			into[i] = n.apply(float32(v))
-		}
+	if j < s.numbers.width() {
+		s.numbers.column(s.frame, j, into)
 		return
 	}
-	j -= len(s.features.Numeric)
+	j -= s.numbers.width()
 	for k := range s.categorical {
 		e := &s.categorical[k]
 		if j < e.width() {

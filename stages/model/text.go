@@ -249,7 +249,7 @@ func (f *Features) Sparse(frame *Frame) *linear.Rows {
 	dense := &Features{Numeric: f.Numeric, Categorical: f.Categorical}
 	source, width := dense.Source(frame), dense.Width()
 	bags := f.vectorizers().bags(frame, 0, frame.rows)
-	numbers := make([][]float32, len(f.Numeric))
+	numbers := make([][]float32, source.numbers.width())
 	for j := range numbers {
 		numbers[j] = make([]float32, frame.rows)
 		source.Column(j, numbers[j])

@@ -78,6 +78,7 @@ func selectFeatures(c *Config, f *Features, columns []table.Column, log io.Write
 		case numeric != nil && (categorical == nil || n >= k):
 			out.numeric = append(out.numeric, model.NumericSpec{
 				Column: c.Name, Impute: model.Impute(numeric.Impute), Constant: numeric.Fill, Scale: model.Scale(numeric.Scale),
+				Bins: numeric.Bins, Degree: numeric.Degree,
 			})
 		case categorical != nil:
 			spec := model.CategoricalSpec{Column: c.Name, Encoding: model.Encoding(categorical.Encoding), Order: categorical.Order, MaxCategories: categorical.MaxCategories}
@@ -91,6 +92,15 @@ func selectFeatures(c *Config, f *Features, columns []table.Column, log io.Write
 	}
 	if unused != nil {
 		note(log, "columns that no block of features takes: %s\n", strings.Join(unused, ", "))
+	}
+	factors := 0
+	for _, n := range out.numeric {
+		if n.Degree == 2 {
+			factors++
+		}
+	}
+	if products := factors * (factors + 1) / 2; products > mostProducts {
+		return nil, stage.Problemf("features", "Too many products", "%d columns with degree 2 have %d products; %d are possible. Give degree to fewer columns.", factors, products, mostProducts)
 	}
 	if len(out.numeric)+len(out.categorical)+len(out.text) == 0 {
 		return nil, stage.Problemf("features", "No column is a feature", "The columns are %s.", table.List(table.Names(columns)))

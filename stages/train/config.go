@@ -62,6 +62,8 @@ type Numeric struct {
 	Impute  string  `json:"impute" oneof:"mean median constant none" doc:"What stands for a missing value. Left out: median, and for trees none, which leaves it missing."`
 	Fill    float64 `json:"fill" default:"0" doc:"The number for impute = \"constant\"."`
 	Scale   string  `json:"scale" oneof:"standard minmax robust joint none" doc:"standard: mean 0, deviation 1; minmax: 0 to 1; robust: median 0, quartiles 1 apart, which values far off do not move; joint: 0 to 1 over all columns that have it, which is for the pixels of an image. Left out: standard, and for trees none, to which it makes no difference."`
+	Bins    int     `json:"bins" default:"0" doc:"Instead of the number, a feature for each of so many bins with as many rows of data each (quantiles), 1 for the one that the number is in; 0 is the number itself. With impute = \"none\", a missing number is in no bin. So a linear model can learn any curve."`
+	Degree  int     `json:"degree" default:"1" doc:"2 adds the products of all columns that have it, each with itself and with each other, as they are after scaling (polynomial features with interactions)."`
 }
 
 // Categorical is a block categorical.
@@ -235,6 +237,9 @@ func (c *Config) settle(f *Features) {
 		if n.Scale == "" {
 			n.Scale = string(scale)
 		}
+		if n.Bins > 0 {
+			n.Scale = string(model.ScaleNone)
+		}
 	}
 }
 
@@ -348,8 +353,8 @@ func (c *Config) checkModel(add addProblem) {
 		}
 	} else if c.Features != nil {
 		for i, n := range c.Features.Numeric {
-			if n.Impute == string(model.ImputeNone) {
-				add(fmt.Sprintf("features.numeric[%d].impute", i), "Missing numbers stay missing", `Only trees can take them: use model "gbdt", or impute "median", "mean" or "constant".`)
+			if n.Impute == string(model.ImputeNone) && n.Bins == 0 {
+				add(fmt.Sprintf("features.numeric[%d].impute", i), "Missing numbers stay missing", `Only trees and bins can take them: use model "gbdt", give bins, or impute "median", "mean" or "constant".`)
 			}
 		}
 	}
@@ -362,6 +367,9 @@ func (c *Config) checkModel(add addProblem) {
 	if c.Features != nil {
 		for i, t := range c.Features.Text {
 			c.checkText(fmt.Sprintf("features.text[%d]", i), t, add)
+		}
+		for i, b := range c.Features.Numeric {
+			b.check(fmt.Sprintf("features.numeric[%d]", i), add)
 		}
 		for i, b := range c.Features.Categorical {
 			b.check(fmt.Sprintf("features.categorical[%d]", i), add)
@@ -380,6 +388,27 @@ func (c *Config) checkModel(add addProblem) {
 		if !(m.Dropout >= 0 && m.Dropout < 1) {
 			add("model.mlp.dropout", "Not a probability below 1", "Dropout is the share of activations set to zero: at least 0 and below 1, not %v.", m.Dropout)
 		}
+	}
+}
+
+// mostProducts keeps a pattern that matches many columns from taking all memory.
+const mostProducts = 100_000
+
+// mostBins is more than anybody wants, and keeps a mistyped number from taking all
+// memory.
+const mostBins = 1000
+
+func (b Numeric) check(path string, add addProblem) {
+	switch {
+	case b.Bins < 0 || b.Bins == 1 || b.Bins > mostBins:
+		add(path+".bins", "Not a number of bins", "It is %d, and must be at least 2 and at most %d, or 0 for none.", b.Bins, mostBins)
+	case b.Bins > 0 && b.Scale != "" && b.Scale != string(model.ScaleNone):
+		add(path+".scale", "Bins are not scaled", "A bin is 0 or 1: leave out scale, or bins.")
+	case b.Bins > 0 && b.Degree == 2:
+		add(path+".degree", "Bins have no products", "Leave out degree, or bins.")
+	}
+	if b.Degree != 0 && b.Degree != 1 && b.Degree != 2 {
+		add(path+".degree", "Not a degree", "It is %d, and must be 1 or 2.", b.Degree)
 	}
 }
 

@@ -325,30 +325,34 @@ func concat(n Node, in []Value) (Value, error) {
 	return out, nil
 }
 
-// gather takes one column of a matrix, or rows of a matrix of numbers: those of a
+// gather takes columns of a matrix, one of strings, or rows of a matrix of numbers: those of a
 // row of indices one after the other.
 func gather(n Node, in []Value) (Value, error) {
 	table, index := in[0], in[1]
 	if attribute(n, "axis").Int == 0 && len(table.Floats) == table.Rows*table.Cols {
 		return gatherRows(table, index)
 	}
-	if attribute(n, "axis").Int != 1 || len(index.Ints) != 1 || max(len(table.Strings), len(table.Floats)) != table.Rows*table.Cols {
-		return Value{}, fmt.Errorf("only one column of a matrix can be taken")
+	if attribute(n, "axis").Int != 1 || max(len(table.Strings), len(table.Floats)) != table.Rows*table.Cols || len(index.Ints) == 0 {
+		return Value{}, fmt.Errorf("only columns of a matrix can be taken")
 	}
-	col := int(index.Ints[0])
-	if col < 0 || col >= table.Cols {
-		return Value{}, fmt.Errorf("there is no column %d", col)
+	for _, col := range index.Ints {
+		if col < 0 || col >= int64(table.Cols) {
+			return Value{}, fmt.Errorf("there is no column %d", col)
+		}
 	}
 	return Value{
-		Rows: table.Rows, Cols: 1, Strings: columnOf(table.Strings, col, table.Cols), Floats: columnOf(table.Floats, col, table.Cols),
+		Rows: table.Rows, Cols: len(index.Ints),
+		Strings: columnsOf(table.Strings, index.Ints, table.Cols), Floats: columnsOf(table.Floats, index.Ints, table.Cols),
 	}, nil
 }
 
-// columnOf takes every element of a column; of no elements none.
-func columnOf[T any](elements []T, col, cols int) []T {
-	out := make([]T, 0, len(elements)/cols)
-	for i := col; i < len(elements); i += cols {
-		out = append(out, elements[i])
+// columnsOf takes the elements of some columns; of no elements none.
+func columnsOf[T any](elements []T, columns []int64, cols int) []T {
+	out := make([]T, 0, len(elements)/cols*len(columns))
+	for row := 0; row < len(elements); row += cols {
+		for _, col := range columns {
+			out = append(out, elements[row+int(col)])
+		}
 	}
 	return out
 }
