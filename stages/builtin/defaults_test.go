@@ -64,7 +64,7 @@ func TestAnotherDefaultIsAnotherVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("The arguments are others than %s has (-has +are). The default of a new argument has to mean what was done before there was one, since results of that time are found under the same key; if it means something else, raise the Version of the type. Then: UPDATE=1 go test ./stages/builtin\n%s", golden, diff)
+		t.Errorf("The arguments are others than %s has (-has +are). The default of a new argument has to mean what was done before there was one, since results of that time are found under the same key; if it means something else, or is written into the result as the parameters of a model are, raise the Version of the type. Then: UPDATE=1 go test ./stages/builtin\n%s", golden, diff)
 	}
 }
 

@@ -38,7 +38,7 @@ import (
 )
 
 // Version is part of every key of a train stage.
-const Version = 4
+const Version = 5
 
 // mostParameters keeps a mistyped layer from taking all memory: training holds
 // about 20 bytes a parameter.
