@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"strings"
 
 	"github.com/flow-pipelines/flow/engine/addr"
 	"github.com/flow-pipelines/flow/engine/config"
@@ -46,4 +47,14 @@ func (p *Project) baseline(rev string) (config.Recorded, error) {
 		r.Doubtful = append(r.Doubtful, d.Addr)
 	}
 	return r, nil
+}
+
+// Revisions lists what names a revision of the git repository that a directory is
+// in: HEAD, branches and tags. There are none outside of one.
+func Revisions(ctx context.Context, dir string) []string {
+	out, err := exec.CommandContext(ctx, "git", "-C", dir, "for-each-ref", "--format=%(refname:short)", "refs/heads", "refs/tags", "refs/remotes").Output()
+	if err != nil {
+		return nil
+	}
+	return append([]string{"HEAD", "HEAD~1"}, strings.Fields(string(out))...)
 }

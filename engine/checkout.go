@@ -238,21 +238,9 @@ func (c *checkout) look() {
 // Rollback takes the effect of a stage back to an earlier version, "" the one
 // before the current, and returns which that is.
 func (p *Project) Rollback(ctx context.Context, a addr.Address, to string) (string, error) {
-	pipeline, _ := p.recorded()
-	stages, diags := pipeline.Stages(config.NoResults{})
-	if diags.HasErrors() {
-		return "", &plan.Mistakes{Diags: diags, Files: p.Files()}
-	}
-	if _, err := choose(Selection{Targets: []addr.Pattern{addr.PatternOf(a)}})(stages, nil); err != nil {
+	rv, st, err := p.reverter(a)
+	if err != nil {
 		return "", err
-	}
-	st, diags := pipeline.Resolve(a, config.NoResults{})
-	if diags.HasErrors() {
-		return "", &plan.Mistakes{Diags: diags, Files: p.Files()}
-	}
-	rv, ok := st.Type.(stage.Reverter)
-	if !ok {
-		return "", fmt.Errorf("%s has nothing to roll back: only stages that act outside of their outputs do, such as deploy", a)
 	}
 	release, err := p.hold(ctx, nil)
 	if err != nil {
@@ -260,4 +248,34 @@ func (p *Project) Rollback(ctx context.Context, a addr.Address, to string) (stri
 	}
 	defer release()
 	return rv.Rollback(p.root, st.Args, to)
+}
+
+// Versions lists the versions that a stage can be rolled back to.
+func (p *Project) Versions(a addr.Address) ([]string, error) {
+	rv, st, err := p.reverter(a)
+	if err != nil {
+		return nil, err
+	}
+	return rv.Versions(p.root, st.Args)
+}
+
+// reverter finds a stage whose effect can be taken back.
+func (p *Project) reverter(a addr.Address) (stage.Reverter, *config.Stage, error) {
+	pipeline, _ := p.recorded()
+	stages, diags := pipeline.Stages(config.NoResults{})
+	if diags.HasErrors() {
+		return nil, nil, &plan.Mistakes{Diags: diags, Files: p.Files()}
+	}
+	if _, err := choose(Selection{Targets: []addr.Pattern{addr.PatternOf(a)}})(stages, nil); err != nil {
+		return nil, nil, err
+	}
+	st, diags := pipeline.Resolve(a, config.NoResults{})
+	if diags.HasErrors() {
+		return nil, nil, &plan.Mistakes{Diags: diags, Files: p.Files()}
+	}
+	rv, ok := st.Type.(stage.Reverter)
+	if !ok {
+		return nil, nil, fmt.Errorf("%s has nothing to roll back: only stages that act outside of their outputs do, such as deploy", a)
+	}
+	return rv, st, nil
 }

@@ -85,10 +85,11 @@ type Measurer interface {
 
 // Reverter is a Type with an effect that can be taken back to an earlier state.
 // Rollback returns what it went back to; to is a version as the type prints
-// them, "" the one before the current.
+// them, "" the one before the current. Versions lists those there are.
 type Reverter interface {
 	Type
 	Rollback(project string, args json.RawMessage, to string) (version string, err error)
+	Versions(project string, args json.RawMessage) ([]string, error)
 }
 
 // Lasting is a Type with an effect that is there until somebody takes it away,

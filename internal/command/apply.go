@@ -51,7 +51,8 @@ kills them.`,
   flow apply --target 'train.mlp["wide"]' --jobs 2
   flow apply --yes --progress plain
   flow apply next.plan`,
-		Args: atMost(1),
+		Args:              atMost(1),
+		ValidArgsFunction: oneFile,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkJobs(cmd, o.Jobs); err != nil {
 				return err

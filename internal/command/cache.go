@@ -127,6 +127,7 @@ the cache, nor by a flow that is at work. Files in the project are not touched.
 	f.Var(&o.Results, "results", "of results that no flow.lock names, keep those of the last `AGE`; default: those whose run is recorded")
 	f.Var(&o.Trash, "trash", "also delete what has lain in .flow/trash for `AGE`")
 	f.StringArrayVar(&o.Forget, "forget", nil, "do not ask the project in `DIR`, which is no more")
+	_ = cmd.MarkFlagDirname("forget") // fails only for a flag that is not there
 	f.BoolVarP(&o.Yes, "yes", "y", false, "do not ask before earlier versions are removed")
 	jsonFlag(f, &o.JSON)
 	addVariables(f, &o.Variables)

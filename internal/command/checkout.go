@@ -147,7 +147,7 @@ func newRollback(sh *Shell, run func(context.Context, *RollbackOptions) error) *
 		Example: `  flow rollback deploy.local
   flow rollback deploy.local --to 1f0c2a`,
 		Args:              exactly(1, "the address of a deployment"),
-		ValidArgsFunction: sh.completeAddresses,
+		ValidArgsFunction: sh.completeReverters,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Addr = args[0]
 			return run(cmd.Context(), o)
@@ -155,6 +155,7 @@ func newRollback(sh *Shell, run func(context.Context, *RollbackOptions) error) *
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.To, "to", "", "the `VERSION`, or a beginning of it; default: the one before the current")
+	_ = cmd.RegisterFlagCompletionFunc("to", sh.completeVersions) // fails only for a flag that is not there
 	addVariables(f, &o.Variables)
 	return cmd
 }

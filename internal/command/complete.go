@@ -4,7 +4,10 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"github.com/zclconf/go-cty/cty"
 
+	"github.com/flow-pipelines/flow/engine"
 	"github.com/flow-pipelines/flow/engine/addr"
 	"github.com/flow-pipelines/flow/engine/config"
 	"github.com/flow-pipelines/flow/engine/lock"
@@ -17,18 +20,208 @@ import (
 
 const noFiles = cobra.ShellCompDirectiveNoFileComp
 
+// completions adds to all commands what follows from what they are: those without
+// arguments complete none, and a flag that is a number or a name of something new
+// completes to no file.
+func (sh *Shell) completions(cmd *cobra.Command) {
+	for _, c := range cmd.Commands() {
+		sh.completions(c)
+	}
+	if cmd.Flags().Lookup("var") != nil {
+		_ = cmd.RegisterFlagCompletionFunc("var", sh.completeVariable) // fails only for a flag that is not there
+		filesOf(cmd, "var-file", "hclvars", "json")
+	}
+	if cmd.ValidArgsFunction == nil && !cmd.HasSubCommands() && !strings.Contains(cmd.Use, " ") {
+		cmd.ValidArgsFunction = cobra.NoFileCompletions
+	}
+	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
+		_, files := f.Annotations[cobra.BashCompFilenameExt]
+		_, dirs := f.Annotations[cobra.BashCompSubdirsInDir]
+		if _, done := cmd.GetFlagCompletionFunc(f.Name); !done && !files && !dirs && f.Value.Type() != "bool" {
+			_ = cmd.RegisterFlagCompletionFunc(f.Name, cobra.NoFileCompletions) // fails only for a flag that is not there
+		}
+	})
+}
+
+// filesOf lets a flag complete files, those with the extensions if there are any.
+func filesOf(cmd *cobra.Command, flag string, extensions ...string) {
+	_ = cmd.MarkFlagFilename(flag, extensions...) // fails only for a flag that is not there
+}
+
+// glance opens the project for a completion: as far as it is right, with the
+// variables of the command line, and without a word.
+func (sh *Shell) glance(cmd *cobra.Command) (*engine.Project, error) {
+	var v Variables
+	if f := cmd.Flags().Lookup("var"); f != nil {
+		v.Vars, _ = cmd.Flags().GetStringArray("var")
+		v.VarFiles, _ = cmd.Flags().GetStringArray("var-file")
+	}
+	opts, err := sh.options(v)
+	if err != nil {
+		return nil, err
+	}
+	opts.Records, opts.Unset, opts.Warn = true, true, func(string) {}
+	p, err := engine.Open(opts)
+	if err != nil {
+		return nil, err
+	}
+	sh.opened = append(sh.opened, p)
+	return p, nil
+}
+
 // completeAddresses completes the addresses of the pipeline's stages.
-func (sh *Shell) completeAddresses(_ *cobra.Command, _ []string, begin string) ([]string, cobra.ShellCompDirective) {
-	p, err := sh.open(Variables{})
+func (sh *Shell) completeAddresses(cmd *cobra.Command, _ []string, begin string) ([]string, cobra.ShellCompDirective) {
+	return sh.completeStages(cmd, begin, func(*config.Stage) bool { return true })
+}
+
+func (sh *Shell) completeStages(cmd *cobra.Command, begin string, wanted func(*config.Stage) bool) ([]string, cobra.ShellCompDirective) {
+	p, err := sh.glance(cmd)
 	if err != nil {
 		return nil, noFiles
 	}
 	stages, _ := p.Recorded().Stages(config.NoResults{})
 	as := make([]addr.Address, 0, len(stages))
 	for _, s := range stages {
-		as = append(as, s.Addr)
+		if wanted(s) {
+			as = append(as, s.Addr)
+		}
 	}
 	return beginning(as, begin), noFiles
+}
+
+// completeReverters completes single stages that can be rolled back.
+func (sh *Shell) completeReverters(cmd *cobra.Command, args []string, begin string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, noFiles
+	}
+	p, err := sh.glance(cmd)
+	if err != nil {
+		return nil, noFiles
+	}
+	var out []string
+	stages, _ := p.Recorded().Stages(config.NoResults{})
+	for _, s := range stages {
+		if _, ok := s.Type.(stage.Reverter); ok && strings.HasPrefix(s.Addr.String(), begin) {
+			out = append(out, s.Addr.String())
+		}
+	}
+	return out, noFiles
+}
+
+// completeVersions completes the versions of the deployment that is named.
+func (sh *Shell) completeVersions(cmd *cobra.Command, args []string, begin string) ([]string, cobra.ShellCompDirective) {
+	if len(args) != 1 {
+		return nil, noFiles
+	}
+	a, err := address(args[0])
+	if err != nil {
+		return nil, noFiles
+	}
+	p, err := sh.glance(cmd)
+	if err != nil {
+		return nil, noFiles
+	}
+	versions, err := p.Versions(a)
+	if err != nil {
+		return nil, noFiles
+	}
+	return withPrefix(versions, begin), noFiles
+}
+
+// completeVariable completes NAME=, and behind that true and false.
+func (sh *Shell) completeVariable(cmd *cobra.Command, _ []string, begin string) ([]string, cobra.ShellCompDirective) {
+	p, err := sh.glance(cmd)
+	if err != nil {
+		return nil, noFiles
+	}
+	name, _, value := strings.Cut(begin, "=")
+	var out []string
+	for _, v := range p.Pipeline().Variables() {
+		switch {
+		case !value:
+			out = append(out, v.Name+"=")
+		case v.Name == name && v.Value.Type() == cty.Bool:
+			out = append(out, name+"=false", name+"=true")
+		}
+	}
+	directive := noFiles
+	if !value {
+		directive |= cobra.ShellCompDirectiveNoSpace
+	}
+	return withPrefix(out, begin), directive
+}
+
+// completeOutputs completes the names of the pipeline's outputs.
+func (sh *Shell) completeOutputs(cmd *cobra.Command, args []string, begin string) ([]string, cobra.ShellCompDirective) {
+	p, err := sh.glance(cmd)
+	if err != nil || len(args) > 0 {
+		return nil, noFiles
+	}
+	outs, _ := p.Outputs() // of some, what is wrong
+	var names []string
+	for _, o := range outs {
+		names = append(names, o.Name)
+	}
+	return withPrefix(names, begin), noFiles
+}
+
+// completeRevisions completes branches, tags and HEAD, also behind A..
+func (sh *Shell) completeRevisions(cmd *cobra.Command, args []string, begin string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 1 {
+		return nil, noFiles
+	}
+	before, last := "", begin
+	if from, to, ok := strings.Cut(begin, ".."); ok && len(args) == 0 {
+		before, last = from+"..", to
+	}
+	var out []string
+	for _, r := range withPrefix(engine.Revisions(cmd.Context(), sh.dir()), last) {
+		out = append(out, before+r)
+	}
+	return out, noFiles
+}
+
+// completePlugins completes the names of installed plugins.
+func (sh *Shell) completePlugins(_ *cobra.Command, args []string, begin string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, noFiles
+	}
+	var names []string
+	for _, in := range sh.plugins().Installed() {
+		names = append(names, in.Name)
+	}
+	return withPrefix(names, begin), noFiles
+}
+
+// oneFile completes a file, and nothing behind it.
+func oneFile(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, noFiles
+	}
+	return nil, cobra.ShellCompDirectiveDefault
+}
+
+// oneDirectory completes a directory, and nothing behind it.
+func oneDirectory(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, noFiles
+	}
+	return nil, cobra.ShellCompDirectiveFilterDirs
+}
+
+// textFiles completes files of pipelines, and directories that may hold some.
+func textFiles(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return []string{"hcl", "hclvars"}, cobra.ShellCompDirectiveFilterFileExt
+}
+
+func withPrefix(all []string, begin string) []string {
+	var out []string
+	for _, s := range all {
+		if strings.HasPrefix(s, begin) {
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 // completeRecorded completes the addresses in flow.lock.
@@ -115,7 +308,7 @@ func (sh *Shell) completeTypes(_ *cobra.Command, args []string, begin string) ([
 			continue
 		}
 		if s.Name == words[0] {
-			return completePath(s.Body, words), noFiles | cobra.ShellCompDirectiveNoSpace
+			return completePath(withCommon(s.Body), words), noFiles | cobra.ShellCompDirectiveNoSpace
 		}
 	}
 	return out, noFiles

@@ -33,7 +33,8 @@ and the work tree. Nothing but flow.lock is read: no data has to be there.`,
   flow diff HEAD~1
   flow diff v1.0 main
   flow diff v1.0..main --json`,
-		Args: atMost(2),
+		Args:              atMost(2),
+		ValidArgsFunction: sh.completeRevisions,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.From, o.To = revisions(args)
 			return run(cmd.Context(), o)

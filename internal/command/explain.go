@@ -90,10 +90,7 @@ func findSchema(schemas []*stage.Schema, name string) (*stage.Schema, error) {
 
 // argument explains what a path such as train.optimizer.adam leads to.
 func (o *ExplainOptions) argument(schema *stage.Schema, words []string) error {
-	body := schema.Body
-	top := config.Common()
-	body.Attributes = append(append([]stage.Attribute{}, body.Attributes...), top.Attributes...)
-	body.Blocks = append(append([]stage.Block{}, body.Blocks...), top.Blocks...)
+	body := withCommon(schema.Body)
 	for i, w := range words[1:] {
 		last := i == len(words)-2
 		attr, block, names := lookup(body, w)
@@ -117,6 +114,15 @@ func (o *ExplainOptions) argument(schema *stage.Schema, words []string) error {
 		return e
 	}
 	return nil
+}
+
+// withCommon adds what every stage takes.
+func withCommon(b stage.Body) stage.Body {
+	top := config.Common()
+	return stage.Body{
+		Attributes: append(append([]stage.Attribute{}, b.Attributes...), top.Attributes...),
+		Blocks:     append(append([]stage.Block{}, b.Blocks...), top.Blocks...),
+	}
 }
 
 // lookup finds a name between braces, and lists those there are.

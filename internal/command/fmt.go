@@ -38,6 +38,7 @@ whose names begin with a dot and for links. A file named - is standard input, wh
 standard output. JSON (*.hcl.json) is left as it is.`,
 		Example: `  flow fmt
   flow fmt --recursive --check --diff     # in a CI: writes nothing, exits with 1`,
+		ValidArgsFunction: textFiles,
 		RunE: func(_ *cobra.Command, args []string) error {
 			o.Files = args
 			return run(o)

@@ -47,10 +47,11 @@ type InitOptions struct {
 func newInit(sh *Shell, run func(context.Context, *InitOptions) error) *cobra.Command {
 	o := &InitOptions{Shell: sh}
 	return &cobra.Command{
-		Use:   "init [DIR]",
-		Short: "Begin a pipeline: a commented example that works at once",
-		Long:  "Write a commented pipeline.hcl with a small example, and the lines that git needs in .gitignore and .gitattributes. A pipeline that is there is left alone; its modules from git are fetched, as flow get does.",
-		Args:  atMost(1),
+		Use:               "init [DIR]",
+		Short:             "Begin a pipeline: a commented example that works at once",
+		Long:              "Write a commented pipeline.hcl with a small example, and the lines that git needs in .gitignore and .gitattributes. A pipeline that is there is left alone; its modules from git are fetched, as flow get does.",
+		Args:              atMost(1),
+		ValidArgsFunction: oneDirectory,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				o.Dir = args[0]

@@ -85,6 +85,7 @@ an error, and 2 if there is something to do.`,
 	addSelection(sh, cmd, &o.SelectionFlags)
 	f.IntVarP(&o.Jobs, "jobs", "j", 0, "forecast the time with at most `N` stages at once (default: the number of CPUs)")
 	f.StringVarP(&o.Out, "out", "o", "", "save the plan in `FILE`, for flow apply FILE")
+	filesOf(cmd, "out")
 	jsonFlag(f, &o.JSON)
 	f.BoolVarP(&o.Verbose, "verbose", "v", false, "list kept stages, and each instance of a block")
 	f.BoolVar(&o.DetailedExit, "detailed-exitcode", false, "exit with 2 if there is something to do")

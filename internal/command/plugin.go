@@ -97,7 +97,8 @@ func newPluginNew(sh *Shell, run func(*PluginOptions) error) *cobra.Command {
 		Long:  "Write a plugin with one stage type into plugins/NAME: its program, a trial that flow plugin test runs, and, for Python, a copy of the SDK.",
 		Example: `  flow plugin new tidy --lang python
   flow plugin test plugins/tidy/flow-plugin-tidy`,
-		Args: exactly(1, "a NAME"),
+		Args:              exactly(1, "a NAME"),
+		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(_ *cobra.Command, args []string) error {
 			o.Name = args[0]
 			if !protocol.ValidName(o.Name) {
@@ -177,10 +178,11 @@ func runPluginNew(o *PluginOptions) error {
 func newPluginTest(sh *Shell, run func(context.Context, *PluginOptions) error) *cobra.Command {
 	o := &PluginOptions{Shell: sh}
 	return &cobra.Command{
-		Use:   "test PATH",
-		Short: "Check a plugin: that it speaks the protocol, and its trials",
-		Long:  "Run the conformance suite against a plugin's program, or against an installed plugin by its name: what it says of itself, how it refuses what it does not know, and its trials, each twice.",
-		Args:  exactly(1, "a PATH"),
+		Use:               "test PATH",
+		Short:             "Check a plugin: that it speaks the protocol, and its trials",
+		Long:              "Run the conformance suite against a plugin's program, or against an installed plugin by its name: what it says of itself, how it refuses what it does not know, and its trials, each twice.",
+		Args:              exactly(1, "a PATH"),
+		ValidArgsFunction: oneFile,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Name = args[0]
 			return run(cmd.Context(), o)
@@ -235,9 +237,10 @@ func runPluginTest(ctx context.Context, o *PluginOptions) error {
 func newPluginDocs(sh *Shell, run func(*PluginOptions) error) *cobra.Command {
 	o := &PluginOptions{Shell: sh}
 	return &cobra.Command{
-		Use:   "docs NAME",
-		Short: "Write the reference of a plugin's stage types, as Markdown",
-		Args:  exactly(1, "a NAME"),
+		Use:               "docs NAME",
+		Short:             "Write the reference of a plugin's stage types, as Markdown",
+		Args:              exactly(1, "a NAME"),
+		ValidArgsFunction: sh.completePlugins,
 		RunE: func(_ *cobra.Command, args []string) error {
 			o.Name = args[0]
 			return run(o)

@@ -46,6 +46,8 @@ to standard output as CSV; a file is there when all of it is.`,
 	f := cmd.Flags()
 	f.StringVar(&o.Input, "input", "", "the table to predict: a `FILE`, or a directory of files with the same columns")
 	f.StringVar(&o.Output, "output", "", "write to a `FILE`, as CSV, TSV, JSON Lines or Parquet by its extension")
+	filesOf(cmd, "input")
+	filesOf(cmd, "output")
 	f.BoolVar(&o.Only, "only", false, "write the predictions without the columns of the input")
 	return cmd
 }

@@ -84,7 +84,11 @@ git, brings back the data, models and metrics of every commit.
 		newDiff(sh, runDiff), newRuns(sh), newGraph(sh, runGraph), newConsole(sh, runConsole))
 	add(groupText, newInit(sh, runInit), newGet(sh, runGet), newValidate(sh, runValidate), newFmt(sh, runFmt), newExplain(sh, runExplain), newPlugin(sh))
 	root.AddCommand(newVersion(sh), newStageRun(sh), newGuard(sh))
+	_ = root.MarkPersistentFlagDirname("chdir") // fails only for a flag that is not there
 	root.InitDefaultHelpCmd()
+	for _, c := range root.Commands() {
+		sh.completions(c)
+	}
 	completeBash(root, sh.Streams.Out)
 	return root
 }

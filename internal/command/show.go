@@ -136,7 +136,8 @@ value alone: a string without quotes, for scripts. A variable without a value is
 mistake here: what depends on it is not known.`,
 		Example: `  flow output
   test "$(flow output f1)" = 0.97`,
-		Args: atMost(1),
+		Args:              atMost(1),
+		ValidArgsFunction: sh.completeOutputs,
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				o.Name = args[0]

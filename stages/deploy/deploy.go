@@ -269,3 +269,20 @@ func (t Type) Rollback(project string, args json.RawMessage, to string) (string,
 	target := target{root: cfg.Directory.place(project), name: cfg.Directory.Path, now: t.now}
 	return target.rollback(context.Background(), to)
 }
+
+// Versions lists the versions that are kept, the last deployed last.
+func (Type) Versions(project string, args json.RawMessage) ([]string, error) {
+	cfg, err := stage.Decode[Config](args)
+	if err != nil || cfg.Directory == nil {
+		return nil, err
+	}
+	record, err := Read(cfg.Directory.place(project))
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, v := range record.Versions {
+		names = append(names, v.Name)
+	}
+	return names, nil
+}
