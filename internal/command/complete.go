@@ -71,10 +71,6 @@ func (sh *Shell) glance(cmd *cobra.Command) (*engine.Project, error) {
 
 // completeAddresses completes the addresses of the pipeline's stages.
 func (sh *Shell) completeAddresses(cmd *cobra.Command, _ []string, begin string) ([]string, cobra.ShellCompDirective) {
-	return sh.completeStages(cmd, begin, func(*config.Stage) bool { return true })
-}
-
-func (sh *Shell) completeStages(cmd *cobra.Command, begin string, wanted func(*config.Stage) bool) ([]string, cobra.ShellCompDirective) {
 	p, err := sh.glance(cmd)
 	if err != nil {
 		return nil, noFiles
@@ -82,9 +78,10 @@ func (sh *Shell) completeStages(cmd *cobra.Command, begin string, wanted func(*c
 	stages, _ := p.Recorded().Stages(config.NoResults{})
 	as := make([]addr.Address, 0, len(stages))
 	for _, s := range stages {
-		if wanted(s) {
-			as = append(as, s.Addr)
-		}
+		as = append(as, s.Addr)
+	}
+	if len(as) == 0 { // of a pipeline with mistakes, what there was
+		return sh.completeSeveralRecorded(nil, nil, begin)
 	}
 	return beginning(as, begin), noFiles
 }
