@@ -226,6 +226,32 @@ func permuted[T any](cells []T, order []int) []T {
 	return out
 }
 
+// Constant returns the columns that have the same cell in every row, of which
+// nothing can be learned.
+func (f *Frame) Constant() (names []string) {
+	for i, c := range f.columns {
+		same := false
+		if c.Kind == String {
+			same = allSame(f.text[i][:f.rows], func(a, b string) bool { return a == b })
+		} else {
+			same = allSame(f.number[i][:f.rows], func(a, b float64) bool { return a == b || a != a && b != b })
+		}
+		if same {
+			names = append(names, c.Name)
+		}
+	}
+	return names
+}
+
+func allSame[T any](cells []T, equal func(a, b T) bool) bool {
+	for _, c := range cells {
+		if !equal(c, cells[0]) {
+			return false
+		}
+	}
+	return true
+}
+
 // numbers returns a column of numbers by name.
 func (f *Frame) numbers(name string) []float64 {
 	return f.number[f.mustFind(Column{name, Number})][:f.rows]

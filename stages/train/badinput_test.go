@@ -64,6 +64,18 @@ func TestEveryFamilyAnswersStrangeTablesInOneWay(t *testing.T) {
 	}
 }
 
+// What is no mistake, and teaches nothing, is said in the log.
+func TestColumnsThatAreConstantAreNamed(t *testing.T) {
+	t.Chdir(t.TempDir())
+	write(t, "data.csv", "x,c,n,m,y\n1,a,5,,no\n2,a,5,NaN,yes\n3,a,5,nan,no\n")
+	for family, block := range everyFamily() {
+		r := mustRun(t, object{"data": "data.csv", "target": "y", "model": block, "epochs": 2})
+		if want := "every row has the same there: n, c, m\n"; !strings.Contains(r.log, want) {
+			t.Errorf("%s: log %q, want %q", family, r.log, want)
+		}
+	}
+}
+
 // A target that is text cannot be regressed on, and the message says what can
 // be done.
 func TestATextIsNoNumberToPredict(t *testing.T) {

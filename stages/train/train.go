@@ -247,6 +247,9 @@ func read(ctx context.Context, c *Config, log io.Writer) (*inputs, error) {
 	if err != nil {
 		return nil, err
 	}
+	if same := data.frame.Constant(); same != nil && data.rows() > 1 {
+		note(log, "columns of which nothing can be learned, since every row has the same there: %s\n", table.List(same))
+	}
 	in := &inputs{frames: map[string]*model.Frame{roleData: data.frame}}
 	if in.target, err = fitTarget(c, task, data); err != nil {
 		return nil, err
