@@ -1,15 +1,14 @@
 package view
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
 
 	"github.com/zclconf/go-cty/cty"
-	ctyjson "github.com/zclconf/go-cty/cty/json"
 
 	"github.com/flow-pipelines/flow/engine/stage"
+	"github.com/flow-pipelines/flow/plugins/protocol"
 )
 
 // Types writes a line for each stage type.
@@ -213,6 +212,8 @@ func blockText(b stage.Block) string {
 	return s
 }
 
+// schemaJSON is a stage type as a plugin describes its own: an argument's type is
+// one of the protocol's.
 type schemaJSON struct {
 	Name    string          `json:"name"`
 	Version int             `json:"version"`
@@ -221,8 +222,8 @@ type schemaJSON struct {
 	Example string          `json:"example,omitempty"`
 	Effect  bool            `json:"effect,omitempty"`
 	Metrics string          `json:"metrics,omitempty"`
+	Body    protocol.Body   `json:"body"`
 	Outputs []outputDocJSON `json:"outputs"`
-	bodyJSON
 }
 
 type outputDocJSON struct {
@@ -230,45 +231,28 @@ type outputDocJSON struct {
 	Doc  string `json:"doc"`
 }
 
-type bodyJSON struct {
-	Arguments []attributeJSON `json:"arguments"`
-	Blocks    []blockJSON     `json:"blocks"`
-}
-
-type attributeJSON struct {
-	Name     string          `json:"name"`
-	Type     string          `json:"type"`
-	Required bool            `json:"required,omitempty"`
-	Default  json.RawMessage `json:"default,omitempty"`
-	OneOf    []string        `json:"one_of,omitempty"`
-	Doc      string          `json:"doc,omitempty"`
-}
-
-type blockJSON struct {
-	Name string `json:"name"`
-	// Kind is single, repeated, choice or steps.
-	Kind     string      `json:"kind"`
-	Required bool        `json:"required,omitempty"`
-	Label    string      `json:"label,omitempty"`
-	Doc      string      `json:"doc,omitempty"`
-	Variants []blockJSON `json:"variants,omitempty"`
-	bodyJSON
-}
-
 // explainJSON is the document of `flow explain --json`.
 type explainJSON struct {
-	FormatVersion string       `json:"format_version"`
-	Types         []schemaJSON `json:"types"`
-	Common        bodyJSON     `json:"common"`
+	FormatVersion string        `json:"format_version"`
+	Types         []schemaJSON  `json:"types"`
+	Common        protocol.Body `json:"common"`
 }
 
 // SchemasJSON writes stage types for programs, such as editors.
 func SchemasJSON(w io.Writer, schemas []*stage.Schema, common stage.Body) error {
-	doc := explainJSON{FormatVersion, []schemaJSON{}, bodyToJSON(common)}
+	doc := explainJSON{FormatVersion: FormatVersion, Types: []schemaJSON{}}
+	var err error
+	if doc.Common, err = protocol.BodyOf(common); err != nil {
+		return err
+	}
 	for _, s := range schemas {
+		body, err := protocol.BodyOf(s.Body)
+		if err != nil {
+			return fmt.Errorf("stage type %s: %w", s.Name, err)
+		}
 		j := schemaJSON{
 			Name: s.Name, Version: s.Version, Summary: s.Summary, Doc: s.Doc, Example: s.Example, Effect: s.Effect,
-			Metrics: s.Metrics, Outputs: []outputDocJSON{}, bodyJSON: bodyToJSON(s.Body),
+			Metrics: s.Metrics, Body: body, Outputs: []outputDocJSON{},
 		}
 		for _, o := range s.Outputs {
 			j.Outputs = append(j.Outputs, outputDocJSON(o))
@@ -276,30 +260,4 @@ func SchemasJSON(w io.Writer, schemas []*stage.Schema, common stage.Body) error 
 		doc.Types = append(doc.Types, j)
 	}
 	return writeJSON(w, doc)
-}
-
-func bodyToJSON(b stage.Body) bodyJSON {
-	j := bodyJSON{Arguments: []attributeJSON{}, Blocks: []blockJSON{}}
-	for _, a := range b.Attributes {
-		aj := attributeJSON{Name: a.Name, Type: stage.TypeName(a.Type), Required: a.Required, OneOf: a.OneOf, Doc: a.Doc}
-		if a.Default != cty.NilVal {
-			if raw, err := ctyjson.Marshal(a.Default, a.Default.Type()); err == nil {
-				aj.Default = raw
-			}
-		}
-		j.Arguments = append(j.Arguments, aj)
-	}
-	for _, blk := range b.Blocks {
-		j.Blocks = append(j.Blocks, blockToJSON(blk))
-	}
-	return j
-}
-
-func blockToJSON(b stage.Block) blockJSON {
-	kinds := map[stage.BlockKind]string{stage.Single: "single", stage.Repeated: "repeated", stage.Choice: "choice", stage.Steps: "steps"}
-	j := blockJSON{Name: b.Name, Kind: kinds[b.Kind], Required: b.Required, Label: b.Label, Doc: b.Doc, bodyJSON: bodyToJSON(b.Body)}
-	for _, v := range b.Variants {
-		j.Variants = append(j.Variants, blockToJSON(v))
-	}
-	return j
 }
