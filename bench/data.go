@@ -3,11 +3,11 @@ package main
 import (
 	"fmt"
 	"io"
-	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,9 +22,9 @@ const perDir = 1000
 type data struct {
 	tmp   string
 	flow  string
-	git   string // "" if it is not installed
-	dvc   string
-	self  string // this program, for the floors
+	git   string   // "" if it is not installed
+	dvc   []string // nil if it is not installed
+	self  string   // this program, for the floors
 	round int
 }
 
@@ -35,7 +35,11 @@ func newData(tmp, flow string, files int) (*data, error) {
 		return nil, err
 	}
 	d.git, _ = exec.LookPath("git")
-	d.dvc = os.Getenv("DVC")
+	if python := peer("python"); python != "" {
+		d.dvc = []string{python, "-m", "dvc"}
+	} else {
+		fmt.Fprintln(os.Stderr, "DVC is left out: run bench/setup.sh")
+	}
 	for _, dir := range d.dirs() {
 		if err := makeFiles(filepath.Join(dir, "data"), files); err != nil {
 			return nil, err
@@ -52,7 +56,7 @@ func (d *data) dirs() []string {
 	if d.git != "" {
 		dirs = append(dirs, d.dir("git"))
 	}
-	if d.dvc != "" {
+	if d.dvc != nil {
 		dirs = append(dirs, d.dir("dvc"))
 	}
 	return dirs
@@ -128,11 +132,36 @@ func (d *data) floor(name, what string) command {
 	return command{name: name, dir: d.dir("floor"), args: []string{d.self, "-floor", what, "data"}}
 }
 
+// byDVC is a command of DVC, nil if it is not installed.
+func (d *data) byDVC(args ...string) []string {
+	if d.dvc == nil {
+		return nil
+	}
+	return slices.Concat(d.dvc, args)
+}
+
+// peer returns a program that bench/setup.sh has installed, "" if it has not.
+func peer(name string) string {
+	dir := os.Getenv("FLOW_BENCH")
+	if dir == "" {
+		cache, err := os.UserCacheDir()
+		if err != nil {
+			return ""
+		}
+		dir = filepath.Join(cache, "flow", "bench")
+	}
+	path, err := exec.LookPath(filepath.Join(dir, "bin", name))
+	if err != nil {
+		return ""
+	}
+	return path
+}
+
 // each returns the commands of those that are installed, and the floor.
 func (d *data) each(floor command, tools map[string]command) []command {
 	var cs []command
 	for _, tool := range []string{"flow", "git", "dvc"} {
-		if c, ok := tools[tool]; ok && c.args[0] != "" {
+		if c, ok := tools[tool]; ok && len(c.args) > 0 && c.args[0] != "" {
 			c.dir = d.dir(tool)
 			cs = append(cs, c)
 		}
@@ -154,7 +183,7 @@ func (d *data) first() []command {
 	return d.each(d.floor("read and hash", "read"), map[string]command{
 		"flow": {name: "flow apply", args: []string{d.flow, "apply", "--yes"}, reset: fresh("flow", []string{".flow", "flow.lock"})},
 		"git":  {name: "git add", args: []string{d.git, "add", "data"}, reset: fresh("git", []string{".git"}, d.git, "init", "-q")},
-		"dvc":  {name: "dvc add", args: []string{d.dvc, "add", "-q", "data"}, reset: fresh("dvc", []string{".dvc", "data.dvc"}, d.dvc, "init", "-q", "--no-scm")},
+		"dvc":  {name: "dvc add", args: d.byDVC("add", "-q", "data"), reset: fresh("dvc", []string{".dvc", "data.dvc"}, d.byDVC("init", "-q", "--no-scm")...)},
 	})
 }
 
@@ -163,7 +192,7 @@ func (d *data) noop() []command {
 	return d.each(d.floor("stat walk", "stat"), map[string]command{
 		"flow": {name: "flow plan", args: []string{d.flow, "plan"}},
 		"git":  {name: "git status", args: []string{d.git, "status", "--porcelain", "-uno"}},
-		"dvc":  {name: "dvc status", args: []string{d.dvc, "status", "-q"}},
+		"dvc":  {name: "dvc status", args: d.byDVC("status", "-q")},
 	})
 }
 
@@ -179,7 +208,7 @@ func (d *data) change() []command {
 	return d.each(d.floor("stat walk", "stat"), map[string]command{
 		"flow": {name: "flow apply", args: []string{d.flow, "apply", "--yes"}, reset: change("flow")},
 		"git":  {name: "git add", args: []string{d.git, "add", "data"}, reset: change("git")},
-		"dvc":  {name: "dvc add", args: []string{d.dvc, "add", "-q", "data"}, reset: change("dvc")},
+		"dvc":  {name: "dvc add", args: d.byDVC("add", "-q", "data"), reset: change("dvc")},
 	})
 }
 
@@ -190,14 +219,19 @@ func (d *data) checkout() []command {
 	}
 	link := command{name: "cp -al", dir: d.dir("floor"), args: []string{"cp", "-al", "data", "copy"}}
 	link.reset = func() (string, error) { return d.dir("floor"), d.aside("floor", "copy") }
-	return d.each(link, map[string]command{
+	// What a copy cannot cost less than.
+	write := d.floor("make and write", "write")
+	write.reset = func() (string, error) { return d.dir("floor"), d.aside("floor", "data.written") }
+	cs := d.each(link, map[string]command{
 		"flow": {name: "flow checkout", args: []string{d.flow, "checkout"}, reset: gone("flow")},
 		"git":  {name: "git checkout", args: []string{d.git, "checkout", "-q", "--", "data"}, reset: gone("git")},
-		"dvc":  {name: "dvc checkout", args: []string{d.dvc, "checkout", "-q"}, reset: gone("dvc")},
+		"dvc":  {name: "dvc checkout", args: d.byDVC("checkout", "-q"), reset: gone("dvc")},
 	})
+	return slices.Insert(cs, len(cs)-1, write)
 }
 
-// largeFile hashes one large file.
+// largeFile hashes one large file that is in the page cache, and keeps a version
+// of it.
 func largeFile(tmp, flow string, size int64) ([]command, error) {
 	dir := filepath.Join(tmp, "large")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -217,10 +251,22 @@ func largeFile(tmp, flow string, size int64) ([]command, error) {
 	if err != nil {
 		return nil, err
 	}
-	fresh := func() (string, error) { return dir, os.RemoveAll(filepath.Join(dir, ".flow")) }
-	cs := []command{{name: "flow plan", dir: dir, args: []string{flow, "plan"}, reset: fresh}}
+	fresh := func() (string, error) {
+		if err := os.RemoveAll(filepath.Join(dir, "flow.lock")); err != nil {
+			return "", err
+		}
+		return dir, os.RemoveAll(filepath.Join(dir, ".flow"))
+	}
+	cs := []command{
+		{name: "flow apply", dir: dir, args: []string{flow, "apply", "--yes"}, reset: fresh},
+		{name: "flow plan", dir: dir, args: []string{flow, "plan"}, reset: fresh},
+	}
 	for _, tool := range []string{"sha256sum", "b3sum"} {
-		if path, err := exec.LookPath(tool); err == nil {
+		path := peer(tool)
+		if path == "" {
+			path, err = exec.LookPath(tool)
+		}
+		if err == nil {
 			cs = append(cs, command{name: tool, dir: dir, args: []string{path, "data"}})
 		}
 	}
@@ -228,7 +274,7 @@ func largeFile(tmp, flow string, size int64) ([]command, error) {
 }
 
 // floor does what cannot be done without, by two goroutines: names and stats of
-// all files, or reading and hashing them too.
+// all files, or reading and hashing them too, or making as many others.
 func floor(what, root string) error {
 	dirs, err := os.ReadDir(root)
 	if err != nil {
@@ -269,19 +315,32 @@ func floorDir(what, dir string) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range names {
-		if what == "stat" {
-			var info fs.FileInfo
-			if info, err = os.Lstat(filepath.Join(dir, name)); err == nil && info.IsDir() {
-				err = floorDir(what, filepath.Join(dir, name))
-			}
-		} else {
-			var b []byte
-			if b, err = os.ReadFile(filepath.Join(dir, name)); err == nil {
-				_ = blake3.Sum256(b)
-			}
+	each := func(name string) error { // "stat"
+		info, err := os.Lstat(name)
+		if err == nil && info.IsDir() {
+			err = floorDir(what, name)
 		}
-		if err != nil {
+		return err
+	}
+	switch what {
+	case "read":
+		each = func(name string) error {
+			b, err := os.ReadFile(name)
+			_ = blake3.Sum256(b)
+			return err
+		}
+	case "write":
+		to := filepath.Join("data.written", filepath.Base(dir))
+		if err := os.MkdirAll(to, 0o755); err != nil {
+			return err
+		}
+		content := make([]byte, 1024)
+		each = func(name string) error {
+			return os.WriteFile(filepath.Join(to, filepath.Base(name)), content, 0o644)
+		}
+	}
+	for _, name := range names {
+		if err := each(filepath.Join(dir, name)); err != nil {
 			return err
 		}
 	}

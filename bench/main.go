@@ -5,8 +5,8 @@
 //
 //	go run ./bench [-runs 7] [-group NAME] [-files 100000] bin/flow
 //
-// What is not installed (ninja, make, git) is left out and said so. DVC takes part
-// where the environment variable DVC names it.
+// What is not installed is left out and said so; bench/setup.sh installs DVC and
+// b3sum.
 package main
 
 import (
@@ -31,7 +31,7 @@ func main() {
 	parse := flag.String("parse", "", "for the bench itself: parse the *.hcl files of this directory")
 	lay := flag.String("lay", "", "for the bench itself: make the project in this directory up to date")
 	files := flag.Int("files", 100_000, "how many files of 1 KB the data set of some groups has")
-	atFloor := flag.String("floor", "", "for the bench itself: stat or read the files of the directory that is named instead of FLOW")
+	atFloor := flag.String("floor", "", "for the bench itself: stat or read the files of the directory that is named instead of FLOW, or write as many")
 	flag.Parse()
 	if flag.NArg() != 1 {
 		fmt.Fprintln(os.Stderr, "usage: bench [flags] FLOW")
@@ -110,7 +110,11 @@ func bench(out io.Writer, flow string, runs int, only string, large bool, files 
 		groups = append(groups, opening{fmt.Sprintf("no-op, %d instances", n), func() ([]command, error) { return idle(tmp, flow, n, instances(n)) }})
 	}
 	groups = append(groups, dataSets(tmp, flow, files)...)
-	groups = append(groups, opening{"one file of 1024 MB", func() ([]command, error) { return largeFile(tmp, flow, 1<<30) }})
+	size := int64(1 << 30)
+	if large {
+		size = 4 << 30
+	}
+	groups = append(groups, opening{fmt.Sprintf("one file of %d MB", size>>20), func() ([]command, error) { return largeFile(tmp, flow, size) }})
 	groups = append(groups, trainings(tmp)...)
 	// Of a process that needs less memory than this one, no more than that is
 	// known: it counts what it was started from.

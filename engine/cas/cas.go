@@ -90,10 +90,13 @@ func (e *DamagedError) Unwrap() error { return e.Err }
 // MismatchError says that bytes offered under a digest are others: the file
 // changed while it was read, or a transfer went wrong.
 type MismatchError struct {
-	Want, Got digest.Digest
+	Want, Got digest.Digest // Got is zero for bytes that ended too early
 }
 
 func (e *MismatchError) Error() string {
+	if e.Got.IsZero() {
+		return fmt.Sprintf("the bytes offered as %s ended too early", e.Want.Short())
+	}
 	return fmt.Sprintf("the bytes offered as %s are those of %s", e.Want.Short(), e.Got.Short())
 }
 

@@ -481,3 +481,48 @@ func TestManyWhoFindOneDamageAreHeardOnce(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Large files that can be neither linked nor given away are copied, in and out,
+// and checked meanwhile.
+func TestCopiesOfLargeFilesAreChecked(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, filepath.Join(dir, "store"))
+	b := make([]byte, digest.Parallel+12345)
+	_, _ = rand.NewChaCha8([32]byte{3}).Read(b)
+	src := filepath.Join(dir, "src")
+	if err := os.WriteFile(src, b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	d, other := digest.OfBytes(b), digest.OfBytes(b[1:])
+	batch, err := s.NewBatch(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer batch.Close()
+	var mismatch *cas.MismatchError
+	if err := batch.PutFile(ctx, other, Source{Path: src}); !errors.As(err, &mismatch) || mismatch.Got != d {
+		t.Errorf("put as something else: got %v, want a *cas.MismatchError", err)
+	}
+	if err := batch.PutFile(ctx, d, Source{Path: src}); err != nil {
+		t.Fatal(err)
+	}
+	if err := batch.Commit(ctx); err != nil {
+		t.Fatal(err)
+	}
+	dst := filepath.Join(dir, "dst")
+	if _, err := s.Place(ctx, d, dst, Want{Perm: 0o644, NoLink: true}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(dst); err != nil || !bytes.Equal(got, b) {
+		t.Errorf("copied out: got %d bytes, %v", len(got), err)
+	}
+	spoilObject(t, s, d)
+	var damaged *cas.DamagedError
+	again := filepath.Join(dir, "again")
+	if _, err := s.Place(ctx, d, again, Want{Perm: 0o644, NoLink: true}); !errors.As(err, &damaged) {
+		t.Errorf("damaged: got %v, want a *cas.DamagedError", err)
+	}
+	if _, err := os.Lstat(again); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what is damaged was left behind: %v", err)
+	}
+}

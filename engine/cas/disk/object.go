@@ -52,9 +52,15 @@ func (o *object) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	got, err := digest.OfReaderAt(ctx, o.f, info.Size())
+	return o.checkWith(ctx, o.f, info.Size())
+}
+
+// checkWith is check for one who does something else with what is read.
+func (o *object) checkWith(ctx context.Context, r io.ReaderAt, size int64) error {
+	got, err := digest.OfReaderAt(ctx, r, size)
+	var write writeError
 	switch {
-	case err != nil && ctx.Err() != nil:
+	case err != nil && ctx.Err() != nil, errors.As(err, &write):
 		return err
 	case err != nil:
 		return o.store.setAside(o.d, o.f, digest.Digest{}, err)

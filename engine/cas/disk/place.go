@@ -69,7 +69,7 @@ func (s *Store) Place(ctx context.Context, d digest.Digest, dst string, want Wan
 			return Hardlinked, err
 		}
 	}
-	if err := s.copyOut(ctx, o, dst, want.Perm); err != nil {
+	if err := s.copyOut(ctx, o, dst, want.Perm, info.Size()); err != nil {
 		return 0, err
 	}
 	return Copied, nil
@@ -172,12 +172,16 @@ func (s *Store) hardlink(ctx context.Context, o *object, dst string) (bool, erro
 	return true, nil
 }
 
-func (s *Store) copyOut(ctx context.Context, o *object, dst string, perm os.FileMode) error {
+func (s *Store) copyOut(ctx context.Context, o *object, dst string, perm os.FileMode, size int64) error {
 	f, err := os.OpenFile(dst, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
 	if err != nil {
 		return fmt.Errorf("place object %s: %w", o.d.Short(), err)
 	}
-	_, err = s.copy(ctx, f, o)
+	if size >= digest.Parallel {
+		err = o.checkWith(ctx, tee{o.f, f}, size)
+	} else {
+		_, err = s.copy(ctx, f, o)
+	}
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}

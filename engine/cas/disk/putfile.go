@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"time"
@@ -114,7 +115,15 @@ func (s *Store) takeFile(ctx context.Context, tmp string, d digest.Digest, src S
 	case st.Size >= ReflinkSize:
 		taken = reflink(f, tmp, objectPerm) == nil
 	}
-	if !taken {
+	switch {
+	case taken:
+	case st.Size >= digest.Parallel:
+		err := copyTemp(ctx, tmp, d, f, st.Size)
+		if errors.Is(err, io.ErrUnexpectedEOF) { // it is shorter by now
+			err = &cas.MismatchError{Want: d}
+		}
+		return err
+	default:
 		return s.writeTemp(ctx, tmp, d, f)
 	}
 	if err := os.Chmod(tmp, objectPerm); err != nil {
@@ -127,6 +136,39 @@ func (s *Store) takeFile(ctx context.Context, tmp string, d digest.Digest, src S
 		s.trustTemp(tmp, d)
 	}
 	return nil
+}
+
+// copyTemp is writeTemp for a large file, by all cores.
+func copyTemp(ctx context.Context, tmp string, d digest.Digest, from *os.File, size int64) error {
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, objectPerm)
+	if err != nil {
+		return err
+	}
+	got, err := digest.OfReaderAt(ctx, tee{from, f}, size)
+	if err == nil && got != d {
+		err = &cas.MismatchError{Want: d, Got: got}
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+// tee writes what is read of one file to the same place of another, so that a
+// copy is hashed by those who hash a file.
+type tee struct{ from, to *os.File }
+
+// writeError is the failure of a write, which says nothing about what was read.
+type writeError struct{ error }
+
+func (e writeError) Unwrap() error { return e.error }
+
+func (t tee) ReadAt(b []byte, at int64) (int, error) {
+	n, err := t.from.ReadAt(b, at)
+	if _, werr := t.to.WriteAt(b[:n], at); werr != nil {
+		return n, writeError{werr}
+	}
+	return n, err
 }
 
 const sourceFlags = unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_NONBLOCK
