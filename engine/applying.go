@@ -46,7 +46,10 @@ func (p *Project) Apply(ctx context.Context, o ApplyOptions) (*Report, error) {
 		sink(event.Event{Time: p.opts.Clock(), Kind: event.Warning, Text: text})
 	})
 	defer p.warnWith(p.opts.Warn)
-	release, err := p.holdTelling(ctx, sink)
+	release, err := p.holdTelling(ctx, func(e event.Event) {
+		p.opts.Looked = nil // what was looked at is going to be other things
+		sink(e)
+	})
 	if err != nil {
 		return nil, err
 	}

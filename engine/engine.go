@@ -56,6 +56,10 @@ type Options struct {
 	// Warn is told of what went wrong and was survived, such as a damaged
 	// cache; may be nil. During an apply, events tell it instead.
 	Warn func(text string)
+	// Looked, if not nil, has what UpToDate or Applied looked at in vain be used
+	// by the first plan of the project that is opened with the same options: of a
+	// million files, a second look costs as much as all else.
+	Looked *Looked
 	// Clock is time.Now if nil.
 	Clock func() time.Time
 }

@@ -90,12 +90,48 @@ func remembered(ctx context.Context, opts Options) *memo.Memo {
 		if err := p.wireTo(m.Cache); err != nil {
 			return nil
 		}
-		defer func() { _ = p.Close() }() // nothing was written
-		if !m.Same(ctx, p.world(&lock.Lock{})) {
+		w := p.world(&lock.Lock{})
+		w.noted = map[string]digest.Node{}
+		if !m.Same(ctx, w) {
+			if opts.Looked != nil {
+				*opts.Looked = Looked{p, w.noted}
+			}
 			return nil
 		}
+		_ = p.Close() // nothing was written
 	}
 	return m
+}
+
+// Looked is what was looked at, and by whom.
+type Looked struct {
+	by    *Project
+	trees map[string]digest.Node // what lies at an output, by look
+}
+
+// look is a question of a world's Hash.
+func look(o stage.Output) string { return fmt.Sprintf("%q %q %q", o.Path, o.Include, o.Ignore) }
+
+// takeOver makes p use what an earlier project has wired to the same cache.
+func (p *Project) takeOver(cache string) bool {
+	l := p.opts.Looked
+	if l == nil || l.by == nil || l.by.root != p.root || l.by.store.Dir() != cache {
+		return false
+	}
+	p.db, p.store, p.files = l.by.db, l.by.store, l.by.files
+	l.by.heir = p
+	return true
+}
+
+// looks are what an earlier project has looked at, once.
+func (p *Project) looks() map[string]digest.Node {
+	l := p.opts.Looked
+	if l == nil || l.by == nil || l.by.heir != p {
+		return nil
+	}
+	trees := l.trees
+	l.trees = nil
+	return trees
 }
 
 func (p *Project) memoFile() string { return p.path(memoDir, "plan") }

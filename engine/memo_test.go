@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -145,10 +146,17 @@ func (m *remembered) plan() (pl *plan.Plan, warned bool, err error) {
 	return pl, warned, err
 }
 
-// ask holds what is remembered to a plan.
+// ask holds what is remembered to a plan. If that is nothing, a plan that makes
+// use of what was looked at in vain decides as one does that looks for itself.
 func (m *remembered) ask(what string) {
+	m.opts.Looked = &engine.Looked{}
 	n, ok := engine.UpToDate(context.Background(), m.opts)
+	used, _, usedErr := m.plan()
+	m.opts.Looked = nil
 	pl, warned, err := m.plan()
+	if got, want := decisions(used, usedErr), decisions(pl, err); got != want {
+		m.t.Fatalf("%s: with what was looked at before, the plan is\n%s\nand without\n%s", what, got, want)
+	}
 	switch {
 	case !ok:
 	case err != nil:
@@ -159,6 +167,20 @@ func (m *remembered) ask(what string) {
 		}
 		m.t.Fatalf("%s: nothing to do for %d stages, says the memo", what, n)
 	}
+}
+
+func decisions(pl *plan.Plan, err error) string {
+	if err != nil {
+		return err.Error()
+	}
+	var b strings.Builder
+	for _, s := range pl.Steps {
+		fmt.Fprintln(&b, s.Addr, s.Action, s.Results)
+		for _, r := range s.Reasons {
+			fmt.Fprintln(&b, " ", r.Kind, r.Text, len(r.Files))
+		}
+	}
+	return b.String()
 }
 
 // settle applies, and plans until it is remembered that nothing is left: what has

@@ -55,6 +55,7 @@ type Project struct {
 	memo      *memo.Memo // that the last plan has written, if any
 
 	damage atomic.Int64 // objects
+	heir   *Project     // that has taken over the cache
 
 	mu   sync.Mutex // guards warn; the cache reports from many goroutines
 	warn func(text string)
@@ -191,6 +192,9 @@ func (p *Project) wireTo(cache string) error {
 	case !filepath.IsAbs(cache):
 		cache = filepath.Join(p.root, cache)
 	}
+	if p.takeOver(cache) {
+		return nil
+	}
 	var err error
 	if p.store, err = disk.Open(cache, disk.Options{OnDamage: p.damaged, User: p.root}); err != nil {
 		return fmt.Errorf("open the cache: %w", err)
@@ -202,6 +206,10 @@ func (p *Project) wireTo(cache string) error {
 // damaged tells of the first damaged object of the cache. A disk that loses one
 // loses many, and each is put aside and made again without a word.
 func (p *Project) damaged(d *cas.DamagedError) {
+	if p.heir != nil {
+		p.heir.damaged(d)
+		return
+	}
 	if p.damage.Add(1) == 1 {
 		p.warning("the cache is damaged: " + d.Error() + "; what is damaged is put aside and made again")
 	}
@@ -325,7 +333,7 @@ func (p *Project) plan(ctx context.Context, c plan.Choose) (*plan.Plan, error) {
 		return nil, &plan.Mistakes{Diags: diags, Files: p.Files()}
 	}
 	looked := p.world(r.Lock)
-	p.missed = looked.missed
+	p.missed, looked.looks = looked.missed, p.looks()
 	looked.from = make(map[addr.Address]addr.Address, len(r.Moved))
 	for _, m := range r.Moved {
 		looked.from[m.To] = m.From

@@ -35,6 +35,9 @@ type world struct {
 	from map[addr.Address]addr.Address
 	// listings are those of directories that were asked for files.
 	listings *sync.Map // digest.Node → []worktree.File
+	// looks are answers of Hash that are known; noted, if not nil, takes those that
+	// are given. See Looked.
+	looks, noted map[string]digest.Node
 	// compared are the pairs that were compared: many stages may read the same.
 	compared *sync.Map // [2]digest.Node → changes
 }
@@ -51,10 +54,18 @@ func (w *world) Project() string { return w.p.root }
 
 // Hash implements plan.World.
 func (w *world) Hash(ctx context.Context, o stage.Output) (digest.Node, error) {
+	if w.looks != nil {
+		if n, ok := w.looks[look(o)]; ok {
+			return n, nil
+		}
+	}
 	n, err := w.p.files.Hash(ctx, filepath.ToSlash(o.Path), filterOf(o))
 	if errors.Is(err, syscall.ENOTDIR) {
 		// A file lies where the way leads on.
 		return n, fs.ErrNotExist
+	}
+	if w.noted != nil && err == nil {
+		w.noted[look(o)] = n
 	}
 	return n, err
 }

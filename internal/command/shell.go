@@ -52,6 +52,7 @@ type Shell struct {
 	noColor bool
 
 	opened []*engine.Project // to be closed when the command ends
+	looked engine.Looked     // by known, for who is opened next
 
 	mu     sync.Mutex
 	killed func() // see Killed
@@ -232,7 +233,7 @@ func (sh *Shell) options(v Variables) (engine.Options, error) {
 	}
 	return engine.Options{
 		Dir: sh.dir(), Types: sh.Types(), Plugins: sh.plugins(), Vars: vars, VarFiles: v.VarFiles, Environ: sh.Environ,
-		Self: sh.Self, Version: sh.Version.Version, Clock: sh.Clock,
+		Self: sh.Self, Version: sh.Version.Version, Clock: sh.Clock, Looked: &sh.looked,
 		Warn: func(text string) { sh.err().Warning(text) },
 	}, nil
 }
