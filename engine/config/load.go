@@ -29,6 +29,7 @@ func Load(opts Options) (*Pipeline, hcl.Diagnostics) {
 	}
 	if !diags.HasErrors() {
 		diags = append(diags, p.link()...)
+		diags = append(diags, p.placeholders()...)
 	}
 	diags = tidy(diags)
 	p.failed = diags.HasErrors()

@@ -17,6 +17,10 @@ var habits = []struct {
 	summary, detail string
 }{
 	{
+		regexp.MustCompile(`^\s*\}\}`), regexp.MustCompile(`\$\{\{[^{}]*$`),
+		"Two braces around a value", `A value is put into a text by one pair of braces: "${var.name}".`,
+	},
+	{
 		regexp.MustCompile(`^if\b`), nil,
 		"if within an expression", `A choice is written CONDITION ? A : B. Within for, if comes last: [for x in list : x if x > 1].`,
 	},

@@ -48,7 +48,7 @@ func runValidate(o *ValidateOptions) error {
 		return sh.fail(o.JSON, mistake(diags, p))
 	}
 	if o.JSON {
-		return view.DiagnosticsJSON(sh.Streams.Out, diags, p.Files())
+		return view.DiagnosticsJSON(sh.Streams.Out, append(p.Warnings(), diags...), p.Files())
 	}
 	sh.err().Diagnostics(diags, p.Files())
 	later := ""
