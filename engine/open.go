@@ -103,28 +103,36 @@ func Open(opts Options) (*Project, error) {
 		return nil, err
 	}
 	p := &Project{opts: opts, root: root, warn: opts.Warn, modules: map[string]digest.Digest{}}
-	var diags hcl.Diagnostics
-	var lockErr error
-	if p.lock, lockErr = lock.ReadFile(root); lockErr != nil {
-		p.lock = &lock.Lock{}
-	}
-	p.opened = p.lock.Read()
-	load := opts.config(root, func(at addr.Module, source string) (string, string, error) {
-		if lockErr != nil {
-			return "", "", &config.SourceError{Summary: "flow.lock cannot be read, which pins the module", Detail: lockErr.Error() + "."}
+	// flow.lock is read while the pipeline is, which seldom needs it for that.
+	readLock := sync.OnceValues(func() (*lock.Lock, error) {
+		l, err := lock.ReadFile(root)
+		if err != nil {
+			return &lock.Lock{}, err
 		}
-		folder, checkout, err := modules.Find(root, p.lock, at, source)
+		return l, nil
+	})
+	go func() { _, _ = readLock() }()
+	load := opts.config(root, func(at addr.Module, source string) (string, string, error) {
+		l, err := readLock()
+		if err != nil {
+			return "", "", &config.SourceError{Summary: "flow.lock cannot be read, which pins the module", Detail: err.Error() + "."}
+		}
+		folder, checkout, err := modules.Find(root, l, at, source)
 		if err == nil {
 			s, _ := modules.ParseSource(source) // Find has
-			p.modules[checkout] = p.lock.Module(s.Pin()).Content
+			p.modules[checkout] = l.Module(s.Pin()).Content
 		}
 		return folder, checkout, err
 	})
 	load.Baseline = p.baseline
 	if opts.Plugins != nil {
-		load.Plugins = pinnedPlugins{opts.Plugins, p.lock}
+		load.Plugins = pinnedPlugins{opts.Plugins, readLock}
 	}
+	var diags hcl.Diagnostics
+	var lockErr error
 	p.pipeline, diags = config.Load(load)
+	p.lock, lockErr = readLock()
+	p.opened = p.lock.Read()
 	p.warnings = diags
 	if diags.HasErrors() {
 		if !opts.Records {

@@ -17,7 +17,7 @@ const platform = runtime.GOOS + "/" + runtime.GOARCH
 // says. A plugin that is a file of the project needs no pin: git has it.
 type pinnedPlugins struct {
 	config.Plugins
-	lock *lock.Lock
+	lock func() (*lock.Lock, error) // empty after an error, which is told elsewhere
 }
 
 // Find implements config.Plugins.
@@ -26,7 +26,8 @@ func (p pinnedPlugins) Find(name string) (*stage.Plugin, []stage.Type, error) {
 	if err != nil || found.Own {
 		return found, types, err
 	}
-	pin := p.lock.Plugin(name)
+	locked, _ := p.lock()
+	pin := locked.Plugin(name)
 	switch {
 	case pin == nil:
 		return nil, nil, stage.Problemf("", fmt.Sprintf("Plugin %q is not in flow.lock", name), "%s, version %s, is installed, and flow.lock does not say yet that the pipeline uses it. Run: flow get", found.Program, found.Version)

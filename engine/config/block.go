@@ -9,6 +9,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/par"
 	"github.com/flow-pipelines/flow/engine/suggest"
 )
 
@@ -96,23 +97,47 @@ func (m *module) declareOutput(h *hcl.Block) hcl.Diagnostics {
 	return diags
 }
 
-// declareStage reads a block whose type is not one of flow's own.
-func (m *module) declareStage(h *hcl.Block) hcl.Diagnostics {
+// declareStages reads blocks whose types are none of flow's own.
+func (m *module) declareStages(hs []*hcl.Block) hcl.Diagnostics {
+	var diags hcl.Diagnostics
+	blocks := make([]*block, len(hs))
+	for i, h := range hs {
+		var more hcl.Diagnostics
+		blocks[i], more = m.declareStage(h)
+		diags = append(diags, more...)
+	}
+	found := make([]hcl.Diagnostics, len(hs))
+	par.Each(len(hs), func(i int) {
+		if b := blocks[i]; b != nil {
+			found[i] = b.decode(hs[i])
+		}
+	})
+	return append(diags, slices.Concat(found...)...)
+}
+
+// declareStage declares a block by its header; nil: it is none.
+func (m *module) declareStage(h *hcl.Block) (*block, hcl.Diagnostics) {
 	st := m.p.types[h.Type]
 	if st == nil && m.p.lacking {
-		return nil // what it may be cannot be known; that the plugin is lacking has been said
+		return nil, nil // what it may be cannot be known; that the plugin is lacking has been said
 	}
 	if st == nil {
-		return hcl.Diagnostics{m.unknownType(h)}
+		return nil, hcl.Diagnostics{m.unknownType(h)}
 	}
 	if diags := labels(h, "stage", 1); diags.HasErrors() {
-		return diags
+		return nil, diags
 	}
 	b := &block{mod: m, addr: addr.Address{Module: m.path, Type: h.Type, Name: h.Labels[0]}, typ: st, Range: h.DefRange, meta: map[string]*hcl.Attribute{}}
 	if old := m.blocks[b.addr]; old != nil {
-		return hcl.Diagnostics{duplicate(h.DefRange, old.Range, "stage "+b.addr.Local().String())}
+		return nil, hcl.Diagnostics{duplicate(h.DefRange, old.Range, "stage "+b.addr.Local().String())}
 	}
 	m.blocks[b.addr] = b
+	return b, nil
+}
+
+// decode reads what is in the braces.
+func (b *block) decode(h *hcl.Block) hcl.Diagnostics {
+	st := b.typ
 	body, content, diags := decode(h.Body, st.body, h.Type, h.DefRange)
 	b.body = body
 	for name, a := range content.Attributes {

@@ -156,7 +156,7 @@ func (p *Pipeline) parseFile(name, file string) *parsedFile {
 	if strings.HasSuffix(name, jsonSuffix) {
 		p.parseJSON(src, f)
 	} else {
-		f.file, f.diags = hclsyntax.ParseConfig(src, name, hcl.InitialPos)
+		f.file, f.diags = parse(src, name, pieceSize)
 		f.diags = improveSyntax(src, f.diags)
 		if f.file != nil {
 			f.body = f.file.Body.(*hclsyntax.Body)
@@ -227,9 +227,7 @@ func (m *module) declare(files []*hclsyntax.Body) hcl.Diagnostics {
 			stages = append(stages, h)
 		}
 	}
-	for _, h := range stages {
-		diags = append(diags, m.declareStage(h)...)
-	}
+	diags = append(diags, m.declareStages(stages)...)
 	for _, h := range calls {
 		diags = append(diags, m.declareModule(h)...)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/flow-pipelines/flow/engine/addr"
+	"github.com/flow-pipelines/flow/engine/par"
 	"github.com/flow-pipelines/flow/engine/suggest"
 )
 
@@ -200,9 +201,10 @@ func (m *module) link() hcl.Diagnostics {
 		diags = append(diags, m.mention(&o.scope, references(o.expr), false)...)
 		diags = append(diags, o.scope.forbid("an output", true, true, true)...)
 	}
-	for _, b := range m.sortedBlocks() {
-		diags = append(diags, b.link(m)...)
-	}
+	blocks := m.sortedBlocks()
+	found := make([]hcl.Diagnostics, len(blocks))
+	par.Each(len(blocks), func(i int) { found[i] = blocks[i].link(m) })
+	diags = append(diags, slices.Concat(found...)...)
 	for _, name := range mapKeys(m.calls) {
 		diags = append(diags, m.calls[name].link()...)
 	}
