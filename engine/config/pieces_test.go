@@ -15,7 +15,8 @@ import (
 func same(t interface {
 	Helper()
 	Fatalf(string, ...any)
-}, text []byte, size int) {
+}, text []byte, size int,
+) {
 	t.Helper()
 	want, wantDiags := hclsyntax.ParseConfig(text, "x.hcl", hcl.InitialPos)
 	got, gotDiags := parse(text, "x.hcl", size)
