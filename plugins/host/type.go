@@ -1,7 +1,10 @@
 package host
 
 import (
+	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/flow-pipelines/flow/engine/stage"
 	"github.com/flow-pipelines/flow/plugins/protocol"
@@ -47,7 +50,43 @@ func (t *pluginType) Job(req *stage.Request) (*stage.Job, error) {
 	if t.typ.Checkpoint {
 		job.Checkpoint = checkpoint
 	}
-	return job, nil
+	job.ResumeOver, err = t.resumeOver(req.Args)
+	return job, err
+}
+
+// resumeOver is the argument that flow has added to a block, of which the plugin
+// said over what its runs go on.
+func (t *pluginType) resumeOver(args json.RawMessage) ([]string, error) {
+	if len(t.typ.ResumeOver) == 0 {
+		return nil, nil
+	}
+	var given struct {
+		Over []string `json:"resume_over"` // protocol.ResumeArgument
+	}
+	if err := json.Unmarshal(args, &given); err != nil {
+		return nil, fmt.Errorf("decode arguments: %w", err)
+	}
+	for i, name := range given.Over {
+		if !slices.Contains(t.typ.ResumeOver, name) {
+			return nil, stage.Problemf(fmt.Sprintf("%s[%d]", protocol.ResumeArgument, i), fmt.Sprintf("%s does not go on over %q", t.schema.Name, name),
+				"It does over %s.", strings.Join(t.typ.ResumeOver, ", "))
+		}
+	}
+	return given.Over, nil
+}
+
+// own are the arguments that the plugin has described, without flow's own. A run
+// does not get that anyway, since it is no part of the key.
+func (t *pluginType) own(args json.RawMessage) (json.RawMessage, error) {
+	if len(t.typ.ResumeOver) == 0 {
+		return args, nil
+	}
+	var all map[string]json.RawMessage
+	if err := json.Unmarshal(args, &all); err != nil {
+		return nil, fmt.Errorf("decode arguments: %w", err)
+	}
+	delete(all, protocol.ResumeArgument)
+	return json.Marshal(all)
 }
 
 // checkedType is one whose plugin judges arguments before anything runs.
@@ -64,7 +103,11 @@ func (t checkedType) Dismiss() { t.dismiss() }
 // Inspect implements stage.Inspector. The first one starts the plugin, unlike
 // those of flow's own types; it is called for stages that are not kept.
 func (t checkedType) Inspect(in *stage.Inspection) (stage.Heads, error) {
-	q := protocol.Check{Protocol: protocol.Version, Type: t.schema.Name, Args: in.Args, Inputs: map[string]protocol.CheckInput{}}
+	args, err := t.own(in.Args)
+	if err != nil {
+		return nil, err
+	}
+	q := protocol.Check{Protocol: protocol.Version, Type: t.schema.Name, Args: args, Inputs: map[string]protocol.CheckInput{}}
 	for role, i := range in.Inputs {
 		q.Inputs[role] = protocol.CheckInput{Path: i.Path, File: i.Head.File, Columns: i.Head.Columns}
 	}

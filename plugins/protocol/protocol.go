@@ -106,7 +106,12 @@ type Type struct {
 	Effect bool `json:"effect,omitempty"`
 	// Checkpoint asks for a directory in which a run that is ended leaves what the
 	// next one goes on from.
-	Checkpoint bool     `json:"checkpoint,omitempty"`
+	Checkpoint bool `json:"checkpoint,omitempty"`
+	// ResumeOver are arguments with numbers, such as epochs, of which more means that
+	// a run goes on as it did with less, and comes to what it would have come to
+	// from nothing. A block then has the argument resume_over, by which a user has
+	// kept what a run left in the checkpoint when it succeeded, for a run with more.
+	ResumeOver []string `json:"resume_over,omitempty"`
 	Body       Body     `json:"body"`
 	Outputs    []Output `json:"outputs"`
 	// Trials are runs that show that the type does what it should:

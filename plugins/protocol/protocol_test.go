@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -267,6 +268,35 @@ func TestTheJSONSchemaDescribesTheMessages(t *testing.T) {
 	for _, line := range []string{`{"type":"song"}`, `{"type":"problem"}`, `{"type":"progress","step":"one"}`} {
 		if err := validate(t, "event", []byte(line)); err == nil {
 			t.Errorf("%s is accepted", line)
+		}
+	}
+}
+
+// What a run can go on over is a number of the type's own, in a checkpoint.
+func TestWhatRunsGoOnOverIsANumber(t *testing.T) {
+	const description = `{"protocol":1,"name":"p","version":"1","summary":"s","types":[{"name":"t","version":1,"summary":"s",%s,"outputs":[]}]}`
+	const body = `"body":{"arguments":[{"name":"epochs","type":"number"},{"name":"how","type":"string"}]}`
+	for text, want := range map[string]string{
+		`"checkpoint":true,"resume_over":["epochs"],` + body: "",
+		`"resume_over":["epochs"],` + body:                   "want checkpoint as well",
+		`"checkpoint":true,"resume_over":["how"],` + body:    `no argument "how" that is a number`,
+		`"checkpoint":true,"resume_over":["what"],` + body:   `no argument "what"`,
+		`"checkpoint":true,"resume_over":["n"],"body":{"arguments":[{"name":"n","type":"number"},{"name":"resume_over","type":"any"}]}`: "which is flow's",
+	} {
+		d, err := protocol.ParseDescription(fmt.Appendf(nil, description, text))
+		switch {
+		case want != "":
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: error %v, want %q", text, err, want)
+			}
+		case err != nil:
+			t.Errorf("%s: %v", text, err)
+		default:
+			s, err := d.Types[0].Schema()
+			last := s.Body.Attributes[len(s.Body.Attributes)-1]
+			if err != nil || last.Name != "resume_over" || !last.Unkeyed {
+				t.Errorf("schema %+v, %v", s.Body, err)
+			}
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/go-version"
@@ -63,8 +64,28 @@ func (t *Type) validate() error {
 			return fmt.Errorf("output %s: %w", o.Name, err)
 		}
 	}
+	return t.validResume()
+}
+
+func (t *Type) validResume() error {
+	if len(t.ResumeOver) > 0 && !t.Checkpoint {
+		return errors.New("resume_over: want checkpoint as well, in which a run leaves what another goes on from")
+	}
+	for _, name := range t.ResumeOver {
+		isNumber := func(a Argument) bool { return a.Name == name && a.Type == "number" }
+		if !slices.ContainsFunc(t.Body.Arguments, isNumber) {
+			return fmt.Errorf("resume_over: there is no argument %q that is a number", name)
+		}
+	}
+	if len(t.ResumeOver) > 0 && t.Body.has(ResumeArgument) {
+		return fmt.Errorf("resume_over: there is an argument %q, which is flow's", ResumeArgument)
+	}
 	return nil
 }
+
+// ResumeArgument is the argument that blocks of a type with ResumeOver have. The
+// plugin does not see it.
+const ResumeArgument = "resume_over"
 
 func (t *Type) validOutput(o Output) error {
 	switch {
@@ -113,6 +134,12 @@ func (t *Type) Schema() (*stage.Schema, error) {
 	body, err := t.Body.body()
 	if err != nil {
 		return nil, err
+	}
+	if len(t.ResumeOver) > 0 {
+		body.Attributes = append(body.Attributes, stage.Attribute{
+			Name: ResumeArgument, Type: cty.List(cty.String), Unkeyed: true,
+			Doc: fmt.Sprintf("Of %s: what a run saved by the time it succeeded is kept, and a run with more that differs in nothing else goes on from there instead of from nothing. Not part of the key.", strings.Join(t.ResumeOver, ", ")),
+		})
 	}
 	s := &stage.Schema{
 		Name: t.Name, Version: t.Version, Summary: t.Summary, Doc: t.Doc, Example: t.Example, Effect: t.Effect,

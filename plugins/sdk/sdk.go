@@ -88,6 +88,9 @@ type Type[C any] struct {
 	// Checkpoint asks for a directory, Run.Checkpoint, in which a run that is ended
 	// leaves what the next one goes on from.
 	Checkpoint bool
+	// ResumeOver are arguments with numbers, such as epochs, of which more means that a
+	// run goes on as it did with less: see protocol.Type.
+	ResumeOver []string
 	Trials     []Trial
 	// Run does the work. The same arguments and inputs must give the same bytes.
 	Run func(ctx context.Context, args C, run *Run) (Metrics, error)
@@ -108,7 +111,7 @@ func (t Type[C]) describe() (protocol.Type, error) {
 	body, err := protocol.BodyOf(stage.BodyOf[C]())
 	return protocol.Type{
 		Name: t.Name, Version: max(1, t.Version), Summary: t.Summary, Doc: t.Doc, Example: t.Example, Metrics: t.Metrics,
-		Effect: t.Effect, Checkpoint: t.Checkpoint, Body: body, Outputs: t.Outputs, Trials: t.Trials,
+		Effect: t.Effect, Checkpoint: t.Checkpoint, ResumeOver: t.ResumeOver, Body: body, Outputs: t.Outputs, Trials: t.Trials,
 	}, err
 }
 

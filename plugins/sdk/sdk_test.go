@@ -26,7 +26,7 @@ func plugin() sdk.Plugin {
 	outputs := map[string]string{"text": "out/greeting.txt"}
 	return sdk.Plugin{Name: "hello", Version: "0.1.0", Types: []sdk.StageType{sdk.Type[greeting]{
 		Name: "greet", Summary: "A greeting in a file", Example: "greet \"x\" {\n  who = \"world\"\n}",
-		Checkpoint: true, Outputs: []sdk.Output{{Name: "text", Path: "greeting.txt", Doc: "The greeting."}},
+		Checkpoint: true, ResumeOver: []string{"times"}, Outputs: []sdk.Output{{Name: "text", Path: "greeting.txt", Doc: "The greeting."}},
 		Trials: []sdk.Trial{
 			{Name: "greets", Args: json.RawMessage(`{"who":"world","times":2,"from":"more.txt"}`), Files: map[string]string{"more.txt": "!"}, Outputs: outputs},
 			{Name: "not less than once", Args: json.RawMessage(`{"who":"world","times":0}`), Outputs: outputs, Problem: &times},
@@ -117,7 +117,7 @@ func TestARunKnowsWhereToSave(t *testing.T) {
 	if want := `{"type":"metrics","values":{"saved":"saved"}}` + "\n"; status != 0 || out != want {
 		t.Errorf("got %d %q, want 0 %q", status, out, want)
 	}
-	if _, out, _ := ask(t, "describe", ""); !strings.Contains(out, `"checkpoint":true`) {
+	if _, out, _ := ask(t, "describe", ""); !strings.Contains(out, `"checkpoint":true,"resume_over":["times"]`) {
 		t.Errorf("no checkpoint in %s", out)
 	}
 }

@@ -67,6 +67,7 @@ The model takes the data as it is: of a table, the scale of the columns is part 
     metrics="`loss` of the last epoch, `validation` with `loss` and, for classes, `accuracy`, and `epochs`.",
     version=2,
     checkpoint=True,
+    resume_over=["epochs"],
     arguments={
         "data": artifact("What is trained on: a CSV file, a folder of images, or what the data set takes.", required=True),
         "validation": artifact("The same, of examples that are not trained on."),

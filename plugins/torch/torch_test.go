@@ -177,6 +177,30 @@ func TestARunGoesOnToTheSameBytes(t *testing.T) {
 	}
 }
 
+// A run over more epochs goes on from what one over fewer has saved, and comes to
+// the bytes that it would have come to from nothing.
+func TestMoreEpochsGoOnToTheSameBytes(t *testing.T) {
+	p := program(t)
+	want, _, log, err := train(t, p, files(t), "", nil)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, log)
+	}
+	dir := files(t)
+	if err := os.Mkdir(filepath.Join(dir, "saved"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, log, err := train(t, p, dir, "saved", map[string]any{"epochs": 2}); err != nil {
+		t.Fatalf("%v\n%s", err, log)
+	}
+	got, _, log, err := train(t, p, dir, "saved", nil)
+	if err != nil || !strings.Contains(log, "going on after epoch 2") {
+		t.Fatalf("%v\n%s", err, log)
+	}
+	if !bytes.Equal(got, want) {
+		t.Error("a run over more epochs comes to other bytes")
+	}
+}
+
 // torchrunWorks reports whether several processes can be started. That of PyTorch
 // 1.13 does not work on Python 3.11, where a loop over flags leaves out zero.
 func torchrunWorks() bool {

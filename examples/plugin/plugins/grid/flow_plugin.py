@@ -282,14 +282,14 @@ class Plugin:
         self._module = os.path.realpath(sys._getframe(1).f_code.co_filename)
 
     def stage_type(self, name=None, *, summary, arguments=None, blocks=None, outputs=None, version=1, doc="",
-                   example="", metrics="", effect=False, checkpoint=False, trials=()):
+                   example="", metrics="", effect=False, checkpoint=False, resume_over=(), trials=()):
         def register(function):
             called = name or function.__name__
             description = {
                 "name": called, "version": version, "summary": summary, "body": _body(arguments, blocks),
                 "outputs": [o._json(n) for n, o in (outputs or {}).items()],
             }
-            for key, value in (("doc", doc), ("example", example), ("metrics", metrics), ("effect", effect), ("checkpoint", checkpoint), ("trials", list(trials))):
+            for key, value in (("doc", doc), ("example", example), ("metrics", metrics), ("effect", effect), ("checkpoint", checkpoint), ("resume_over", list(resume_over)), ("trials", list(trials))):
                 if value:
                     description[key] = value
             self.types[called] = StageType(called, function, description)
