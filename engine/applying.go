@@ -99,6 +99,11 @@ func (p *Project) Apply(ctx context.Context, o ApplyOptions) (*Report, error) {
 				sink(e)
 			}
 		}
+		if now := p.lock.Read(); !now.IsZero() && !p.placed().Has(now) {
+			if err := p.placed().Note(p.root, digest.Digest{}); err != nil {
+				return rep, err
+			}
+		}
 		if err := p.ignore(ctx); err != nil {
 			return rep, err
 		}
@@ -149,6 +154,7 @@ func (p *Project) carryOut(ctx context.Context, o ApplyOptions, c plan.Choose, p
 	if err != nil {
 		return err
 	}
+	before := p.lock.Read()
 	start := p.opts.Clock()
 	emit(event.Event{Time: start, Kind: event.RunStarted, Run: rep.Run, Total: int64(len(pl.Steps) - pl.Count(plan.Keep))})
 	cfg := p.applyConfig(o, record, exe)
@@ -172,7 +178,7 @@ func (p *Project) carryOut(ctx context.Context, o ApplyOptions, c plan.Choose, p
 	now := p.opts.Clock()
 	emit(event.Event{Time: now, Kind: event.RunFinished, Run: rep.Run, Text: string(status), Elapsed: now.Sub(start).Seconds(), Counts: rep.Counts})
 	_, pruneErr := runs.Prune(p.RunsDir(), keepRuns)
-	return errors.Join(err, record.Finish(status, rep.Counts), pruneErr, p.notePlaced(), p.ignore(context.WithoutCancel(ctx)))
+	return errors.Join(err, record.Finish(status, rep.Counts), pruneErr, p.placed().Note(p.root, before), p.ignore(context.WithoutCancel(ctx)))
 }
 
 // dataOf is what a plan has of the user's own files.

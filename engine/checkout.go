@@ -5,10 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
-	"os"
 	"path"
-	"path/filepath"
 	"slices"
 
 	"github.com/flow-pipelines/flow/engine/addr"
@@ -111,22 +108,26 @@ type checkout struct {
 // as it is what flow has put there. Without any flow.lock nothing is known of
 // what belongs there.
 func (c *checkout) strays(ctx context.Context, want func(addr.Address) bool) error {
-	file := c.p.placedFile()
-	before := placed.Read(file)
-	if c.p.lock.Read().IsZero() || len(before) == 0 {
-		return c.p.notePlaced()
+	now := c.p.lock.Read()
+	if now.IsZero() {
+		return nil
 	}
+	before := slices.DeleteFunc(c.p.placed().Locks(), func(l *lock.Lock) bool { return l.Read() == now })
 	var candidates []plan.Orphan
-	for _, path := range slices.Sorted(maps.Keys(before)) {
-		if r := before[path]; want == nil || want(r.Stage) {
-			candidates = append(candidates, plan.Orphan{Addr: r.Stage, Result: lock.Result{Path: path, Node: r.Node}})
+	for _, l := range before {
+		for _, s := range l.Stages() {
+			for _, r := range s.Results {
+				if !r.Given && (want == nil || want(s.Addr)) {
+					candidates = append(candidates, plan.Orphan{Addr: s.Addr, Result: r})
+				}
+			}
 		}
 	}
-	w := c.p.world(c.p.lock)
-	strays, err := plan.Strays(ctx, w, candidates, c.p.lock, c.pipeline, c.stages)
+	strays, err := plan.Strays(ctx, c.p.world(c.p.lock), candidates, c.p.lock, c.pipeline, c.stages)
 	if err != nil {
 		return err
 	}
+	left := map[string]bool{}
 	for _, o := range strays {
 		s := Stray{Addr: o.Addr, Path: o.Path, Why: o.Why}
 		if o.Fate == plan.SetAside {
@@ -134,31 +135,28 @@ func (c *checkout) strays(ctx context.Context, want func(addr.Address) bool) err
 				return err
 			}
 			c.p.files.RemoveEmpty(path.Dir(o.Path))
+		} else {
+			left[o.Path] = true
 		}
 		c.rep.Strays = append(c.rep.Strays, s)
 	}
-	return c.p.notePlaced()
+	if want == nil {
+		for _, l := range before {
+			if !slices.ContainsFunc(l.Stages(), func(s *lock.Stage) bool {
+				return slices.ContainsFunc(s.Results, func(r lock.Result) bool { return left[r.Path] })
+			}) {
+				c.p.placed().Forget(l.Read())
+			}
+		}
+	}
+	return c.p.placed().Note(c.p.root, digest.Digest{})
 }
+
+// placed is what flow has put into the tree.
+func (p *Project) placed() placed.Dir { return placed.Dir(p.path("placed")) }
 
 // trash is the group in .flow/trash of this checkout.
 func (c *checkout) trash() string { return c.p.opts.Clock().UTC().Format("20060102-150405") }
-
-func (p *Project) placedFile() string { return p.path("placed.json") }
-
-// notePlaced remembers that flow has put into the tree what flow.lock has. What
-// it had put there before counts as long as anything is there.
-func (p *Project) notePlaced() error {
-	r := placed.Read(p.placedFile())
-	maps.DeleteFunc(r, func(path string, _ placed.Result) bool {
-		_, err := os.Lstat(filepath.Join(p.root, filepath.FromSlash(path)))
-		return err != nil
-	})
-	r.Add(p.lock)
-	if len(r) == 0 {
-		return nil
-	}
-	return r.Write(p.placedFile())
-}
 
 func (c *checkout) result(ctx context.Context, r lock.Result) error {
 	o, ok := c.filters[r.Path]

@@ -205,6 +205,8 @@ func Strays(ctx context.Context, w World, before []Orphan, locked *lock.Lock, pi
 		}
 	}
 	has, read := recorded.index(), readersOf(pipeline, stages)
+	before = slices.Clone(before)
+	slices.SortStableFunc(before, func(a, b Orphan) int { return strings.Compare(a.Path, b.Path) })
 	var strays []Orphan
 	for _, o := range before {
 		if has.overlap(o.Path) != "" {
@@ -214,8 +216,13 @@ func Strays(ctx context.Context, w World, before []Orphan, locked *lock.Lock, pi
 		if err != nil {
 			return nil, err
 		}
-		if there {
+		n := len(strays)
+		switch {
+		case !there:
+		case n == 0 || strays[n-1].Path != o.Path:
 			strays = append(strays, o)
+		case o.Fate == SetAside: // it has been several things, and is this one
+			strays[n-1] = o
 		}
 	}
 	return strays, nil
