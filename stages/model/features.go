@@ -305,6 +305,10 @@ func (f *Features) Width() int {
 	return width + f.textWidth()
 }
 
+// Numbers is how many of the transformed numbers of a row come from columns of
+// numbers: they are rarely zero.
+func (f *Features) Numbers() int { return f.numbers().width() }
+
 func (f *Features) textWidth() int {
 	width := 0
 	for i := range f.Text {

@@ -114,6 +114,14 @@ func TestAHundredThousandCategories(t *testing.T) {
 	if p := problem(err); p == nil || !strings.Contains(p.Summary, `Column "c" has 100000 different values`) {
 		t.Errorf("error %v, want one about the categories", err)
 	}
+	for family, block := range map[string]object{"gbdt": {"gbdt": object{}}, "mlp": {"mlp": object{"hidden": []int{2}}}} {
+		a := args("one_hot", 200_000)
+		a["model"] = block
+		_, err := run(t, a)
+		if p := problem(err); p == nil || p.Path != "features" || !strings.Contains(p.Summary, "Too many features for this many rows") {
+			t.Errorf("%s: error %v, want one about the memory", family, err)
+		}
+	}
 	// i and i%100,000 are odd together: the category gives the answer away.
 	r := mustRun(t, args("target", 200_000))
 	if got := r.metric(t, "train.accuracy"); got < 0.99 {

@@ -44,8 +44,9 @@ const Version = 5
 // about 20 bytes a parameter.
 const mostParameters = 100_000_000
 
-// mostMatrix is how many bytes the matrix of a network's features may have.
-const mostMatrix = 16e9
+// mostBytes is how many bytes the features of the training part may have in the form
+// that a family trains on.
+const mostBytes = 16e9
 
 // The arguments that name tables, and the output.
 const (
@@ -143,11 +144,31 @@ func (Type) Run(ctx context.Context, run *stage.Run) (stage.Metrics, error) {
 	case c.solved():
 		train = solve
 	}
+	if err := c.checkSize(in); err != nil {
+		return nil, err
+	}
 	result, err := train(ctx, &c, in, run)
 	if err != nil {
 		return nil, err
 	}
 	return finish(run, &c, in, result)
+}
+
+// checkSize refuses features that would take all memory: one for each of a hundred
+// thousand categories, or products of hundreds of columns.
+func (c *Config) checkSize(in *inputs) error {
+	rows, width := float64(in.frames[roleData].Rows()), in.features.Width()
+	bytes, instead := 4.0, `Lower max_terms, use buckets, or use model "logistic" without an optimizer, which needs no matrix.`
+	switch {
+	case c.Model.GBDT != nil: // a bin of each
+		bytes, instead = 1, `Encode categories with encoding = "target", which is one number for all.`
+	case c.solved(): // a column of each number, and twice where it is; those of categories and terms are mostly nowhere
+		bytes, width, instead = 20, in.features.Numbers(), "Give bins or degree to fewer columns."
+	}
+	if need := bytes * float64(width) * rows; need > mostBytes {
+		return stage.Problemf("features", "Too many features for this many rows", "%.0f rows of %d features take %.1f GB of memory; %.0f GB are possible. %s", rows, width, need/1e9, mostBytes/1e9, instead)
+	}
+	return nil
 }
 
 // trained is what training a family comes to: layers or trees, and metrics of
@@ -166,10 +187,6 @@ func trainNetwork(ctx context.Context, c *Config, in *inputs, run *stage.Run) (*
 	}
 	if n := network.Size(); n > mostParameters {
 		return nil, stage.Problemf("model", "The model is too large", "It would have %.3g parameters; %d are possible. Use fewer or smaller hidden layers, or fewer categories.", n, mostParameters)
-	}
-	if need := 4 * float64(in.features.Width()) * float64(in.frames[roleData].Rows()); need > mostMatrix {
-		return nil, stage.Problemf("features", "Too many features for this many rows", "%d rows of %d features take %.1f GB as a matrix; %.0f GB are possible. Lower max_terms, use buckets, or use model \"logistic\" without an optimizer, which needs no matrix.",
-			in.frames[roleData].Rows(), in.features.Width(), need/1e9, mostMatrix/1e9)
 	}
 	x := in.matrix(roleData)
 	trainer, err := nn.NewTrainer(nn.Options{
