@@ -12,9 +12,11 @@ import (
 const (
 	watchLimited = 50 * time.Millisecond
 	watchFree    = time.Second
-	// watchShare bounds what looking costs: it takes at most so small a part of
-	// a processor.
-	watchShare = 50
+	// Looking takes at most so small a part of a processor: the memory of a
+	// program with thousands of mappings, as those with PyTorch are, takes the
+	// kernel 10 ms to add up.
+	shareLimited = 50
+	shareFree    = 500
 )
 
 // watchMemory measures what a task's processes use, until ended is closed, and
@@ -27,9 +29,9 @@ const (
 // program that takes gigabytes within a few milliseconds gets them before it is
 // killed.
 func watchMemory(pid int, limit int64, ended <-chan struct{}, over chan<- int64) (peak int64) {
-	every := watchFree
+	every, share := watchFree, time.Duration(shareFree)
 	if limit > 0 {
-		every = watchLimited
+		every, share = watchLimited, shareLimited
 	}
 	pause := every
 	for {
@@ -45,7 +47,7 @@ func watchMemory(pid int, limit int64, ended <-chan struct{}, over chan<- int64)
 			over <- used
 			limit = 0
 		}
-		pause = max(every, watchShare*time.Since(began))
+		pause = max(every, share*time.Since(began))
 	}
 }
 
