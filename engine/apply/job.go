@@ -494,6 +494,10 @@ func (j *job) failed(res executor.Result, command []string) error {
 	if j.declares() {
 		e.Hints = j.hints(j.wanted(e.LogTail, command))
 	}
+	// Who wrote the block did not write the plugin: he is shown what called it.
+	if pl := st.Type.Schema().Plugin; pl != nil {
+		e.Diags = j.pipeline().Diagnose(st.Addr, stage.Problemf("", fmt.Sprintf("Plugin %s failed", pl.Name), "It ended: %s. The end of its log may say why.", e.Text))
+	}
 	return &failure{e}
 }
 
