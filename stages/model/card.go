@@ -19,12 +19,12 @@ func card(m *Model) string {
 	flat := flatten("", m.Metrics)
 	writeModelIndex(&b, m, title, flat)
 	fmt.Fprintf(&b, "---\n\n# %s\n\n", line(title))
-	switch {
-	case m.Task == Multilabel:
+	switch m.Task {
+	case Multilabel:
 		fmt.Fprintf(&b, "Predicts which of %d labels a row has: %s. It has those with a probability of at least 0.5.", len(m.Classes), quoted(m.Classes))
-	case m.Task == Regression:
+	case Regression:
 		fmt.Fprintf(&b, "Predicts the column `%s` as a number.", code(m.Target))
-	default:
+	case Classification:
 		fmt.Fprintf(&b, "Predicts the column `%s` as one of %d classes: %s.", code(m.Target), len(m.Classes), quoted(m.Classes))
 		if m.Positive != "" {
 			fmt.Fprintf(&b, " Precision, recall, F1 and AUC are those of `%s`.", code(m.Positive))

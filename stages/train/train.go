@@ -1,20 +1,30 @@
 // Package train is the stage type train: it fits a model on the rows of a table
 // and writes a model directory (stages/model) as its output.
 //
-// Transforms of features are fitted on the training part alone and become part
-// of the model. The validation part is predicted after each epoch; with
-// early_stopping it decides which epoch's parameters are kept. The metrics of
-// both parts are computed with the finished model, by the code that later
-// serves it.
+// A run goes one way, whatever the family:
+//
+//  1. read (rows.go, columns.go, target.go): the columns that are features, the
+//     target as numbers, classes or sets of labels, and the weights of rows.
+//     Transforms of features are fitted on the training part alone and become part
+//     of the model.
+//  2. fit: epochs of a network (fit.go), rounds of trees (boost.go), or a minimum
+//     that is found directly (solve.go). The validation part is predicted after each
+//     epoch or round; with early_stopping it decides which is kept.
+//  3. answer (answer.go): probabilities are calibrated and a threshold is chosen on
+//     the validation part alone. A calibration is one more layer, so that it is the
+//     same for every family and needs no word in the graph of the model.
+//  4. finish: the metrics of both parts are computed with the finished model, by the
+//     code that later serves it, and the model is written.
 //
 // The same arguments and tables give the same files, to the bit, on any machine
 // and with any number of CPUs; TestTheModelIsTheSameBits holds it to that. A
 // change that gives other bits raises Version.
 //
-// It refuses, with one message each: a target or feature that the table has
-// not, rows without a label, text or infinity where a number is needed, a
-// single class, a class that only the validation part has, and a loss that is
-// not finite. It trains on tables that fit in memory.
+// It refuses, with one message each (check.go: what shows in the arguments alone): a
+// target or feature that the table has not, rows without a label, text or infinity
+// where a number is needed, a single class, a class that only the validation part
+// has, features that would take all memory, and a loss that is not finite. It trains
+// on tables that fit in memory.
 //
 // The engine calls it through stages/builtin.
 package train
