@@ -68,13 +68,15 @@ type command struct {
 	args []string
 	// reset makes the directory of the next timed run; nil is to use dir again.
 	reset func() (dir string, err error)
-	// reported says that the last line of its output has its times: see reported.
+	// reported says that the last line of its output has its times and what it came
+	// to: see reported.
 	reported bool
 	// says is a text that its output holds, lest something else be timed.
-	says string
-	wall []time.Duration
-	cpu  []time.Duration
-	peak []int64 // bytes of memory
+	says   string
+	result string
+	wall   []time.Duration
+	cpu    []time.Duration
+	peak   []int64 // bytes of memory
 }
 
 // opening makes the commands of a group.
@@ -124,7 +126,7 @@ func bench(out io.Writer, flow string, runs int, only string, large bool, files 
 	}
 	least := null.peak[0] * 11 / 10
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "group\tcommand\twall ms\tCPU ms\tpeak MB\t× floor\t")
+	fmt.Fprintln(w, "group\tcommand\twall ms\tCPU ms\tpeak MB\tresult\t× floor\t")
 	for _, o := range groups {
 		if only != "" && !strings.Contains(o.name, only) {
 			continue
@@ -148,6 +150,9 @@ func (g *group) time(runs int) error {
 	for i := range runs + 1 { // the first is a warm-up
 		for j := range g.commands {
 			c := &g.commands[j]
+			if i == 0 && c.reported { // what it reports is without its start
+				continue
+			}
 			if c.reset != nil {
 				var err error
 				if c.dir, err = c.reset(); err != nil {
@@ -179,7 +184,7 @@ func (c *command) run(counts bool) error {
 	cpu := x.ProcessState.UserTime() + x.ProcessState.SystemTime()
 	if c.reported {
 		var err error
-		if wall, cpu, err = reported(out.String()); err != nil {
+		if wall, cpu, c.result, err = reported(out.String()); err != nil {
 			return fmt.Errorf("%v: %w", c.args, err)
 		}
 	}
@@ -197,7 +202,7 @@ func (g *group) print(w io.Writer, least int64) {
 		if median(c.peak) <= least {
 			peak = fmt.Sprintf("< %.0f", float64(least)/1e6)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%.1f\t%.1f\t%s\t%.2f\t\n", g.name, c.name, ms(median(c.wall)), ms(median(c.cpu)), peak, float64(median(c.wall))/float64(floor))
+		fmt.Fprintf(w, "%s\t%s\t%.1f\t%.1f\t%s\t%s\t%.2f\t\n", g.name, c.name, ms(median(c.wall)), ms(median(c.cpu)), peak, c.result, float64(median(c.wall))/float64(floor))
 	}
 }
 

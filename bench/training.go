@@ -12,28 +12,52 @@ import (
 	"time"
 )
 
-// trainings are steps of flow's trainer beside PyTorch's, on one thread and two,
-// and, if FLOW_MNIST names a directory with the IDX files of MNIST, whole
-// trainings until the test set is predicted well enough.
+// trainings are trainings by flow's own code beside those of others: steps of a
+// network, and whole trainings that say how good the model is. Those on data that
+// the project does not hold take part if FLOW_MNIST names the directory of MNIST's
+// IDX files, and FLOW_MODERATION the table of labelled tweets of Davidson et al.
 func trainings(tmp string) []opening {
 	var groups []opening
-	add := func(name string, args ...string) {
-		groups = append(groups, opening{name, func() ([]command, error) { return training(tmp, args) }})
+	add := func(name string, r rival, args ...string) {
+		groups = append(groups, opening{name, func() ([]command, error) { return training(tmp, r, args) }})
 	}
 	for _, network := range []string{"mlp", "cnn"} {
 		for _, threads := range []string{"1", "2"} {
-			add("training step, "+network+", threads "+threads, "-network", network, "-threads", threads)
+			add("training step, "+network+", threads "+threads, pyTorch, "-work", "steps", "-network", network, "-threads", threads)
 		}
 	}
+	for _, threads := range []string{"1", "2"} {
+		add("trees, housing, threads "+threads, lightGBM, "-work", "trees", "-data", "examples/housing/data/housing.csv", "-threads", threads)
+	}
+	add("linear regression, housing", scikitLearn, "-work", "linear", "-data", "examples/housing/data/housing.csv")
+	add("logistic regression, digits", scikitLearn, "-work", "logistic", "-data", "examples/digits/data/digits.csv.gz")
+	if table := os.Getenv("FLOW_MODERATION"); table != "" {
+		add("text, plain", scikitLearn, "-work", "text", "-data", table)
+		add("text, balanced", scikitLearn, "-work", "text", "-data", table, "-balanced")
+	}
 	if mnist := os.Getenv("FLOW_MNIST"); mnist != "" {
-		add("training to 96 %, mlp", "-network", "mlp-dropout", "-mnist", mnist, "-accuracy", "0.96")
-		add("training to 98.3 %, cnn", "-network", "cnn-dropout", "-mnist", mnist, "-accuracy", "0.983")
+		add("MNIST, mlp", pyTorch, "-work", "mnist", "-network", "mlp", "-data", mnist)
+		add("MNIST, cnn", pyTorch, "-work", "mnist", "-network", "cnn", "-data", mnist)
 	}
 	return groups
 }
 
-// training is flow and PyTorch, where bench/training/setup.sh has been run.
-func training(tmp string, args []string) ([]command, error) {
+// rival is a program that does what bench/training does.
+type rival struct {
+	name, script string
+	// env is the variable that says where its Python is, and dir where it is else,
+	// in the user's cache.
+	env, dir string
+}
+
+var (
+	pyTorch     = rival{"PyTorch", "pytorch.py", "FLOW_TORCH", "torch"}
+	lightGBM    = rival{"LightGBM", "tables.py", "FLOW_RIVALS", "rivals"}
+	scikitLearn = rival{"scikit-learn", "tables.py", "FLOW_RIVALS", "rivals"}
+)
+
+// training is flow and its rival, where bench/training/setup.sh has been run.
+func training(tmp string, r rival, args []string) ([]command, error) {
 	program := filepath.Join(tmp, "training")
 	if _, err := os.Stat(program); err != nil {
 		if out, err := output(".", "go", "build", "-o", program, "./bench/training"); err != nil {
@@ -41,47 +65,47 @@ func training(tmp string, args []string) ([]command, error) {
 		}
 	}
 	commands := []command{{name: "flow", args: append([]string{program}, args...), reported: true}}
-	python, err := torchPython()
+	python, err := r.python()
 	if err != nil {
 		return nil, err
 	}
 	if _, err := exec.LookPath(python); errors.Is(err, fs.ErrNotExist) {
-		fmt.Fprintln(os.Stderr, "PyTorch is left out: run bench/training/setup.sh")
+		fmt.Fprintln(os.Stderr, r.name+" is left out: run bench/training/setup.sh")
 		return commands, nil
 	}
 	return append(commands, command{
-		name: "PyTorch", args: append([]string{python, "bench/training/pytorch.py"}, args...), reported: true,
+		name: r.name, args: append([]string{python, filepath.Join("bench", "training", r.script)}, args...), reported: true,
 	}), nil
 }
 
-func torchPython() (string, error) {
-	dir := os.Getenv("FLOW_TORCH")
+func (r rival) python() (string, error) {
+	dir := os.Getenv(r.env)
 	if dir == "" {
 		cache, err := os.UserCacheDir()
 		if err != nil {
 			return "", err
 		}
-		dir = filepath.Join(cache, "flow", "torch")
+		dir = filepath.Join(cache, "flow", r.dir)
 	}
 	return filepath.Join(dir, "bin", "python"), nil
 }
 
-// reported reads the wall and CPU time that a program prints on its last line, in
-// milliseconds: of the work alone, without its start.
-func reported(out string) (wall, cpu time.Duration, err error) {
+// reported reads the last line that a program prints: the wall and CPU time of the
+// work alone, without its start, in milliseconds, and what it came to.
+func reported(out string) (wall, cpu time.Duration, result string, err error) {
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	last := lines[len(lines)-1]
 	fields := strings.Fields(last)
 	var times [2]time.Duration
-	if len(fields) != len(times) {
-		return 0, 0, fmt.Errorf("it reports %q", last)
+	if len(fields) < len(times) {
+		return 0, 0, "", fmt.Errorf("it reports %q", last)
 	}
-	for i, f := range fields {
-		v, err := strconv.ParseFloat(f, 64)
+	for i := range times {
+		v, err := strconv.ParseFloat(fields[i], 64)
 		if err != nil {
-			return 0, 0, fmt.Errorf("it reports %q", last)
+			return 0, 0, "", fmt.Errorf("it reports %q", last)
 		}
 		times[i] = time.Duration(v * float64(time.Millisecond))
 	}
-	return times[0], times[1], nil
+	return times[0], times[1], strings.Join(fields[len(times):], " "), nil
 }
