@@ -88,16 +88,6 @@ func TestTheSolvedModelIsTheSameBitsWithAnyNumberOfCPUs(t *testing.T) {
 	}
 }
 
-// The minimum is that of scikit-learn's solver.
-func TestLogisticRegressionIsThatOfScikitLearn(t *testing.T) {
-	for data, kind := range map[string]string{"breast_cancer": "malignant", "digits": "accuracy"} {
-		j := judged(t, data, "1", kind, object{"model": object{"logistic": object{}}})
-		if d := j.Flow - j.Sklearn; d > 0.003 || d < -0.003 {
-			t.Errorf("%s: %v, scikit-learn's logistic regression has %v", data, j.Flow, j.Sklearn)
-		}
-	}
-}
-
 func TestTextWithBadArguments(t *testing.T) {
 	t.Chdir(t.TempDir())
 	reviews(t, "train.csv", 30)
