@@ -126,13 +126,7 @@ func (p *problem) row(i int, at, bias []float64) float64 {
 	k := p.options.Classes
 	scores := p.residual[i*k : (i+1)*k]
 	copy(scores, bias)
-	for n := p.x.Start[i]; n < p.x.Start[i+1]; n++ {
-		v := float64(p.x.Value[n])
-		w := at[int(p.x.Index[n])*k:][:k]
-		for c := range scores {
-			scores[c] += float64(v * w[c])
-		}
-	}
+	p.x.combine(i, scores, at)
 	top := math.Inf(-1)
 	for _, s := range scores {
 		top = max(top, s)
@@ -153,17 +147,10 @@ func (p *problem) row(i int, at, bias []float64) float64 {
 
 // column computes the gradient by the weights of one column.
 func (p *problem) column(j int, at, gradient []float64) {
-	k := p.options.Classes
 	for c := range gradient {
 		gradient[c] = float64(p.options.L2 * at[c])
 	}
-	for n := p.columns.Start[j]; n < p.columns.Start[j+1]; n++ {
-		v := float64(p.columns.Value[n])
-		r := p.residual[int(p.columns.Index[n])*k:][:k]
-		for c := range gradient {
-			gradient[c] += float64(v * r[c])
-		}
-	}
+	p.columns.combine(j, gradient, p.residual)
 	for c := range gradient {
 		gradient[c] /= p.total
 	}
