@@ -19,34 +19,42 @@ type Feature struct {
 	Value string
 }
 
-// List returns what the numbers of a transformed row are.
-func (f *Features) List() []Feature {
-	out := f.numbers().list()
+// Feature says what number i of a transformed row is.
+func (f *Features) Feature(i int) Feature { return f.feature(f.numbers(), i) }
+
+func (f *Features) feature(n numbers, i int) Feature {
+	if i < n.width() {
+		return n.feature(i)
+	}
+	i -= n.width()
 	for _, c := range f.Categorical {
-		for k := range c.width() {
-			value := ""
-			switch {
-			case len(c.Unknown) == 0 && c.Categories[k] == "":
-				value = "missing"
-			case len(c.Unknown) == 0:
-				value = c.Categories[k]
-			case len(c.Unknown) > 1:
-				value = strconv.Itoa(k)
-			}
-			out = append(out, Feature{c.Column, value})
+		if i >= c.width() {
+			i -= c.width()
+			continue
+		}
+		value := ""
+		switch {
+		case len(c.Unknown) == 0 && c.Categories[i] == "":
+			value = "missing"
+		case len(c.Unknown) == 0:
+			value = c.Categories[i]
+		case len(c.Unknown) > 1:
+			value = strconv.Itoa(i)
+		}
+		return Feature{c.Column, value}
+	}
+	for k := range f.Text {
+		t := &f.Text[k]
+		switch {
+		case i >= t.width():
+			i -= t.width()
+		case t.Buckets > 0:
+			return Feature{t.Column, fmt.Sprintf("bucket %d", i)}
+		default:
+			return Feature{t.Column, strings.TrimSpace(t.Terms[i])}
 		}
 	}
-	for i := range f.Text {
-		t := &f.Text[i]
-		for k := range t.width() {
-			value := fmt.Sprintf("bucket %d", k)
-			if t.Buckets == 0 {
-				value = strings.TrimSpace(t.Terms[k])
-			}
-			out = append(out, Feature{t.Column, value})
-		}
-	}
-	return out
+	panic(fmt.Sprintf("BUG: model: a row has %d numbers and not %d more", f.Width(), i+1))
 }
 
 // coefficient is what a feature adds to the answer of a linear model.
@@ -73,7 +81,7 @@ func coefficients(m *Model) []coefficient {
 	if m.Family != "logistic" && m.Family != "linear" || len(m.Layers) == 0 {
 		return nil
 	}
-	l, features := m.Layers[0], m.Features.List()
+	l := m.Layers[0]
 	weights := func(k int) func(i int) float64 {
 		return func(i int) float64 {
 			if i == l.Inputs {
@@ -86,7 +94,7 @@ func coefficients(m *Model) []coefficient {
 	switch {
 	case m.Task == Regression:
 		scale := float64(m.TargetScale)
-		out = ranked("", features, func(i int) float64 { return weights(0)(i) * scale }, &m.Features)
+		out = ranked("", func(i int) float64 { return weights(0)(i) * scale }, &m.Features)
 		out[0].weight += float64(m.TargetShift)
 	case binary(m):
 		at := max(0, slices.Index(m.Classes, m.Positive))
@@ -94,10 +102,10 @@ func coefficients(m *Model) []coefficient {
 			at = 1
 		}
 		of, other := weights(at), weights(1-at)
-		out = ranked(m.Classes[at], features, func(i int) float64 { return of(i) - other(i) }, &m.Features)
+		out = ranked(m.Classes[at], func(i int) float64 { return of(i) - other(i) }, &m.Features)
 	default:
 		for k, class := range m.Classes {
-			out = append(out, ranked(class, features, weights(k), &m.Features)...)
+			out = append(out, ranked(class, weights(k), &m.Features)...)
 		}
 	}
 	return out
@@ -106,19 +114,26 @@ func coefficients(m *Model) []coefficient {
 // binary reports whether the model tells two classes apart.
 func binary(m *Model) bool { return m.Task == Classification && len(m.Classes) == 2 }
 
-// ranked returns the intercept, which is weight len(features), and the largest
-// coefficients of a class.
-func ranked(class string, features []Feature, weight func(i int) float64, f *Features) []coefficient {
-	out, plain := make([]coefficient, len(features)), f.numbers().plain
-	for i, feature := range features {
-		out[i] = coefficient{class, feature, weight(i), math.NaN()}
-		if i < len(plain) {
-			out[i].perUnit = out[i].weight * float64(f.Numeric[plain[i]].Factor)
-		}
+// ranked returns the intercept, which comes after the weights of all features, and
+// the largest coefficients of a class.
+func ranked(class string, weight func(i int) float64, f *Features) []coefficient {
+	order := make([]int32, f.Width()) // terms of text are millions
+	for i := range order {
+		order[i] = int32(i)
 	}
-	slices.SortStableFunc(out, func(a, b coefficient) int { return cmp.Compare(math.Abs(b.weight), math.Abs(a.weight)) })
-	first := coefficient{class, Feature{Column: intercept}, weight(len(features)), math.NaN()}
-	return append([]coefficient{first}, out[:min(len(out), mostCoefficients)]...)
+	slices.SortStableFunc(order, func(a, b int32) int {
+		return cmp.Compare(math.Abs(weight(int(b))), math.Abs(weight(int(a))))
+	})
+	n := f.numbers()
+	out := []coefficient{{class, Feature{Column: intercept}, weight(len(order)), math.NaN()}}
+	for _, i := range order[:min(len(order), mostCoefficients)] {
+		c := coefficient{class, f.feature(n, int(i)), weight(int(i)), math.NaN()}
+		if int(i) < len(n.plain) {
+			c.perUnit = c.weight * float64(f.Numeric[n.plain[i]].Factor)
+		}
+		out = append(out, c)
+	}
+	return out
 }
 
 // coefficientTable is coefficients.csv.

@@ -93,27 +93,26 @@ func (n numbers) column(f *Frame, j int, into []float32) {
 	}
 }
 
-// list says what each number is.
-func (n numbers) list() (out []Feature) {
-	for _, i := range n.plain {
-		out = append(out, Feature{Column: n.columns[i].name()})
+// feature says what number j is.
+func (n numbers) feature(j int) Feature {
+	if j < len(n.plain) {
+		return Feature{Column: n.columns[n.plain[j]].name()}
 	}
-	for _, b := range n.bins {
-		c, value := n.columns[b.column], "all"
-		switch {
-		case b.index > 0 && b.index < len(c.Edges):
-			value = fmt.Sprintf("%s to %s", float(float64(c.Edges[b.index-1])), float(float64(c.Edges[b.index])))
-		case b.index > 0:
-			value = "from " + float(float64(c.Edges[b.index-1]))
-		case len(c.Edges) > 0:
-			value = "below " + float(float64(c.Edges[0]))
-		}
-		out = append(out, Feature{c.name(), value})
+	if j -= len(n.plain); j >= len(n.bins) {
+		p := n.pairs[j-len(n.bins)]
+		return Feature{Column: n.columns[p[0]].name() + " × " + n.columns[p[1]].name()}
 	}
-	for _, p := range n.pairs {
-		out = append(out, Feature{Column: n.columns[p[0]].name() + " × " + n.columns[p[1]].name()})
+	b := n.bins[j]
+	c, value := n.columns[b.column], "all"
+	switch {
+	case b.index > 0 && b.index < len(c.Edges):
+		value = fmt.Sprintf("%s to %s", float(float64(c.Edges[b.index-1])), float(float64(c.Edges[b.index])))
+	case b.index > 0:
+		value = "from " + float(float64(c.Edges[b.index-1]))
+	case len(c.Edges) > 0:
+		value = "below " + float(float64(c.Edges[0]))
 	}
-	return out
+	return Feature{c.name(), value}
 }
 
 // add adds the numbers to a graph, after its input.

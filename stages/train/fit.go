@@ -20,7 +20,7 @@ type fitting struct {
 	target   *target
 	trainer  *nn.Trainer
 	examples nn.Examples
-	features []model.Feature
+	features *model.Features
 	// validation is nil if there is no such part; x are its features.
 	validation *scored
 	x          nn.Matrix
@@ -120,7 +120,7 @@ func (f *fitting) epochError(err error) error {
 	if broken.Feature >= 0 {
 		return stage.Problemf("features", fmt.Sprintf("A feature is not finite in epoch %d", broken.Epoch),
 			"Column %q has a value in step %d that is infinite or no number once it is scaled: check its range, or scale it otherwise.",
-			f.features[broken.Feature].Column, broken.Step)
+			f.features.Feature(broken.Feature).Column, broken.Step)
 	}
 	name, rate := f.config.optimizer()
 	where := fmt.Sprintf("It became %v in step %d", broken.Loss, broken.Step)

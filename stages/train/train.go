@@ -208,7 +208,7 @@ func trainNetwork(ctx context.Context, c *Config, in *inputs, run *stage.Run) (*
 	}
 	fit := &fitting{
 		config: c, target: in.target, trainer: trainer, validation: in.validation, progress: run.Progress, log: run.Log,
-		features: in.features.List(), checkpoint: run.Checkpoint,
+		features: in.features, checkpoint: run.Checkpoint,
 		examples: nn.Examples{X: x, Y: in.data.y, Weight: in.target.rowWeights(in.data)},
 	}
 	if in.validation != nil {
