@@ -53,7 +53,12 @@ func TestONNXRuntimeWalksTheSameTrees(t *testing.T) {
 		"regression": {Task: model.Regression, Target: "y", TargetScale: 2, TargetShift: 5, Trees: grown(features.Width(), 1, 60)},
 		"two":        {Task: model.Classification, Target: "y", Classes: []string{"a", "b"}, Trees: grown(features.Width(), 1, 60)},
 		"three":      {Task: model.Classification, Target: "y", Classes: []string{"a", "b", "c"}, Trees: grown(features.Width(), 3, 60)},
-		"no tree":    {Task: model.Regression, Target: "y", TargetScale: 2, TargetShift: 5, Trees: stump()},
+		// A calibration is a layer after the trees.
+		"calibrated": {
+			Task: model.Classification, Target: "y", Classes: []string{"a", "b"}, Positive: "b", Threshold: 0.3, Trees: grown(features.Width(), 1, 60),
+			Layers: []model.Layer{{Inputs: 2, Units: 2, Weight: []float32{0, -0.7, 0, 0.7}, Bias: []float32{0, 0.2}, Activation: "identity"}},
+		},
+		"no tree": {Task: model.Regression, Target: "y", TargetScale: 2, TargetShift: 5, Trees: stump()},
 	} {
 		t.Run(name, func(t *testing.T) {
 			oracle.Python(t)
