@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"path"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -125,6 +126,7 @@ func Open(opts Options) (*Project, error) {
 		return folder, checkout, err
 	})
 	load.Baseline = p.baseline
+	load.Recorded = recordedOutputs(readLock)
 	if opts.Plugins != nil {
 		load.Plugins = pinnedPlugins{opts.Plugins, readLock}
 	}
@@ -408,4 +410,29 @@ func jobsOr(jobs int) int {
 		return runtime.NumCPU()
 	}
 	return jobs
+}
+
+// recordedOutputs finds the output in flow.lock that a path is, or lies in. The
+// user's own files are none.
+func recordedOutputs(read func() (*lock.Lock, error)) func(string) (string, bool) {
+	paths := sync.OnceValue(func() map[string]bool {
+		all := map[string]bool{}
+		l, _ := read() // what is wrong with it is told
+		for _, s := range l.Stages() {
+			for _, r := range s.Results {
+				if !r.Given {
+					all[r.Path] = true
+				}
+			}
+		}
+		return all
+	})
+	return func(name string) (string, bool) {
+		for at := name; at != "."; at = path.Dir(at) {
+			if paths()[at] {
+				return at, true
+			}
+		}
+		return "", false
+	}
 }

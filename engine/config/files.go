@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/bmatcuk/doublestar/v4"
@@ -25,6 +26,11 @@ const maxFile = 16 << 20
 type projectFiles struct {
 	dir   string
 	looks *looks
+
+	// recorded returns the output of a stage that a path is, or lies in, as
+	// flow.lock has it; nil: there are none. fileset leaves those out that it
+	// does not name, as globs do.
+	recorded func(path string) (output string, ok bool)
 
 	mu      sync.Mutex
 	read    map[string][]byte // by clean path
@@ -233,13 +239,20 @@ func (p *projectFiles) set(dir, pattern string) ([]string, error) {
 		return nil, err
 	}
 	r := request{function: "fileset", argument: dir, path: path.Join(clean, pattern)}
+	kept := make([]string, 0, len(names))
 	for _, n := range names {
 		at := path.Join(clean, n)
+		if p.recorded != nil {
+			if output, ok := p.recorded(at); ok && !Names(r.path, output) {
+				continue
+			}
+		}
 		p.find(at)
 		r.found = append(r.found, at)
+		kept = append(kept, n)
 	}
 	p.ask(r)
-	return names, nil
+	return kept, nil
 }
 
 // glob returns the files below a directory that match a pattern.
@@ -253,9 +266,23 @@ func (p *projectFiles) glob(clean, pattern string) ([]string, error) {
 	if err != nil {
 		return nil, pathless(err)
 	}
-	names, err := doublestar.Glob(sub, pattern, doublestar.WithFilesOnly(), doublestar.WithNoFollow())
+	names, err := doublestar.Glob(userFiles{sub}, pattern, doublestar.WithFilesOnly(), doublestar.WithNoFollow())
 	if err != nil {
 		return nil, pathless(err)
 	}
 	return names, nil
+}
+
+// userFiles are the files of a directory without what is flow's own and git's: all
+// that was ever cached or set aside is no file of the project.
+type userFiles struct{ fs.FS }
+
+var _ fs.ReadDirFS = userFiles{}
+
+// ReadDir leaves out .flow, .git and files that flow is just writing.
+func (u userFiles) ReadDir(name string) ([]fs.DirEntry, error) {
+	entries, err := fs.ReadDir(u.FS, name)
+	return slices.DeleteFunc(entries, func(e fs.DirEntry) bool {
+		return e.Name() == ".git" || e.Name() == ".flow" || strings.HasPrefix(e.Name(), ".flow-")
+	}), err
 }

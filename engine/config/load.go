@@ -73,6 +73,7 @@ func Read(opts Options) (*Pipeline, hcl.Diagnostics) {
 	p.env = newEnvironment(opts.Environ, p.looks)
 	p.secrets = newSecrets()
 	p.funcs = newFunctions(opts.Dir, p.env, p.secrets, p.looks)
+	p.funcs.files.recorded = opts.Recorded
 	p.funcs.table[baselineName] = baselineFunction(opts.Baseline, p.faults)
 	for _, t := range opts.Types {
 		st := newStageType(t)

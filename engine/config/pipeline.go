@@ -40,6 +40,9 @@ type Options struct {
 	// its own sources may not lead out of, both relative to Dir. Nil: there
 	// are none. An error that is a *SourceError is shown as it is.
 	Remote func(at addr.Module, source string) (folder, limit string, err error)
+	// Recorded returns the output of a stage that a path of the project is, or lies
+	// in, as flow.lock has it; nil: there are none.
+	Recorded func(path string) (output string, ok bool)
 	// Plugins finds those that the pipeline declares; nil: there are none.
 	Plugins Plugins
 }
