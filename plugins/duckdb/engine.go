@@ -162,8 +162,11 @@ func readerOf(file string) string {
 	return readers[filepath.Ext(base)]
 }
 
-// view makes an input known under its name, and returns its files. role is the
-// argument's path.
+// literal writes a name as a pattern that it alone matches, for DuckDB's readers.
+var literal = strings.NewReplacer("[", "[[]", "*", "[*]", "?", "[?]")
+
+// view makes an input known under its name, and returns what is opened to read it.
+// role is the argument's path.
 func (e *engine) view(ctx context.Context, as, path, role string) ([]string, error) {
 	files, err := filesOf(path)
 	if err != nil {
@@ -183,9 +186,13 @@ func (e *engine) view(ctx context.Context, as, path, role string) ([]string, err
 	if reader == "" {
 		return nil, sdk.Problemf(role, fmt.Sprintf("%s holds no file", filepath.ToSlash(path)), "A directory as an input of sql holds the files of one table.")
 	}
-	quoted := make([]string, len(files))
+	quoted, opened := make([]string, len(files)), files
 	for i, f := range files {
-		quoted[i] = quote(f)
+		pattern := literal.Replace(f)
+		quoted[i] = quote(pattern)
+		if pattern != f {
+			opened = append(opened, pattern) // DuckDB asks for both
+		}
 	}
 	// Directories such as month=3 are columns where they are in the input, and
 	// not where the project happens to lie in one.
@@ -200,7 +207,7 @@ func (e *engine) view(ctx context.Context, as, path, role string) ([]string, err
 	if de := (*duckdb.Error)(nil); errors.As(err, &de) {
 		return nil, sdk.Problemf(role, fmt.Sprintf("%s cannot be read as a table", filepath.ToSlash(path)), "%s", message(de))
 	}
-	return files, err
+	return opened, err
 }
 
 // partitioned reports whether files lie in directories called NAME=VALUE below root.

@@ -134,6 +134,16 @@ func TestDirectoriesAreTables(t *testing.T) {
 	}
 }
 
+// A name is a name, also where it looks like a pattern.
+func TestNamesAreNoPatterns(t *testing.T) {
+	in(t, map[string]string{"x1.csv": "a\nother\n", "x[1].csv": "a\n1\n", "d/y*.csv": "a\n2\n", "d/y?.csv": "a\n3\n", "yes.csv": "a\nother\n", "it's.csv": "a\n4\n"})
+	for path, want := range map[string]string{"x[1].csv": "a\n1\n", "d": "a\n2\n3\n", "it's.csv": "a\n4\n"} {
+		if got, _, err := do(t, 1, Config{Inputs: inputs("t", path), Query: "from t"}); err != nil || got != want {
+			t.Errorf("%s: got %q, %v; want %q", path, got, err, want)
+		}
+	}
+}
+
 // Times are UTC wherever the machine stands.
 func TestTimesAreUTC(t *testing.T) {
 	t.Setenv("TZ", "Asia/Kolkata")
