@@ -105,9 +105,6 @@ func (p *Printer) CacheUse(u *engine.CacheUse, root string, all bool) {
 	if more := len(u.Stages) - len(stages); more > 0 {
 		p.Printf("  and %s more (--all lists them)\n", Plural(more, "stage"))
 	}
-	if len(stages) > 0 {
-		p.Printf("\n")
-	}
 	rest := table{indent: "  "}
 	line := func(what string, a reach.Amount) {
 		if a.Objects > 0 {
@@ -119,6 +116,9 @@ func (p *Printer) CacheUse(u *engine.CacheUse, root string, all bool) {
 		line(whyText(w), u.Totals[w])
 	}
 	line(whyText(reach.Nobody), u.Totals[reach.Nobody])
+	if len(stages) > 0 && len(rest.rows) > 0 {
+		p.Printf("\n")
+	}
 	rest.print(p)
 	if len(u.Beside) > 0 {
 		p.Printf("\nBeside the cache\n")
