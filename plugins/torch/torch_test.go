@@ -496,6 +496,54 @@ func TestTheGPUsOfTheStageAreUsed(t *testing.T) {
 	}
 }
 
+// What the documentation shows of torch_train trains, with a user's model.
+func TestTheSnippetOfTheDocumentationRuns(t *testing.T) {
+	self := program(t)
+	text, err := os.ReadFile("../../docs/plugins.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, snippet, _ := strings.Cut(string(text), "\n```hcl\ntorch_train ")
+	snippet, _, found := strings.Cut("torch_train "+snippet, "\n```")
+	if !found {
+		t.Fatal("docs/plugins.md shows no torch_train")
+	}
+	if !writesONNX() {
+		snippet = strings.Replace(snippet, "onnx       = true", "", 1)
+	}
+	var rows strings.Builder
+	rows.WriteString("a,b,digit\n")
+	for i := range 120 {
+		fmt.Fprintf(&rows, "%d,%d,%s\n", i%7, i%5, map[bool]string{true: "one", false: "two"}[i%7 > i%5])
+	}
+	dir := t.TempDir()
+	write(t, dir, map[string]string{
+		"project/flow.hcl":   "pipeline \"p\" {\n  plugin \"torch\" {}\n}\nsplit \"holdout\" {\n  input = \"rows.csv\"\n  parts = { train = 0.8, validation = 0.2 }\n}\n" + snippet,
+		"project/rows.csv":   rows.String(),
+		"project/src/net.py": "import torch\n\ndef Net(width):\n    return torch.nn.Sequential(torch.nn.Linear(2, width), torch.nn.ReLU(), torch.nn.Linear(width, 2))\n",
+	})
+	flow := filepath.Join(dir, "bin", "flow")
+	build := exec.Command("go", "build", "-o", flow, "../../cmd/flow")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if err := os.Symlink(self, filepath.Join(dir, "bin", "flow-plugin-torch")); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"get"}, {"apply", "--yes"}, {"plan", "--detailed-exitcode"}} {
+		c := exec.Command(flow, args...)
+		c.Dir = filepath.Join(dir, "project")
+		c.Env = append(os.Environ(), "PATH="+filepath.Dir(flow)+":"+os.Getenv("PATH"), "XDG_CACHE_HOME="+filepath.Join(dir, "cache"))
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Fatalf("flow %v: %v\n%s", args, err, out)
+		}
+	}
+	if info, err := os.Stat(filepath.Join(dir, "project/out/torch_train/digits/model.pt")); err != nil || info.Size() == 0 {
+		t.Errorf("no model: %v", err)
+	}
+}
+
 // GPUs that PyTorch does not see are told of: training on the CPU instead would
 // be a surprise.
 func TestGPUsThatPyTorchDoesNotSee(t *testing.T) {
