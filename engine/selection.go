@@ -89,6 +89,20 @@ func choose(sel Selection) plan.Choose {
 				return !out && (targets == nil || slices.ContainsFunc(sel.Targets, func(p addr.Pattern) bool { return p.MayMatch(d.Addr) }))
 			}
 		}
+		if targets := sel.Targets; len(targets) > 0 {
+			c.Part = func(d config.Deferred) string {
+				var names []string
+				for _, p := range targets {
+					switch {
+					case p.MatchAll(d.Addr):
+						return ""
+					case p.MayMatch(d.Addr):
+						names = append(names, p.String())
+					}
+				}
+				return strings.Join(names, ", ")
+			}
+		}
 		rerun, from := sel.Rerun, downstream(stages, deferred, sel.RerunFrom)
 		if len(rerun)+len(from) > 0 {
 			c.Rerun = func(a addr.Address) string {

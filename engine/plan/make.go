@@ -21,6 +21,9 @@ type Choice struct {
 	// the instances of a block that are not known yet; nil: all are.
 	Stages func(addr.Address) bool
 	Blocks func(config.Deferred) bool
+	// Part says which of the instances of such a block were asked for, "" if all
+	// were; nil: all.
+	Part func(config.Deferred) string
 	// Rerun is Options.Rerun.
 	Rerun func(addr.Address) string
 }
@@ -251,11 +254,25 @@ func (m *maker) deferred() []Deferred {
 		case i >= 0 && !one.Blocked:
 			one.Blocked, one.Reason = true, behindText(d.Awaits[i])
 		case !one.Blocked:
-			one.Reason = Reason{Kind: Upstream, Text: upstreamText(one.waits, d.Awaits), Stages: one.waits}
+			one.Reason = Reason{Kind: Upstream, Text: upstreamText(one.waits, d.Awaits) + m.part(d), Stages: one.waits}
 		}
 		all = append(all, one)
 	}
 	return all
+}
+
+// part says which instances of a block are wanted, "" if all are: those that were
+// asked for, unless something else needs the block.
+func (m *maker) part(d config.Deferred) string {
+	if m.choice.Part == nil ||
+		slices.ContainsFunc(m.steps, func(s *Step) bool { return slices.Contains(s.Stage.Awaits, d.Addr) }) ||
+		slices.ContainsFunc(m.blocks, func(b config.Deferred) bool { return slices.Contains(b.Awaits, d.Addr) }) {
+		return ""
+	}
+	if part := m.choice.Part(d); part != "" {
+		return "; of its instances only " + part
+	}
+	return ""
 }
 
 // OutcomeOf is what a decision means to the stages that depend on it.
