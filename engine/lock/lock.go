@@ -61,6 +61,7 @@ import (
 	"github.com/flow-pipelines/flow/engine/addr"
 	"github.com/flow-pipelines/flow/engine/digest"
 	"github.com/flow-pipelines/flow/engine/key"
+	"github.com/flow-pipelines/flow/engine/replace"
 	"github.com/flow-pipelines/flow/engine/stage"
 )
 
@@ -205,38 +206,10 @@ func WriteFile(dir string, l *Lock) error {
 	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, b) {
 		return nil
 	}
-	if err := ReplaceFile(path, b); err != nil {
+	if err := replace.Durably(path, b, 0o644); err != nil {
 		return fmt.Errorf("write %s: %w", FileName, err)
 	}
 	return nil
-}
-
-// ReplaceFile writes a file durably: whoever reads it, also after a loss of
-// power, finds the old content or the new.
-func ReplaceFile(path string, b []byte) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = f.Close()
-			_ = os.Remove(f.Name())
-		}
-	}()
-	if _, err = f.Write(b); err != nil {
-		return err
-	}
-	if err = f.Chmod(0o644); err != nil {
-		return err
-	}
-	if err = f.Sync(); err != nil {
-		return err
-	}
-	if err = f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }
 
 const header = `# flow.lock: what each stage was made from and what came out.

@@ -6,9 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
-	"path/filepath"
 
 	"github.com/flow-pipelines/flow/engine/digest"
+	"github.com/flow-pipelines/flow/engine/replace"
 )
 
 // The form on disk: a line with the version, then the length of a JSON document
@@ -40,23 +40,7 @@ func Write(name string, m *Memo) (err error) {
 		b = binary.AppendUvarint(b, uint64(f.mode))
 	}
 	sum := digest.OfBytes(b)
-	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(f.Name())
-		}
-	}()
-	_, err = f.Write(append(b, sum[:]...))
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), name)
+	return replace.Quickly(name, append(b, sum[:]...), 0o600)
 }
 
 // Read reads a memo. All errors mean that there is none.

@@ -21,8 +21,8 @@ import (
 	"github.com/flow-pipelines/flow/engine/addr"
 	"github.com/flow-pipelines/flow/engine/digest"
 	"github.com/flow-pipelines/flow/engine/key"
-	"github.com/flow-pipelines/flow/engine/lock"
 	"github.com/flow-pipelines/flow/engine/plan"
+	"github.com/flow-pipelines/flow/engine/replace"
 )
 
 // Format is what a document says it is, and FormatVersion the version of the
@@ -176,7 +176,7 @@ func (d *Document) Write(path string) error {
 	if err := e.Encode(d); err != nil {
 		return fmt.Errorf("write the plan: %w", err)
 	}
-	if err := lock.ReplaceFile(path, []byte(b.String())); err != nil {
+	if err := replace.Durably(path, []byte(b.String()), 0o644); err != nil {
 		return fmt.Errorf("write the plan: %w", err)
 	}
 	return nil

@@ -24,6 +24,7 @@ import (
 
 	"github.com/flow-pipelines/flow/engine/digest"
 	"github.com/flow-pipelines/flow/engine/lock"
+	"github.com/flow-pipelines/flow/engine/replace"
 )
 
 // mostCopies is how many there are at most; each is a switch of git's without a
@@ -61,7 +62,7 @@ func (d Dir) Note(root string, before digest.Digest) error {
 		if err := os.MkdirAll(string(d), 0o755); err != nil {
 			return fmt.Errorf("copy %s: %w", lock.FileName, err)
 		}
-		if err := lock.ReplaceFile(d.file(now), text); err != nil {
+		if err := replace.Durably(d.file(now), text, 0o644); err != nil {
 			return fmt.Errorf("copy %s: %w", lock.FileName, err)
 		}
 	}

@@ -205,6 +205,9 @@ func TestWhatIsReachableStaysAndNothingElse(t *testing.T) {
 			}
 			return all
 		}
+		inPlaced := some.Draw(t, "placed")
+		must(t, os.MkdirAll(p.Placed, 0o755))
+		must(t, os.WriteFile(filepath.Join(p.Placed, "1.lock"), []byte(texts(ds(inPlaced))), 0o644))
 		inLock, inPlan, inRun, inData, leased, old := some.Draw(t, "lock"), some.Draw(t, "plan"), some.Draw(t, "run"), some.Draw(t, "data"), some.Draw(t, "leased"), some.Draw(t, "old")
 		p.lockText(t, ds(inLock)...)
 		plan := filepath.Join(root, "plan.json")
@@ -234,7 +237,7 @@ func TestWhatIsReachableStaysAndNothingElse(t *testing.T) {
 		must(t, p.collect(nil))
 
 		var roots []int
-		for _, is := range [][]int{inLock, inPlan, inRun, inData, leased} {
+		for _, is := range [][]int{inPlaced, inLock, inPlan, inRun, inData, leased} {
 			roots = append(roots, is...)
 		}
 		want := g.closure(roots)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/flow-pipelines/flow/engine/digest"
 	"github.com/flow-pipelines/flow/engine/lock"
+	"github.com/flow-pipelines/flow/engine/replace"
 	"github.com/flow-pipelines/flow/engine/state"
 )
 
@@ -30,17 +31,21 @@ type Policy struct {
 
 // Project is a directory with a pipeline, by the places where it keeps texts.
 type Project struct {
-	Root  string // absolute
-	Flow  string // its .flow
-	Runs  string // a directory for each recorded run
-	Plans string // see KeepPlan
-	State string // the state database
+	Root   string // absolute
+	Flow   string // its .flow
+	Runs   string // a directory for each recorded run
+	Plans  string // see KeepPlan
+	Placed string // copies of flow.lock, of which git may have no other
+	State  string // the state database
 }
 
 // At returns the project in a directory, with what is flow's own in dir.
 func At(root, dir string) Project {
 	flow := filepath.Join(root, dir)
-	return Project{root, flow, filepath.Join(flow, "runs"), filepath.Join(flow, "plans"), filepath.Join(flow, "state.db")}
+	return Project{
+		Root: root, Flow: flow, Runs: filepath.Join(flow, "runs"), Plans: filepath.Join(flow, "plans"),
+		Placed: filepath.Join(flow, "placed"), State: filepath.Join(flow, "state.db"),
+	}
 }
 
 // There reports whether there is a project: a mount point without its file
@@ -82,6 +87,9 @@ func (s *Survey) MarkProject(ctx context.Context, p Project, policy Policy, as W
 		return fmt.Errorf("ask git what is needed: %w", err)
 	}
 	if err := readFile(filepath.Join(p.Root, lock.FileName), mark(Lock)); err != nil {
+		return err
+	}
+	if err := eachFile(p.Placed, mark(Lock)); err != nil {
 		return err
 	}
 	if err := p.plans(mark(Plans)); err != nil {
@@ -164,11 +172,18 @@ func (p Project) KeepPlan(file string) error {
 		return err
 	}
 	name := digest.OfBytes([]byte(file)).Hex()[:16]
-	return lock.ReplaceFile(filepath.Join(p.Plans, name), []byte(file+"\n"))
+	return replace.Durably(filepath.Join(p.Plans, name), []byte(file+"\n"), 0o644)
 }
 
 func (p Project) plans(f func([]byte) error) error {
-	entries, err := os.ReadDir(p.Plans)
+	return eachFile(p.Plans, func(file []byte) error {
+		return readFile(strings.TrimSuffix(string(file), "\n"), f)
+	})
+}
+
+// eachFile gives f the texts of the files in a directory, if there is one.
+func eachFile(dir string, f func([]byte) error) error {
+	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("ask what is needed: %w", err)
 	}
@@ -176,10 +191,7 @@ func (p Project) plans(f func([]byte) error) error {
 		if strings.HasPrefix(e.Name(), ".") {
 			continue // on its way to its name
 		}
-		err := readFile(filepath.Join(p.Plans, e.Name()), func(file []byte) error {
-			return readFile(strings.TrimSuffix(string(file), "\n"), f)
-		})
-		if err != nil {
+		if err := readFile(filepath.Join(dir, e.Name()), f); err != nil {
 			return err
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/flow-pipelines/flow/engine/digest"
+	"github.com/flow-pipelines/flow/engine/replace"
 )
 
 // recordVersion is the version of run.json and of the files beside it.
@@ -85,9 +86,5 @@ func writeRecord(dir string, r Record) error {
 	if err != nil {
 		return err
 	}
-	tmp := filepath.Join(dir, recordFile+".tmp")
-	if err := os.WriteFile(tmp, append(data, '\n'), 0o644); err != nil {
-		return err
-	}
-	return os.Rename(tmp, filepath.Join(dir, recordFile))
+	return replace.Quickly(filepath.Join(dir, recordFile), append(data, '\n'), 0o644)
 }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/flow-pipelines/flow/engine/digest"
+	"github.com/flow-pipelines/flow/engine/replace"
 	"github.com/flow-pipelines/flow/plugins/protocol"
 )
 
@@ -191,15 +192,5 @@ func (h *Host) remember(program string, k *known) {
 	if err = errors.Join(err, os.MkdirAll(filepath.Dir(file), 0o700)); err != nil {
 		return
 	}
-	f, err := os.CreateTemp(filepath.Dir(file), ".new-")
-	if err != nil {
-		return
-	}
-	_, err = f.Write(b)
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), file)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-	}
+	_ = replace.Quickly(file, b, 0o600)
 }

@@ -69,6 +69,7 @@ import (
 
 	"github.com/flow-pipelines/flow/engine/cas"
 	"github.com/flow-pipelines/flow/engine/digest"
+	"github.com/flow-pipelines/flow/engine/replace"
 )
 
 // Sizes from which an object is treated as large. Below LinkSize a copy costs
@@ -176,13 +177,7 @@ func (s *Store) create() error {
 		return fmt.Errorf("make cache: %w", err)
 	}
 	// Two processes may both come here: they write the same bytes.
-	name := filepath.Join(s.dir, "VERSION")
-	tmp := fmt.Sprintf("%s.%d", name, os.Getpid())
-	err := os.WriteFile(tmp, []byte(version), 0o666)
-	if err == nil {
-		err = os.Rename(tmp, name)
-	}
-	if err != nil {
+	if err := replace.Quickly(filepath.Join(s.dir, "VERSION"), []byte(version), 0o644); err != nil {
 		return fmt.Errorf("make cache: %w", err)
 	}
 	return s.register(context.Background())

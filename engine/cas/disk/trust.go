@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/flow-pipelines/flow/engine/digest"
+	"github.com/flow-pipelines/flow/engine/replace"
 )
 
 // A reflink or a hard link hands an object out without reading it, so something
@@ -63,10 +64,7 @@ func (s *Store) trust(d digest.Digest, f *os.File, before []byte, began time.Tim
 	if os.MkdirAll(filepath.Dir(path), 0o777) != nil {
 		return
 	}
-	tmp := fmt.Sprintf("%s.%d", path, os.Getpid())
-	if os.WriteFile(tmp, now, 0o666) != nil || os.Rename(tmp, path) != nil {
-		_ = os.Remove(tmp)
-	}
+	_ = replace.Quickly(path, now, 0o644)
 }
 
 // ensureGood returns nil when o's bytes are known to be good, reading them if

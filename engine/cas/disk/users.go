@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/flow-pipelines/flow/engine/digest"
+	"github.com/flow-pipelines/flow/engine/replace"
 )
 
 // A user of a store is a directory that lives by what is in it. Each is a file in
@@ -51,7 +52,7 @@ func (s *Store) register(ctx context.Context) error {
 	defer release()
 	err = os.MkdirAll(s.usersDir(), 0o777)
 	if err == nil {
-		err = replaceFile(file, []byte(path+"\n"))
+		err = replace.Durably(file, []byte(path+"\n"), 0o644)
 	}
 	if err != nil {
 		return fmt.Errorf("name %s as a user of the cache: %w", s.user, err)
@@ -74,7 +75,7 @@ func (s *Store) Users() ([]string, error) {
 	}
 	var users []string
 	for _, e := range entries {
-		if strings.HasSuffix(e.Name(), newExt) {
+		if strings.HasPrefix(e.Name(), ".") {
 			continue // not yet one
 		}
 		b, err := os.ReadFile(filepath.Join(s.usersDir(), e.Name()))
@@ -100,28 +101,4 @@ func (s *Store) Forget(user string) (bool, error) {
 		return false, nil
 	}
 	return err == nil, err
-}
-
-// replaceFile writes a small file whole.
-func replaceFile(name string, b []byte) error {
-	tmp := fmt.Sprintf("%s.%d%s", name, os.Getpid(), newExt)
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o666)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(tmp, name)
-	}
-	if err == nil {
-		return syncFile(filepath.Dir(name))
-	}
-	_ = os.Remove(tmp)
-	return err
 }
