@@ -132,7 +132,7 @@ func (m *module) declareRemoved(h *hcl.Block) hcl.Diagnostics {
 		args, more := onlyArguments(b, []string{"destroy"})
 		diags = append(diags, more...)
 		if destroy, ok := p.constantBool(args["destroy"], &diags); ok && destroy {
-			diags = append(diags, errorAt(args["destroy"].Expr.Range(), "removed keeps the files", "Without a removed block the outputs of a stage that is gone are deleted. Take the block out."))
+			diags = append(diags, errorAt(args["destroy"].Expr.Range(), "removed keeps the files", "Without a removed block the outputs of a stage that is gone go to .flow/trash. Take the block out. What a stage has put into service stays there in any case; the plan says how it is taken down."))
 		}
 	}
 	if !diags.HasErrors() {

@@ -86,7 +86,13 @@ func (p *Printer) Status(pl *plan.Plan, locked *lock.Lock, live Live, verbose bo
 		t.row(p.paint(sg.style, sg.mark)+" "+g.title(), p.paint(sg.style, state), text)
 	}
 	for _, a := range pl.Removed {
-		t.row(p.paint(signGone.style, signGone.mark)+" "+a.String(), p.paint(signGone.style, "gone"), "no longer in the pipeline")
+		text := "no longer in the pipeline"
+		for _, u := range pl.Unmanaged {
+			if u.Addr == a {
+				text += "; " + u.Text()
+			}
+		}
+		t.row(p.paint(signGone.style, signGone.mark)+" "+a.String(), p.paint(signGone.style, "gone"), text)
 	}
 	t.print(p)
 }
