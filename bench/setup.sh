@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs those whom make bench compares flow with, outside the tree: DVC from
-# PyPI, and b3sum if there is cargo. PyTorch has a script of its own, in training.
+# PyPI, and b3sum if there is cargo. Those of trainings have a script of their own, in
+# training.
 #
 #   FLOW_BENCH  where they live (default ${XDG_CACHE_HOME:-~/.cache}/flow/bench)
 #   PYTHON      the interpreter to build it from (default python3)
