@@ -1,17 +1,19 @@
 // Package calibration fits what makes probabilities of scores: a model that says
 // 0.8 shall be right in 80 of 100 such cases.
 //
-// Both methods keep the order of the scores and have one or two numbers to learn,
-// so that some hundred rows are enough: rows that the model was not trained on,
-// or they would learn how sure it is of what it has seen. Isotonic regression,
-// which needs thousands of rows and makes ties of what was in order, is not here.
+// Sigmoid and Temperature keep the order of the scores and have one or two numbers to
+// learn, so that some hundred rows are enough; Isotonic takes any shape that rises,
+// needs thousands, and makes ties of what was in order. The rows are ones that the
+// model was not trained on, or they would teach how sure it is of what it has seen.
 //
 // The functions are pure and give the same bits on every machine. stages/train
 // is their caller.
 package calibration
 
 import (
+	"cmp"
 	"math"
+	"slices"
 
 	"github.com/flow-pipelines/flow/stages/portable"
 )
@@ -151,4 +153,42 @@ func derivative(classes int, truth []int, scores []float64, factor float64) floa
 		sum += expected/total - (row[t] - top)
 	}
 	return sum
+}
+
+// Isotonic returns the knots of the line that never falls and tells best, by squares,
+// whether a row is positive; it is straight between them and level beyond the first
+// and the last (Barlow and Brunk, The isotonic regression problem and its dual, 1972;
+// by pooling adjacent violators). The x rise strictly.
+func Isotonic(scores []float64, positive []bool) (x, y []float64) {
+	order := make([]int, len(scores))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(scores[a], scores[b]) })
+	// A block is rows that get one answer, the share of them that are positive.
+	type block struct{ first, last, hits, rows float64 }
+	share := func(b block) float64 { return b.hits / b.rows }
+	var blocks []block
+	for n := 0; n < len(order); {
+		b := block{first: scores[order[n]], last: scores[order[n]]}
+		for ; n < len(order) && scores[order[n]] == b.first; n++ {
+			b.rows++
+			if positive[order[n]] {
+				b.hits++
+			}
+		}
+		for len(blocks) > 0 && share(blocks[len(blocks)-1]) >= share(b) {
+			before := blocks[len(blocks)-1]
+			blocks = blocks[:len(blocks)-1]
+			b.first, b.hits, b.rows = before.first, before.hits+b.hits, before.rows+b.rows
+		}
+		blocks = append(blocks, b)
+	}
+	for _, b := range blocks {
+		x, y = append(x, b.first), append(y, share(b))
+		if b.last > b.first {
+			x, y = append(x, b.last), append(y, share(b))
+		}
+	}
+	return x, y
 }

@@ -3,6 +3,7 @@ package calibration
 import (
 	"encoding/json"
 	"math"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -36,6 +37,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 from sklearn.calibration import _SigmoidCalibration
+from sklearn.isotonic import IsotonicRegression
 d = json.load(sys.stdin)
 truth, k = np.array(d["truth"]), d["classes"]
 z = np.array(d["scores"]).reshape(-1, k)
@@ -43,6 +45,8 @@ out = {}
 if k == 2:
     c = _SigmoidCalibration().fit(z[:, 1] - z[:, 0], truth)
     out["sigmoid"] = [-c.a_, -c.b_]
+    f = IsotonicRegression(out_of_bounds="clip", y_min=0, y_max=1).fit(z[:, 1] - z[:, 0], truth)
+    out["isotonic"] = f.predict(np.array(d["asked"])).tolist()
 loss = lambda t: -log_softmax(z / np.exp(t), axis=1)[np.arange(len(truth)), truth].mean()
 out["temperature"] = float(np.exp(minimize_scalar(loss, bounds=(-10, 10), method="bounded", options={"xatol": 1e-10}).x))
 json.dump(out, sys.stdout)
@@ -55,13 +59,13 @@ func TestCalibrationIsThatOfScikitLearn(t *testing.T) {
 		factor        float64
 	}{{50, 2, 1}, {2000, 2, 7}, {2000, 2, 0.01}, {900, 3, 4}, {500, 10, 0.3}} {
 		truth, scores := scored(c.rows, c.classes, c.factor)
-		in, err := json.Marshal(map[string]any{"truth": truth, "classes": c.classes, "scores": scores})
+		in, err := json.Marshal(map[string]any{"truth": truth, "classes": c.classes, "scores": scores, "asked": asked(c.factor)})
 		if err != nil {
 			t.Fatal(err)
 		}
 		var want struct {
-			Sigmoid     []float64
-			Temperature float64
+			Sigmoid, Isotonic []float64
+			Temperature       float64
 		}
 		if err := json.Unmarshal(oracle.Run(t, calibrate, in), &want); err != nil {
 			t.Fatal(err)
@@ -76,6 +80,12 @@ func TestCalibrationIsThatOfScikitLearn(t *testing.T) {
 		for i := range margin {
 			margin[i], positive[i] = scores[2*i+1]-scores[2*i], truth[i] == 1
 		}
+		x, y := Isotonic(margin, positive)
+		for i, at := range asked(c.factor) {
+			if got := line(x, y, at); math.Abs(got-want.Isotonic[i]) > 1e-9 {
+				t.Errorf("%+v: isotonic of %v is %v, scikit-learn has %v", c, at, got, want.Isotonic[i])
+			}
+		}
 		slope, intercept := Sigmoid(margin, positive)
 		// scikit-learn stops at a gradient of 1e-6 or so.
 		for i, got := range []float64{slope * c.factor, intercept} {
@@ -87,6 +97,35 @@ func TestCalibrationIsThatOfScikitLearn(t *testing.T) {
 				t.Errorf("%+v: sigmoid %v and %v, scikit-learn has %v", c, slope, intercept, want.Sigmoid)
 			}
 		}
+	}
+}
+
+// asked are scores from below all to above all.
+func asked(factor float64) (out []float64) {
+	for i := range 101 {
+		out = append(out, factor*float64(i-50)/8)
+	}
+	return out
+}
+
+// line is the value of a line with knots.
+func line(x, y []float64, at float64) float64 {
+	for i := range x {
+		switch {
+		case at > x[i]:
+		case i == 0:
+			return y[0]
+		default:
+			return y[i-1] + (y[i]-y[i-1])*(at-x[i-1])/(x[i]-x[i-1])
+		}
+	}
+	return y[len(y)-1]
+}
+
+func TestTiedScoresAreOneKnot(t *testing.T) {
+	x, y := Isotonic([]float64{1, 1, 2, 0, 0}, []bool{true, false, true, false, false})
+	if !slices.Equal(x, []float64{0, 1, 2}) || !slices.Equal(y, []float64{0, 0.5, 1}) {
+		t.Errorf("knots %v and %v", x, y)
 	}
 }
 

@@ -109,7 +109,9 @@ func addBag(g *onnx.Graph, f *Features, l Layer) string {
 	return g.Add("Squeeze", "text.bag", []string{sum, axis})
 }
 
-var activationOps = map[string]string{"relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid"}
+// activationOps are the operations of ONNX. "clip" is to 0 to 1; it and "log" are of
+// calibrations, whose probabilities become scores again by their logarithms.
+var activationOps = map[string]string{"relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid", "clip": "HardSigmoid", "log": "Log"}
 
 func batch(cols ...int) []onnx.Dim {
 	dims := []onnx.Dim{{Name: "batch"}}

@@ -14,7 +14,7 @@ type Layer struct {
 	Inputs, Units int
 	Weight        []float32 // Inputs×Units, row-major
 	Bias          []float32
-	// Activation is "relu", "tanh", "sigmoid" or "identity".
+	// Activation is "relu", "tanh", "sigmoid", "clip", "log" or "identity".
 	Activation string
 
 	Convolution *Convolution
@@ -143,7 +143,11 @@ func (s *stack) add(name string, l Layer) {
 		}
 	}
 	if op, ok := activationOps[l.Activation]; ok {
-		s.x = g.Add(op, name+".activation", []string{s.x})
+		var attributes []onnx.Attribute
+		if l.Activation == "clip" {
+			attributes = []onnx.Attribute{onnx.FloatAttribute("alpha", 1), onnx.FloatAttribute("beta", 0)}
+		}
+		s.x = g.Add(op, name+".activation", []string{s.x}, attributes...)
 	}
 }
 

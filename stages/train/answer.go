@@ -23,6 +23,7 @@ import (
 const (
 	calibrationSigmoid     = "sigmoid"
 	calibrationTemperature = "temperature"
+	calibrationIsotonic    = "isotonic"
 )
 
 // threshold is the argument threshold.
@@ -93,8 +94,8 @@ func (t *target) checkAnswer(c *Config) error {
 	if n := len(t.classes); n > 2 && given != (threshold{}) {
 		return stage.Problemf("threshold", "A threshold is one of two classes", "There are %d: of more than two, the most probable one is the answer.", n)
 	}
-	if n := len(t.classes); n > 2 && c.Calibration == calibrationSigmoid {
-		return stage.Problemf("calibration", "A sigmoid calibrates two classes", "There are %d: use calibration = %q.", n, calibrationTemperature)
+	if n := len(t.classes); n > 2 && c.Calibration != "" && c.Calibration != calibrationTemperature {
+		return stage.Problemf("calibration", fmt.Sprintf("%q calibrates two classes", c.Calibration), "There are %d: use calibration = %q.", n, calibrationTemperature)
 	}
 	return nil
 }
@@ -121,42 +122,75 @@ func answer(run *stage.Run, c *Config, m *model.Model, in *inputs, metrics map[s
 	return nil
 }
 
-// calibrate adds the layer that makes probabilities of the model's scores, and
-// returns its numbers.
+// calibrate adds the layers that make probabilities of the model's scores, and
+// returns their numbers.
 func calibrate(how string, m *model.Model, in *inputs, log io.Writer) (map[string]any, error) {
 	scores, err := model.Scores(m, in.frames[roleValidation])
 	if err != nil {
 		return nil, err
 	}
-	truth, k := in.validation.truth, len(m.Classes)
-	layer := model.Layer{Inputs: k, Units: k, Weight: make([]float32, k*k), Bias: make([]float32, k), Activation: string(nn.Identity)}
-	numbers := map[string]any{}
+	truth := in.validation.truth
 	if how == calibrationTemperature {
-		t := calibration.Temperature(k, truth, scores)
+		t := calibration.Temperature(len(m.Classes), truth, scores)
 		if t == 1 {
 			note(log, "every row of validation is predicted right: there is nothing to calibrate a temperature by\n")
 		}
-		for i := range k {
-			layer.Weight[i*k+i] = float32(1 / t)
-		}
-		numbers["temperature"] = t
-	} else {
-		// The softmax of 0 and a score is its sigmoid.
-		margins, positive := make([]float64, len(truth)), make([]bool, len(truth))
-		seen := [2]bool{}
-		for i, c := range truth {
-			margins[i], positive[i] = scores[2*i+1]-scores[2*i], c == 1
-			seen[c] = true
-		}
-		if seen != [2]bool{true, true} {
-			return nil, stage.Problemf(roleValidation, "Only one class", "A calibration tells the classes apart, and every row of validation has the same one. Stratify the split.")
-		}
-		slope, intercept := calibration.Sigmoid(margins, positive)
-		layer.Weight[1], layer.Weight[3], layer.Bias[1] = float32(-slope), float32(slope), float32(intercept)
-		numbers["slope"], numbers["intercept"] = slope, intercept
+		m.Layers = append(m.Layers, temperatureLayer(len(m.Classes), t))
+		return map[string]any{"temperature": t}, nil
 	}
-	m.Layers = append(m.Layers, layer)
-	return numbers, nil
+	// By how much the second class has a higher score than the first, which are its
+	// log-odds.
+	margins, positive := make([]float64, len(truth)), make([]bool, len(truth))
+	for i, c := range truth {
+		margins[i], positive[i] = scores[2*i+1]-scores[2*i], c == 1
+	}
+	if !slices.Contains(positive, true) || !slices.Contains(positive, false) {
+		return nil, stage.Problemf(roleValidation, "Only one class", "A calibration tells the classes apart, and every row of validation has the same one. Stratify the split.")
+	}
+	if how == calibrationIsotonic {
+		x, y := calibration.Isotonic(margins, positive)
+		m.Layers = append(m.Layers, isotonicLayers(x, y)...)
+		return map[string]any{"knots": len(x)}, nil
+	}
+	slope, intercept := calibration.Sigmoid(margins, positive)
+	// The softmax of 0 and a score is its sigmoid.
+	m.Layers = append(m.Layers, dense(2, 2, nn.Identity, []float64{0, -slope, 0, slope}, []float64{0, intercept}))
+	return map[string]any{"slope": slope, "intercept": intercept}, nil
+}
+
+func temperatureLayer(classes int, t float64) model.Layer {
+	weight := make([]float64, classes*classes)
+	for i := range classes {
+		weight[i*classes+i] = 1 / t
+	}
+	return dense(classes, classes, nn.Identity, weight, make([]float64, classes))
+}
+
+// isotonicLayers are a line with knots as layers: how far the margin has come from
+// each knot to the next, from 0 to 1; the probabilities that it adds up to, which
+// rounding must not leave below 0; and their logarithms, whose softmax they are.
+func isotonicLayers(x, y []float64) []model.Layer {
+	n := max(1, len(x)-1) // a line with one knot is level
+	steps, bias := make([]float64, 2*n), make([]float64, n)
+	rises, first := make([]float64, 2*n), []float64{1 - y[0], y[0]}
+	for i := range len(x) - 1 {
+		width := x[i+1] - x[i]
+		steps[i], steps[n+i], bias[i] = -1/width, 1/width, -x[i]/width
+		rises[2*i], rises[2*i+1] = y[i]-y[i+1], y[i+1]-y[i]
+	}
+	return []model.Layer{dense(2, n, "clip", steps, bias), dense(n, 2, "clip", rises, first), {Inputs: 2, Units: 2, Activation: "log"}}
+}
+
+// dense is a layer of a model with these numbers.
+func dense(inputs, units int, activation nn.Activation, weight, bias []float64) model.Layer {
+	l := model.Layer{Inputs: inputs, Units: units, Activation: string(activation)}
+	for _, v := range weight {
+		l.Weight = append(l.Weight, float32(v))
+	}
+	for _, v := range bias {
+		l.Bias = append(l.Bias, float32(v))
+	}
+	return l
 }
 
 // chooseThreshold returns the threshold of a model by its probabilities for the

@@ -35,7 +35,7 @@ type Config struct {
 	Augment       *Augment       `json:"augment" doc:"Changes the images of the training part at random, anew in each epoch. It is for model cnn, and for layers with a shape, whose features have one scale for all pixels: joint or none."`
 	EarlyStopping *EarlyStopping `json:"early_stopping" doc:"Ends training when a metric of the validation part does not get better, and goes back to the best epoch."`
 
-	Calibration string          `json:"calibration" oneof:"sigmoid temperature" doc:"Makes the probabilities of a classifier mean what they say, by the rows of validation: sigmoid (of two classes; Platt scaling) has a slope and an intercept for the log-odds, temperature one number for the scores of all classes. It is part of the model."`
+	Calibration string          `json:"calibration" oneof:"sigmoid temperature isotonic" doc:"Makes the probabilities of a classifier mean what they say, by the rows of validation: sigmoid (of two classes; Platt scaling) has a slope and an intercept for the log-odds, temperature one number for the scores of all classes, isotonic (of two classes) any line that does not fall. It is part of the model."`
 	Threshold   json.RawMessage `json:"threshold" doc:"From which probability on the positive one of two classes is the answer: a number, or the metric that it makes as large as can be on the rows of validation (accuracy, balanced_accuracy, f1 or mcc). Left out: the more probable class is. It is part of the model."`
 
 	Epochs    int `json:"epochs" default:"50" doc:"How often each row is seen, at most."`

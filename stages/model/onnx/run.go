@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/flow-pipelines/flow/stages/nn/kernel"
+	"github.com/flow-pipelines/flow/stages/portable"
 )
 
 // Value is a matrix, or with Cols 1 a vector over the batch. One of the slices
@@ -154,6 +155,8 @@ var operations = map[string]operation{
 	".Relu":                             {inputs: 1, run: each(func(v float32) float32 { return max(v, 0) })},
 	".Tanh":                             {inputs: 1, run: each(kernel.Tanh)},
 	".Sigmoid":                          {inputs: 1, run: each(kernel.Sigmoid)},
+	".HardSigmoid":                      {inputs: 1, run: hardSigmoid},
+	".Log":                              {inputs: 1, run: each(func(v float32) float32 { return float32(portable.Log(float64(v))) })},
 	".Softmax":                          {inputs: 1, run: softmax},
 	".Gemm":                             {inputs: 3, run: gemm},
 	".Reshape":                          {inputs: 2, run: reshape},
@@ -273,6 +276,15 @@ func each(f func(float32) float32) func(Node, []Value) (Value, error) {
 		}
 		return out, nil
 	}
+}
+
+// hardSigmoid is a line with the slope alpha between 0 and 1.
+func hardSigmoid(n Node, in []Value) (Value, error) {
+	alpha, beta := attribute(n, "alpha"), attribute(n, "beta")
+	if alpha.Type != AttributeFloat || beta.Type != AttributeFloat {
+		return Value{}, fmt.Errorf("it has no alpha or beta")
+	}
+	return each(func(v float32) float32 { return max(0, min(1, float32(alpha.Float*v)+beta.Float)) })(n, in)
 }
 
 func softmax(_ Node, in []Value) (Value, error) {
