@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"syscall"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
 
 	"github.com/flow-pipelines/flow/engine"
 	"github.com/flow-pipelines/flow/engine/digest"
@@ -70,7 +72,8 @@ func idle(tmp, flow string, n int, files map[string]string) ([]command, error) {
 	}
 	commands := []command{
 		{name: "flow plan, nothing remembered", args: []string{flow, "plan"}, says: says, reset: forget},
-		{name: "hclsyntax, the parse alone", dir: dir, args: []string{self, "-parse", dir, flow}},
+		{name: "hcl, the parse alone", dir: dir, args: []string{self, "-parse", dir, flow}},
+		{name: "hcl, parsed and evaluated", dir: dir, args: []string{self, "-evaluate", dir, flow}},
 		{name: "flow plan, nothing changed", args: []string{flow, "plan"}, says: says, reset: remember},
 		{name: "flow apply, nothing changed", args: []string{flow, "apply"}, says: says, reset: remember},
 	}
@@ -141,8 +144,10 @@ func ninjaIdle(n int) string {
 	return b.String()
 }
 
-// parseAlone is the floor of whoever parses: the files, on all cores.
-func parseAlone(dir string) error {
+// withHCL is the floor of whoever parses, and then evaluates each argument of each
+// instance: HCL with the collector's setting of flow, the files on all cores.
+func withHCL(dir string, evaluates bool) error {
+	debug.SetGCPercent(400)
 	names, err := filepath.Glob(filepath.Join(dir, "*.hcl"))
 	if err != nil {
 		return err
@@ -158,7 +163,11 @@ func parseAlone(dir string) error {
 			if errs[i] = err; err != nil {
 				return
 			}
-			if _, diags := hclsyntax.ParseConfig(src, name, hcl.InitialPos); diags.HasErrors() {
+			f, diags := hclsyntax.ParseConfig(src, name, hcl.InitialPos)
+			if evaluates && !diags.HasErrors() {
+				diags = evaluate(f.Body.(*hclsyntax.Body))
+			}
+			if diags.HasErrors() {
 				errs[i] = diags
 			}
 		})
@@ -170,6 +179,28 @@ func parseAlone(dir string) error {
 		}
 	}
 	return nil
+}
+
+// evaluate evaluates what is in the blocks of a body.
+func evaluate(body *hclsyntax.Body) hcl.Diagnostics {
+	var diags hcl.Diagnostics
+	for _, b := range body.Blocks {
+		n := int64(1)
+		if count := b.Body.Attributes["count"]; count != nil {
+			v, more := count.Expr.Value(nil)
+			diags = append(diags, more...)
+			n, _ = v.AsBigFloat().Int64()
+		}
+		for i := range n {
+			index := cty.ObjectVal(map[string]cty.Value{"index": cty.NumberIntVal(i)})
+			ctx := &hcl.EvalContext{Variables: map[string]cty.Value{"count": index}}
+			for _, a := range b.Body.Attributes {
+				_, more := a.Expr.Value(ctx)
+				diags = append(diags, more...)
+			}
+		}
+	}
+	return diags
 }
 
 // peakOf is the most memory that a process had, in bytes.

@@ -29,6 +29,7 @@ func main() {
 	only := flag.String("group", "", "run the groups whose names contain this")
 	large := flag.Bool("large", false, "run the largest groups too, which take minutes")
 	parse := flag.String("parse", "", "for the bench itself: parse the *.hcl files of this directory")
+	evaluates := flag.String("evaluate", "", "for the bench itself: parse and evaluate them")
 	lay := flag.String("lay", "", "for the bench itself: make the project in this directory up to date")
 	files := flag.Int("files", 100_000, "how many files of 1 KB the data set of some groups has")
 	atFloor := flag.String("floor", "", "for the bench itself: stat or read the files of the directory that is named instead of FLOW, or write as many")
@@ -41,7 +42,9 @@ func main() {
 	switch {
 	case err != nil:
 	case *parse != "":
-		err = parseAlone(*parse)
+		err = withHCL(*parse, false)
+	case *evaluates != "":
+		err = withHCL(*evaluates, true)
 	case *atFloor != "":
 		err = floor(*atFloor, flag.Arg(0))
 	case *lay != "":
