@@ -126,6 +126,7 @@ func (p *Project) carryOut(ctx context.Context, o ApplyOptions, c plan.Choose, p
 	if err := os.MkdirAll(scratch, 0o755); err != nil {
 		return err
 	}
+	p.files.RemoveOldTemps()
 	rec := runs.Record{Command: o.Command, Flow: p.opts.Version, Data: dataOf(pl)}
 	rec.Host, _ = os.Hostname()
 	rec.Commit, rec.Dirty = p.gitHead(ctx)

@@ -23,6 +23,7 @@ func (p *Project) hold(ctx context.Context, busy func(text string)) (release fun
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return nil, err
 	}
+	p.hide()
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/flow-pipelines/flow/engine/replace"
 	"github.com/flow-pipelines/flow/engine/worktree"
 )
 
@@ -45,6 +46,19 @@ func (p *Project) ignore(ctx context.Context) error {
 		return nil
 	}
 	return os.WriteFile(p.gitignoreFile(), []byte(b.String()), 0o644)
+}
+
+// hide keeps git from the .flow directory from the first command on, which may be
+// a plan: that writes no .gitignore of the user's. In a project that is read-only
+// there is nothing to hide.
+func (p *Project) hide() {
+	name := p.path(".gitignore")
+	if _, err := os.Lstat(name); err == nil {
+		return
+	}
+	if os.MkdirAll(filepath.Dir(name), 0o755) == nil {
+		_ = replace.Quickly(name, []byte("*\n"), 0o644)
+	}
 }
 
 func (p *Project) gitignoreFile() string { return filepath.Join(p.root, ".gitignore") }

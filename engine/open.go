@@ -338,6 +338,7 @@ func (p *Project) plan(ctx context.Context, c plan.Choose) (*plan.Plan, error) {
 	if err := p.wire(); err != nil {
 		return nil, err
 	}
+	p.hide()
 	r, diags := p.renamed()
 	if diags.HasErrors() {
 		return nil, &plan.Mistakes{Diags: diags, Files: p.Files()}

@@ -12,6 +12,11 @@ import (
 	"path/filepath"
 )
 
+// TempPrefix starts the names of files on their way to their own name, beside
+// which they lie. Such a file is nobody's input and not for git; what a kill leaves
+// behind, a later apply removes.
+const TempPrefix = ".flow-tmp-"
+
 // Durably replaces the file at path, which need not be there. When it returns
 // nil the new content survives a loss of power.
 func Durably(path string, b []byte, perm os.FileMode) error { return file(path, b, perm, true) }
@@ -21,9 +26,7 @@ func Durably(path string, b []byte, perm os.FileMode) error { return file(path, 
 func Quickly(path string, b []byte, perm os.FileMode) error { return file(path, b, perm, false) }
 
 func file(path string, b []byte, perm os.FileMode, durable bool) error {
-	// The name begins with a dot: what a kill leaves behind is hidden, and is
-	// matched by no glob.
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	f, err := os.CreateTemp(filepath.Dir(path), TempPrefix+"*")
 	if err != nil {
 		return err
 	}

@@ -9,13 +9,16 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/flow-pipelines/flow/engine/replace"
 )
 
 // tempPrefix starts the names of files and directories that are on their way to
 // their own. They lie beside their place, so that the rename is one within a
 // file system, and are not there for anything else in this package. What a
-// killed process leaves is removed by a later Checkout.
-const tempPrefix = ".flow-tmp-"
+// killed process leaves is removed by a later Checkout into the directory, and by
+// RemoveOldTemps from the project's own.
+const tempPrefix = replace.TempPrefix
 
 // TempPattern matches these names, for a .gitignore.
 const TempPattern = tempPrefix + "*"
@@ -25,6 +28,15 @@ const tempAge = time.Hour
 
 func (w *Worktree) tempName(dir string) string {
 	return filepath.Join(dir, fmt.Sprintf("%s%d-%d", tempPrefix, os.Getpid(), w.temps.Add(1)))
+}
+
+// RemoveOldTemps removes what killed processes have left beside flow.lock.
+func (w *Worktree) RemoveOldTemps() {
+	left, _ := filepath.Glob(filepath.Join(w.root, TempPattern)) // fails for a wrong pattern only
+	for i, abs := range left {
+		left[i] = filepath.Base(abs)
+	}
+	w.removeOldTemps(w.root, left)
 }
 
 // removeOldTemps removes what killed processes have left in dir.
