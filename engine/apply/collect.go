@@ -21,12 +21,15 @@ import (
 // collect takes what the job wrote into the cache and reads its metrics.
 func (j *job) collect(ctx context.Context) error {
 	job := j.step.Stage.Job
-	if job.Isolation == stage.Strict {
-		if err := j.unchangedInputs(ctx); err != nil {
-			return err
-		}
-	}
 	var err error
+	if job.Isolation == stage.None {
+		err = j.sameInputs(ctx)
+	} else {
+		err = j.unchangedInputs(ctx)
+	}
+	if err != nil {
+		return err
+	}
 	if j.step.Metrics, err = j.metrics(); err != nil {
 		return err
 	}
@@ -131,6 +134,23 @@ func (j *job) undeclared() []string {
 	return found
 }
 
+// sameInputs compares the inputs of a program that has read them in the project
+// itself, where anybody may write, with what the key says of them.
+func (j *job) sameInputs(ctx context.Context) error {
+	for _, in := range j.step.Inputs {
+		now, err := j.World.Hash(ctx, in.At)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("look at input %s again: %w", in.At.Path, err)
+		}
+		if now != in.Node {
+			return j.blame(in.Role, fmt.Sprintf("The input %s changed while %s ran", in.At.Path, j.step.Addr), "Without isolation a program reads the files of the project as they are, so nobody knows what it has read. Run flow apply again when nothing writes to them; a program that changes an input should change a copy, and that should be an output.")
+		}
+	}
+	return nil
+}
+
+// unchangedInputs compares the inputs in the job's own directory with what was
+// laid out there.
 func (j *job) unchangedInputs(ctx context.Context) error {
 	for _, in := range j.step.Inputs {
 		err := j.Files.Verify(ctx, in.Path, in.Node, j.work)
