@@ -412,6 +412,7 @@ func (p *Project) VerifyCache(ctx context.Context, progress func(what string, do
 	if err := p.wire(); err != nil {
 		return nil, err
 	}
+	p.damage.Add(1) // the report tells of each: no warning of the first
 	rep := &VerifyReport{}
 	total, err := p.store.Used(ctx)
 	if err != nil {
