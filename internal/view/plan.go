@@ -188,9 +188,9 @@ func forecastText(pl *plan.Plan) string {
 	switch total, path, elapsed := Duration(f.Total), Duration(f.CriticalPath), Duration(f.Elapsed); {
 	case total == elapsed:
 	case path == elapsed:
-		s += fmt.Sprintf(" with %d at once: %s of work, along the critical path", f.Jobs, total)
+		s += fmt.Sprintf(" with %d at once, which is the critical path; %s of work", f.Jobs, total)
 	default:
-		s += fmt.Sprintf(" with %d at once: %s of work, %s along the critical path", f.Jobs, total, path)
+		s += fmt.Sprintf(" with %d at once; %s of work, %s along the critical path", f.Jobs, total, path)
 	}
 	if n := f.Unknown - pl.Later(); n > 0 {
 		s += fmt.Sprintf("; unknown for %s more", Plural(n, "stage"))
