@@ -44,7 +44,7 @@ func commandChanges(c key.Change) []Reason {
 	var rs []Reason
 	for i := range before {
 		if before[i] != after[i] {
-			rs = append(rs, Reason{Kind: Changed, Change: &c, Text: fmt.Sprintf("command[%d]: %s → %s", i, Shorten(strconv.Quote(before[i])), Shorten(strconv.Quote(after[i])))})
+			rs = append(rs, Reason{Kind: Changed, Change: &c, Text: fmt.Sprintf("command[%d]: %s", i, changed(strconv.Quote(before[i]), strconv.Quote(after[i])))})
 		}
 	}
 	return rs
@@ -75,7 +75,7 @@ func changeText(c key.Change) string {
 	case !c.HasNew:
 		return fmt.Sprintf("%s was removed", what)
 	}
-	return fmt.Sprintf("%s: %s → %s", what, Shorten(c.Old), Shorten(c.New))
+	return fmt.Sprintf("%s: %s", what, changed(c.Old, c.New))
 }
 
 // pluginText tells another version of a plugin from other code under the same
@@ -256,16 +256,6 @@ func Bytes(n int64) string {
 		digits = 0
 	}
 	return fmt.Sprintf("%.*f %cB", digits, v, "kMGTPE"[unit])
-}
-
-// Shorten cuts a value to what fits beside another on a line.
-func Shorten(s string) string {
-	const most = 60
-	r := []rune(s)
-	if len(r) <= most {
-		return s
-	}
-	return string(r[:most-20]) + "…" + string(r[len(r)-19:])
 }
 
 func orNone(s string) string { return orDefault(s, "none") }

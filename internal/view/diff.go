@@ -56,7 +56,8 @@ func (p *Printer) diffFacts(t *table, d lock.StageDiff) {
 			t.row(name, nodesText(inputNode(c.Old), inputNode(c.New)))
 			continue
 		}
-		t.row(name, change(p, c.HasOld, c.HasNew, plan.Shorten(c.Old), plan.Shorten(c.New)))
+		before, after := plan.ShortenChange(c.Old, c.New)
+		t.row(name, change(p, c.HasOld, c.HasNew, before, after))
 	}
 	if len(d.Facts) == 0 && d.New != nil && d.Old.Key != d.New.Key {
 		t.row("a sensitive value", "changed")
