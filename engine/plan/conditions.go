@@ -29,6 +29,7 @@ func (d *decision) gate(outcome func(addr.Address) Outcome) bool {
 			return true
 		case Pending:
 			d.pending = append(d.pending, a)
+			d.step.doubtful = d.step.doubtful || o.Doubtful
 		}
 	}
 	if st.When.Value == config.False {
@@ -36,7 +37,11 @@ func (d *decision) gate(outcome func(addr.Address) Outcome) bool {
 		d.because(Reason{Kind: Gate, Text: "when: " + st.When.Text + " is false"})
 		return true
 	}
-	return st.When.Value == config.True && d.refuse(Precondition, st.Preconditions)
+	if st.When.Value == config.Unknown {
+		d.step.doubtful = true
+		return false
+	}
+	return d.refuse(Precondition, st.Preconditions)
 }
 
 // unfit blocks a stage that cannot be evaluated with the results as they are.

@@ -66,6 +66,8 @@ type Outcome struct {
 	Outputs []stage.Output // in the same order
 	// Blame says why it is closed.
 	Blame Blame
+	// Doubtful says of a stage that is Pending that it may turn out Closed.
+	Doubtful bool
 }
 
 // Blame names the stage that closes the way to others, and why it does.
@@ -121,7 +123,11 @@ func Decide(ctx context.Context, w World, st *config.Stage, outcome func(addr.Ad
 
 func (d *decision) decide(ctx context.Context, outcome func(addr.Address) Outcome) error {
 	if d.step.Stage.Job.Given {
-		return d.given(ctx)
+		if err := d.given(ctx); err != nil || !d.step.doubtful {
+			return err
+		}
+		d.wait()
+		return nil
 	}
 	if err := d.inputs(ctx, outcome); err != nil {
 		return err
@@ -335,14 +341,15 @@ func (d *decision) manifest() error {
 
 // waiting reports whether something that the key depends on is not known yet.
 // A stage that merely has to come later (depends_on) is no reason to wait with
-// the decision, but with the work: then its key is known.
+// the decision, but with the work: then its key is known. But if that stage may be
+// blocked, so may this one.
 func (d *decision) waiting() bool {
 	st := d.step.Stage
-	return len(d.unknown) > 0 || len(st.Unknown) > 0 || st.When.Value == config.Unknown
+	return len(d.unknown) > 0 || len(st.Unknown) > 0 || d.step.doubtful
 }
 
 // pendingAction decides about a stage that has to wait for others: it runs if
-// something else has changed already, else nobody knows yet.
+// something else has changed already and nothing can block it, else nobody knows yet.
 func (d *decision) pendingAction(ctx context.Context) error {
 	st := d.step.Stage
 	switch {
@@ -362,17 +369,22 @@ func (d *decision) pendingAction(ctx context.Context) error {
 		}
 		d.because(cs...)
 	}
-	d.step.Action = Run
-	if len(d.step.Reasons) == 0 || st.When.Value == config.Unknown {
-		d.step.Action = Defer
+	if len(d.step.Reasons) > 0 && !d.step.doubtful {
+		d.step.Action = Run
+		return nil
 	}
+	d.wait()
+	return nil
+}
+
+// wait leaves the decision to apply, and says what it waits for.
+func (d *decision) wait() {
+	st := d.step.Stage
+	d.step.Action, d.step.Known = Defer, false
 	if st.When.Value == config.Unknown {
 		d.because(Reason{Kind: Gate, Text: "when: " + st.When.Text + " is known after apply"})
 	}
-	if d.step.Action == Defer {
-		d.because(Reason{Kind: Upstream, Text: upstreamText(d.pending, st.Awaits), Stages: d.pending})
-	}
-	return nil
+	d.because(Reason{Kind: Upstream, Text: upstreamText(d.pending, st.Awaits), Stages: d.pending})
 }
 
 // secrets says which sensitive values differ, by their names.

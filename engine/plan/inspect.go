@@ -3,11 +3,9 @@ package plan
 import (
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/flow-pipelines/flow/engine/addr"
-	"github.com/flow-pipelines/flow/engine/config"
 	"github.com/flow-pipelines/flow/engine/stage"
 )
 
@@ -18,17 +16,13 @@ type inspector struct {
 	project string
 	steps   map[addr.Address]*Step // that are decided
 	heads   map[addr.Address]stage.Heads
-	// gated stages may never run: their `when`, or that of one they need, is
-	// not known yet, and may well be about the very columns.
-	gated map[addr.Address]bool
 	// attendants have something running.
 	attendants map[stage.Attendant]bool
 }
 
 func newInspector(w World, steps map[addr.Address]*Step) *inspector {
 	return &inspector{
-		project: w.Project(), steps: steps, heads: map[addr.Address]stage.Heads{}, gated: map[addr.Address]bool{},
-		attendants: map[stage.Attendant]bool{},
+		project: w.Project(), steps: steps, heads: map[addr.Address]stage.Heads{}, attendants: map[stage.Attendant]bool{},
 	}
 }
 
@@ -42,11 +36,6 @@ func (in *inspector) close() {
 // inspect has the type of a stage that will, or may, run judge its arguments by
 // the heads of its inputs. Stages that are kept cost nothing.
 func (in *inspector) inspect(s *Step) error {
-	if s.Stage.When.Value == config.Unknown || slices.ContainsFunc(s.Stage.Deps, func(a addr.Address) bool { return in.gated[a] }) {
-		in.gated[s.Addr] = true
-	} else {
-		delete(in.gated, s.Addr) // it may have been, before more was known
-	}
 	t, ok := s.Stage.Type.(stage.Inspector)
 	if !ok || s.Action == Keep || s.Action == Blocked || len(s.Stage.Unknown) > 0 {
 		return nil
@@ -59,8 +48,10 @@ func (in *inspector) inspect(s *Step) error {
 		in.attendants[a] = true
 	}
 	heads, err := t.Inspect(look)
-	if s.Known || in.gated[s.Addr] {
-		err = nil // the result is there, so the arguments were right; or see gated
+	if s.Known || s.doubtful {
+		// The result is there, so the arguments were right; or it may never run, for
+		// a gate that may well be about the very columns.
+		err = nil
 	}
 	in.heads[s.Addr] = heads
 	return err

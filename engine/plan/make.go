@@ -283,7 +283,7 @@ func OutcomeOf(s *Step) Outcome {
 	case s.Known:
 		return Outcome{State: Ready, Results: s.Results, Outputs: s.Stage.Job.Outputs}
 	}
-	return Outcome{State: Pending}
+	return Outcome{State: Pending, Doubtful: s.doubtful}
 }
 
 // Wanted returns the stages and deferred blocks that were chosen, and all that

@@ -134,6 +134,9 @@ type Step struct {
 	RestoreBytes int64
 
 	blame Blame // of a stage that others block
+	// doubtful says that it may turn out to be blocked: its gate, or that of a
+	// stage that it needs, is not known yet.
+	doubtful bool
 }
 
 // Content is an input with what it holds.
