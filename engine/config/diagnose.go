@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -314,6 +315,7 @@ func improveSyntax(src []byte, diags hcl.Diagnostics) hcl.Diagnostics {
 	}
 	var kept hcl.Diagnostics
 	var template *hcl.Range // a ${…} outside of quotes
+	var open *hcl.Range     // where a text begins to go on to the end of the file
 	told := map[int]bool{}  // lines with a habit from elsewhere
 	for _, d := range diags {
 		if d.Subject == nil || d.Subject.Start.Byte >= len(src) {
@@ -324,8 +326,20 @@ func improveSyntax(src []byte, diags hcl.Diagnostics) hcl.Diagnostics {
 		switch {
 		case template != nil && d.Subject.Start.Line == template.Start.Line, told[d.Subject.Start.Line]:
 			continue
+		case shell(src, d):
+			told[d.Subject.Start.Line] = true
+			if bytes.Contains(d.Subject.SliceBytes(src), []byte("#")) {
+				open = d.Subject
+			}
+		case d.Summary == "Unclosed template interpolation sequence":
+			d.Summary, d.Detail = "${ is not closed", "A value is put into a text by ${…}: its } is missing here, before the text ends."
+			told[d.Subject.Start.Line], open = true, d.Subject
+		case d.Summary == "Invalid character" && src[at] == '\'':
+			d.Summary, d.Detail = "Texts are in double quotes", `Write "…" instead of single quotes.`
+			told[d.Subject.Start.Line] = true
 		case habit(src, d), unclosed(src, d):
 			told[d.Subject.Start.Line] = true
+		case escape(src, d):
 		case src[at] == '$' && strings.HasPrefix(string(src[at+1:]), "{"):
 			template = d.Subject
 			d.Summary = "${ } outside of quotes"
@@ -338,7 +352,9 @@ func improveSyntax(src []byte, diags hcl.Diagnostics) hcl.Diagnostics {
 		}
 		kept = append(kept, d)
 	}
-	return kept
+	return slices.DeleteFunc(kept, func(d *hcl.Diagnostic) bool {
+		return open != nil && d.Subject != nil && d.Subject.Start.Byte > open.Start.Byte
+	})
 }
 
 // mergeMark complains about the first mark of an unresolved git merge in a file

@@ -223,12 +223,25 @@ func (m *module) unknownName(t hcl.Traversal, lazy bool) *hcl.Diagnostic {
 	}
 	roots := append(mapKeys(m.p.types), "var", "local", "module", "path", "each", "count", "self")
 	detail := "A reference starts with var, local, module, each, self or a stage type."
+	if len(t) == 1 && m.p.aloneInText(rng) {
+		return errorAt(rng, fmt.Sprintf("Unknown name %s", root), fmt.Sprintf("${…} in a text is a value of the pipeline. %s For the shell's variable write $%s or $${%s}.", detail, root, root))
+	}
 	if s := suggest.Nearest(root, roots); s != "" {
 		detail += fmt.Sprintf(" Did you mean %s?", s)
 	} else if len(t) == 1 {
 		detail += fmt.Sprintf(" If it is a text, put it in quotes: %q.", root)
 	}
 	return errorAt(rng, fmt.Sprintf("Unknown name %s", root), detail)
+}
+
+// aloneInText reports whether an expression is all that stands in a ${…}.
+func (p *Pipeline) aloneInText(rng hcl.Range) bool {
+	if rng.Start.Byte < 2 {
+		return false
+	}
+	rng.Start.Byte, rng.End.Byte = rng.Start.Byte-2, rng.End.Byte+1
+	s := p.source(rng)
+	return strings.HasPrefix(s, "${") && strings.HasSuffix(s, "}")
 }
 
 func member(t hcl.Traversal) (string, bool) {

@@ -1,9 +1,11 @@
 package config
 
 import (
+	"bytes"
 	"fmt"
 	"regexp"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/hashicorp/hcl/v2"
 )
@@ -66,6 +68,51 @@ func habit(src []byte, d *hcl.Diagnostic) bool {
 		}
 	}
 	return false
+}
+
+// ofTheShell finds what a shell does with a variable, which is no expression:
+// ${f%.txt}, ${f:-x}, ${f##*/}, ${#f}, ${f[@]}.
+var ofTheShell = regexp.MustCompile(`(?:^|[^$])(\$\{(?:#|\w+(?:#|%%|%[^\w\s(]|:[-=?+]|\[@\]))[^}]*\}?)`)
+
+// shell rewords a diagnostic about such a thing, and reports whether it is one. All
+// after a # is a comment to HCL, so that it complains about the line below.
+func shell(src []byte, d *hcl.Diagnostic) bool {
+	at := d.Subject.Start
+	start := bytes.LastIndexByte(src[:at.Byte], '\n') + 1
+	found := ofTheShell.FindStringSubmatchIndex(lineAt(src, at.Byte))
+	if found == nil && start > 0 {
+		above := bytes.LastIndexByte(src[:start-1], '\n') + 1
+		found = ofTheShell.FindStringSubmatchIndex(lineAt(src, above))
+		if found == nil || !bytes.Contains(src[above+found[2]:above+found[3]], []byte("#")) {
+			return false
+		}
+		start, at.Line = above, at.Line-1
+	}
+	if found == nil {
+		return false
+	}
+	text := src[start+found[2] : start+found[3]]
+	from := hcl.Pos{Line: at.Line, Column: utf8.RuneCount(src[start:start+found[2]]) + 1, Byte: start + found[2]}
+	to := hcl.Pos{Line: at.Line, Column: from.Column + utf8.RuneCount(text), Byte: start + found[3]}
+	d.Subject, d.Context = &hcl.Range{Filename: d.Subject.Filename, Start: from, End: to}, nil
+	d.Summary = fmt.Sprintf("%s is the shell's", text)
+	d.Detail = fmt.Sprintf("${…} in a text is a value of the pipeline. For the shell's own write two dollar signs: $%s.", text)
+	return true
+}
+
+// escape says how what HCL takes for its own in a text is written as it stands.
+func escape(src []byte, d *hcl.Diagnostic) bool {
+	text := string(d.Subject.SliceBytes(src))
+	switch {
+	case d.Summary == "Invalid escape sequence" && len(text) > 1 && !strings.HasPrefix(text, `\u`) && !strings.HasPrefix(text, `\U`):
+		d.Detail = fmt.Sprintf(`A backslash begins a sign that is written otherwise, such as \n or \". To be one itself it is written twice: \%s.`, text)
+	case d.Summary == "Invalid template control keyword":
+		d.Summary = fmt.Sprintf("%%{%s} is no template", text)
+		d.Detail = fmt.Sprintf("%%{…} in a text is an if or a for of a template. To stand as it is, it is written with two percent signs: %%%%{%s}.", text)
+	default:
+		return false
+	}
+	return true
 }
 
 // curly finds quotes that are none to HCL, outside of straight ones.
