@@ -31,6 +31,9 @@ type Assertion struct {
 	Message string
 }
 
+// Open reports whether it is not known yet if the assertion holds.
+func (a Assertion) Open() bool { return a.Value == Unknown }
+
 // Diagnostic says that the assertion does not hold; of names what it is about.
 func (a Assertion) Diagnostic(of string) *hcl.Diagnostic {
 	return errorAt(a.Range, fmt.Sprintf("A %s of %s does not hold", a.Kind, of), a.Message)

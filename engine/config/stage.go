@@ -3,6 +3,7 @@ package config
 import (
 	"encoding/json"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -56,15 +57,7 @@ type Stage struct {
 // Open reports whether something that decides about the stage is not known
 // before another has run.
 func (s *Stage) Open() bool {
-	if len(s.Unknown) > 0 || s.When.Value == Unknown {
-		return true
-	}
-	for _, a := range s.Preconditions {
-		if a.Value == Unknown {
-			return true
-		}
-	}
-	return false
+	return len(s.Unknown) > 0 || s.When.Value == Unknown || slices.ContainsFunc(s.Preconditions, Assertion.Open)
 }
 
 // Truth is the value of a condition.

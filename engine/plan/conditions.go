@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/hashicorp/hcl/v2"
 
@@ -41,7 +42,11 @@ func (d *decision) gate(outcome func(addr.Address) Outcome) bool {
 		d.step.doubtful = true
 		return false
 	}
-	return d.refuse(Precondition, st.Preconditions)
+	if d.refuse(Precondition, st.Preconditions) {
+		return true
+	}
+	d.step.doubtful = d.step.doubtful || slices.ContainsFunc(st.Preconditions, config.Assertion.Open)
+	return false
 }
 
 // unfit blocks a stage that cannot be evaluated with the results as they are.

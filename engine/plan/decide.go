@@ -384,6 +384,11 @@ func (d *decision) wait() {
 	if st.When.Value == config.Unknown {
 		d.because(Reason{Kind: Gate, Text: "when: " + st.When.Text + " is known after apply"})
 	}
+	for _, a := range st.Preconditions {
+		if a.Open() {
+			d.because(Reason{Kind: Precondition, Text: a.Kind + ": " + a.Text + " is known after apply"})
+		}
+	}
 	d.because(Reason{Kind: Upstream, Text: upstreamText(d.pending, st.Awaits), Stages: d.pending})
 }
 

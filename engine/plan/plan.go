@@ -65,7 +65,7 @@ const (
 	Moved         ReasonKind = "moved"          // same result, other place
 	Continues     ReasonKind = "continues"      // it begins where an earlier run ended; not a reason to run
 	InTheWay      ReasonKind = "in_the_way"     // something of the user's lies where an output goes
-	Precondition  ReasonKind = "precondition"   // a precondition does not hold
+	Precondition  ReasonKind = "precondition"   // a precondition does not hold, or is not known yet
 	Postcondition ReasonKind = "postcondition"  // the known result does not meet a postcondition
 	Refused       ReasonKind = "refused"        // the results that a stage, or a block's instances, are made from are no good
 )
@@ -134,8 +134,8 @@ type Step struct {
 	RestoreBytes int64
 
 	blame Blame // of a stage that others block
-	// doubtful says that it may turn out to be blocked: its gate, or that of a
-	// stage that it needs, is not known yet.
+	// doubtful says that it may turn out to be blocked: a gate or a precondition is
+	// not known yet, its own or that of a stage that it needs.
 	doubtful bool
 }
 
