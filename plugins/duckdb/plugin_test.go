@@ -210,29 +210,32 @@ func TestBytesDoNotDependOnCPUs(t *testing.T) {
 }
 
 func TestWhatIsNotSettledIsRefused(t *testing.T) {
-	in(t, map[string]string{"t.csv": "a,b\n2,x\n", "u.txt": "no table", "mixed/a.csv": "a\n1\n", "mixed/b.jsonl": "{}\n", "q.sql": "select\n  a,\n  zz\nfrom t\n"})
+	in(t, map[string]string{"t.csv": "a,b\n2,x\n", "u.txt": "no table", "mixed/a.csv": "a\n1\n", "mixed/b.jsonl": "{}\n", "q.sql": "select\n  a,\n  zz\nfrom t\n", "s.sql": "\n\nfrom t x\nwher a = 2\n"})
 	for name, c := range map[string]struct {
 		cfg        Config
 		path, text string
 	}{
-		"clock":         {Config{Query: "select now() as t from t"}, "query", "now() gives another result each time"},
-		"date":          {Config{Query: "select current_date as t from t"}, "query", "current_date() gives another"},
-		"threads":       {Config{Query: "select sum(a) from t", Threads: 2}, "threads", "sum() may differ from run to run"},
-		"window":        {Config{Query: "select row_number() over (order by a) from t", Threads: 2}, "threads", "row_number() may differ"},
-		"column":        {Config{Query: "select aa from t"}, "query", `Referenced column "aa" not found in FROM clause`},
-		"file":          {Config{File: "q.sql"}, "file", "At q.sql:3:\n\n    zz\n    ^"},
-		"table":         {Config{Query: "from s"}, "query", "Table with name s does not exist"},
-		"syntax":        {Config{Query: "select from where"}, "query", "syntax error"},
-		"several":       {Config{Query: "select 1; select 2"}, "query", "single SELECT statement"},
-		"no select":     {Config{Query: "drop view t"}, "query", ""},
-		"none":          {Config{}, "", "No query"},
-		"both":          {Config{Query: "from t", File: "q.sql"}, "file", "Both query and file"},
-		"result":        {Config{Results: []Result{{Name: "x", Query: "from t"}, {Name: "y", Query: "from s"}}}, "result[1].query", "Table with name s"},
-		"setup":         {Config{Query: "from t", Setup: []string{"creat macro f() as 1"}}, "setup[0]", "syntax error"},
-		"cast":          {Config{Query: "select b::int from t"}, "query", "Could not convert string 'x' to INT32"},
-		"no table":      {Config{Inputs: inputs("t", "u.txt"), Query: "from t"}, "inputs.t", "u.txt is no table"},
-		"mixed formats": {Config{Inputs: inputs("t", "mixed"), Query: "from t"}, "inputs.t", "different formats"},
-		"no threads":    {Config{Query: "from t", Threads: -1}, "threads", "No threads"},
+		"clock":          {Config{Query: "select now() as t from t"}, "query", "now() gives another result each time"},
+		"date":           {Config{Query: "select current_date as t from t"}, "query", "current_date() gives another"},
+		"threads":        {Config{Query: "select sum(a) from t", Threads: 2}, "threads", "sum() may differ from run to run"},
+		"window":         {Config{Query: "select row_number() over (order by a) from t", Threads: 2}, "threads", "row_number() may differ"},
+		"column":         {Config{Query: "select aa from t"}, "query", `Referenced column "aa" not found in FROM clause`},
+		"file":           {Config{File: "q.sql"}, "file", "At q.sql:3:\n\n    zz\n    ^"},
+		"table":          {Config{Query: "from s"}, "query", "Table with name s does not exist"},
+		"syntax":         {Config{Query: "select from where"}, "query", "syntax error at or near \"where\": In line 1 of the query:\n\n  select from where\n              ^"},
+		"syntax below":   {Config{Query: "select a\nfrom t\nwhere where a = 1"}, "query", "In line 3 of the query:\n\n  where where a = 1\n        ^"},
+		"syntax of file": {Config{File: "s.sql"}, "file", "At s.sql:4:\n\n  wher a = 2\n  ^"},
+		"insert":         {Config{Query: "insert into t values (1)"}, "query", "Not a single SELECT statement"},
+		"several":        {Config{Query: "select 1; select 2"}, "query", "single SELECT statement"},
+		"no select":      {Config{Query: "drop view t"}, "query", ""},
+		"none":           {Config{}, "", "No query"},
+		"both":           {Config{Query: "from t", File: "q.sql"}, "file", "Both query and file"},
+		"result":         {Config{Results: []Result{{Name: "x", Query: "from t"}, {Name: "y", Query: "from s"}}}, "result[1].query", "Table with name s"},
+		"setup":          {Config{Query: "from t", Setup: []string{"creat macro f() as 1"}}, "setup[0]", "syntax error"},
+		"cast":           {Config{Query: "select b::int from t"}, "query", "Could not convert string 'x' to INT32"},
+		"no table":       {Config{Inputs: inputs("t", "u.txt"), Query: "from t"}, "inputs.t", "u.txt is no table"},
+		"mixed formats":  {Config{Inputs: inputs("t", "mixed"), Query: "from t"}, "inputs.t", "different formats"},
+		"no threads":     {Config{Query: "from t", Threads: -1}, "threads", "No threads"},
 	} {
 		if c.cfg.Inputs == nil {
 			c.cfg.Inputs = inputs("t", "t.csv")

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/duckdb/duckdb-go/v2"
 
@@ -42,8 +43,8 @@ func (c *Config) queries() ([]query, error) {
 			}
 			q.text, q.at, q.file = string(b), at+"file", string(file)
 		}
-		// A semicolon at the end is a habit.
-		q.text = strings.TrimRight(strings.TrimSpace(q.text), "; \n\t")
+		// A semicolon at the end is a habit. The start stays: lines are counted from it.
+		q.text = strings.TrimRightFunc(q.text, func(r rune) bool { return r == ';' || unicode.IsSpace(r) })
 		qs = append(qs, q)
 		return nil
 	}

@@ -81,6 +81,12 @@ func (e *engine) parse(ctx context.Context, q query) (map[string]any, error) {
 		return nil, fmt.Errorf("read the tree of a query: %w", err)
 	}
 	if failed, _ := tree["error"].(bool); failed {
+		if tree["error_type"] == "parser" {
+			// The tree's error has no line; the one of a statement has.
+			if _, err := e.columns(ctx, q.text); err != nil {
+				return nil, problem(err, q)
+			}
+		}
 		said, _ := tree["error_message"].(string)
 		return nil, sdk.Problemf(q.at, "Not a single SELECT statement", "%s. What is to be made before belongs into setup.", strings.TrimRight(said, ".!"))
 	}
