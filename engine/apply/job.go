@@ -397,9 +397,15 @@ func (j *job) execute(ctx context.Context, command []string) (executor.Result, e
 	if info, err := os.Stat(j.log); err == nil {
 		logged = info.Size()
 	}
-	go func() { tail(events, 0, stop, j.progress); done <- struct{}{} }()
 	go func() {
-		tail(j.log, logged, stop, func(s string) { j.emit(event.Event{Kind: event.Log, Addr: st.Addr, Text: s}) })
+		tail(ctx, events, 0, stop, j.progress, func(int64) {}) // what is newer says more
+		done <- struct{}{}
+	}()
+	go func() {
+		show := func(s string) { j.emit(event.Event{Kind: event.Log, Addr: st.Addr, Text: s}) }
+		tail(ctx, j.log, logged, stop, show, func(bytes int64) {
+			show(fmt.Sprintf("… %s left out here; all of it is in %s", amount(bytes), j.rel(j.log)))
+		})
 		done <- struct{}{}
 	}()
 	sampled := j.sample(ctx, stop)

@@ -3,6 +3,7 @@ package apply
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"os"
@@ -10,46 +11,96 @@ import (
 	"time"
 )
 
-// tail calls line for each line that a growing file gets beyond the offset,
-// until stop is closed and the file is read to its end. A last line without an
-// end counts.
+// tail follows a growing file from an offset until stop is closed and the file is
+// read to its end. It calls line for each line; a last line without an end counts.
+//
+// It does not fall behind. Somebody who watches wants to see what happens now, and
+// a program that prints faster than its lines can be shown would keep flow busy
+// long after its own end. So when more than mostBehind has come since the last
+// look, or anything worth a wait once ctx is done, tail goes on at the end of it,
+// and calls left with the number of bytes in between.
 //
 // It polls: ten reads a second of a file in the page cache cost nothing next
 // to the stage that writes it, and work on every file system.
-func tail(path string, from int64, stop <-chan struct{}, line func(string)) {
-	var f *os.File
-	defer func() {
-		if f != nil {
-			_ = f.Close()
-		}
-	}()
-	var part []byte
-	read := func() {
-		if f == nil {
-			var err error
-			if f, err = os.Open(path); err != nil {
-				f = nil
-				return
-			}
-			if _, err := f.Seek(from, io.SeekStart); err != nil {
-				return
-			}
-		}
-		part = lines(f, part, line)
-	}
+func tail(ctx context.Context, path string, from int64, stop <-chan struct{}, line func(string), left func(bytes int64)) {
+	t := &tailer{path: path, at: from, line: line, left: left}
+	defer t.close()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
-			read()
+			t.look(ctx)
 		case <-stop:
-			read()
-			if len(part) > 0 {
-				line(string(part))
+			t.look(ctx)
+			if len(t.part) > 0 {
+				line(string(t.part))
 			}
 			return
 		}
+	}
+}
+
+const (
+	// mostBehind is what is shown of a file at one look, at least what programs
+	// print in bursts.
+	mostBehind = 1 << 20
+	// resumed is what is shown of the end of what is more than that.
+	resumed = 64 << 10
+)
+
+// tailer is how far tail has come.
+type tailer struct {
+	path string
+	file *os.File // nil: it was not there yet
+	at   int64
+	part []byte // of a line whose end has not come
+	line func(string)
+	left func(bytes int64)
+}
+
+// look shows what has come since the last look.
+func (t *tailer) look(ctx context.Context) {
+	if t.file == nil {
+		var err error
+		if t.file, err = os.Open(t.path); err != nil {
+			t.file = nil
+			return
+		}
+	}
+	info, err := t.file.Stat()
+	if err != nil {
+		return
+	}
+	for end := info.Size(); t.at < end; {
+		most := int64(mostBehind)
+		if ctx.Err() != nil {
+			most = resumed
+		}
+		if end-t.at > most {
+			t.skip(end)
+		}
+		piece := min(end-t.at, resumed)
+		t.part = lines(io.NewSectionReader(t.file, t.at, piece), t.part, t.line)
+		t.at += piece
+	}
+}
+
+// skip goes on at a line near the end.
+func (t *tailer) skip(end int64) {
+	to := end - resumed
+	near := make([]byte, resumed)
+	n, _ := t.file.ReadAt(near, to)
+	if i := bytes.IndexByte(near[:n], '\n'); i >= 0 && i+1 < n {
+		to += int64(i + 1)
+	}
+	t.left(to - t.at + int64(len(t.part)))
+	t.at, t.part = to, t.part[:0]
+}
+
+func (t *tailer) close() {
+	if t.file != nil {
+		_ = t.file.Close()
 	}
 }
 

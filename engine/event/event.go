@@ -30,7 +30,8 @@ const (
 	Progress Kind = "stage_progress"
 	// Sample: Addr, GPUs. How the GPUs of a stage are used, every few seconds.
 	Sample Kind = "stage_sample"
-	// Log: Addr, Text (one line, without its end).
+	// Log: Addr, Text (one line, without its end). Where a stage prints faster
+	// than can be shown, a line says how much is left out and where it all is.
 	Log Kind = "stage_log"
 	// Retrying: Addr, Attempt (the one that begins), Text (why), Elapsed.
 	Retrying Kind = "stage_retrying"

@@ -224,12 +224,14 @@ func (o *LogsOptions) copy(ctx context.Context, r *runs.Past, path string, w io.
 		if err != nil {
 			return err
 		}
+		// A log may be long, and a terminal slow.
+		defer context.AfterFunc(ctx, func() { _ = f.Close() })()
 		in = f
 	}
 	defer in.Close()
 	_, err := io.Copy(w, in)
-	if errors.Is(err, context.Canceled) {
-		return nil // that is how following ends
+	if ctx.Err() != nil {
+		return nil // that is how following ends, and reading on
 	}
 	return err
 }
