@@ -192,6 +192,8 @@ func (m *module) unknownType(h *hcl.Block) *hcl.Diagnostic {
 	example := "train"
 	if len(h.Labels) > 0 && m.p.types[h.Labels[0]] != nil {
 		example = h.Labels[0]
+	} else if h.Type == "data" && m.p.types["dataset"] != nil {
+		example = "dataset"
 	} else if len(types) > 0 && m.p.types["train"] == nil {
 		example = types[0]
 	}

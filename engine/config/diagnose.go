@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -283,6 +284,12 @@ func (p *Pipeline) improve(diags hcl.Diagnostics) hcl.Diagnostics {
 				d.Detail = fmt.Sprintf("With %s, %s. Such a value can be passed in as a variable.", r.name, r.why)
 			}
 		}
+		if d.Summary == "Unsupported attribute" && d.Subject != nil {
+			if block := p.splatBefore(*d.Subject); block != "" {
+				d.Summary = fmt.Sprintf("%s[*] is no list of instances", block)
+				d.Detail = fmt.Sprintf("[*] goes over a list, and the instances of for_each are a map, by key. Write values(%s)[*]%s.", block, p.source(*d.Subject))
+			}
+		}
 		if op, ok := d.Expression.(*hclsyntax.BinaryOpExpr); ok && d.Summary == "Operation failed" {
 			d.Summary = "Cannot compute " + exprText(p, op)
 			d.Detail = "There is no such number: " + strings.TrimPrefix(d.Detail, "Error during operation: ")
@@ -291,6 +298,29 @@ func (p *Pipeline) improve(diags hcl.Diagnostics) hcl.Diagnostics {
 	}
 	return diags
 }
+
+// splatBefore names the block whose instances a [*] right before rng goes over, ""
+// if none stands there.
+func (p *Pipeline) splatBefore(rng hcl.Range) string {
+	f := p.files[rng.Filename]
+	if f == nil || rng.Start.Byte > len(f.Bytes) {
+		return ""
+	}
+	found := splat.FindSubmatch(f.Bytes[:rng.Start.Byte])
+	if found == nil {
+		return ""
+	}
+	for _, m := range p.tree {
+		for a, b := range m.blocks {
+			if b.meta["for_each"] != nil && a.Local().String() == string(found[1]) {
+				return a.Local().String()
+			}
+		}
+	}
+	return ""
+}
+
+var splat = regexp.MustCompile(`([\w-]+\.[\w-]+)\[\*\]$`)
 
 // mentionsSecret reports whether a sensitive value takes part in e. Functions
 // quote their arguments in errors.

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -114,10 +115,39 @@ func flagError(cmd *cobra.Command, err error) error {
 	}
 	var names []string
 	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
-	if n := suggest.Nearest(unknown.GetSpecifiedName(), names); n != "" {
+	if n := cmp.Or(elsewhere[unknown.GetSpecifiedName()], suggest.Nearest(unknown.GetSpecifiedName(), names)); n != "" {
 		e.hint = "did you mean --" + n + "?"
 	}
 	return e
+}
+
+// elsewhere are the flags of Terraform that are called otherwise here.
+var elsewhere = map[string]string{"auto-approve": "yes", "replace": "rerun"}
+
+// oneDash complains about a long flag with one dash, as Terraform has them. To
+// pflag that is a group of short ones: -out=FILE would be -o with the file ut=FILE.
+func oneDash(root *cobra.Command, args []string) (*cobra.Command, error) {
+	cmd, _, err := root.Find(args)
+	if err != nil || cmd == root || cmd.DisableFlagParsing {
+		return nil, nil //nolint:nilerr // what is wrong with the command is told when it is executed
+	}
+	for _, a := range args {
+		if a == "--" {
+			break
+		}
+		name, _, _ := strings.Cut(strings.TrimPrefix(a, "-"), "=")
+		if !strings.HasPrefix(a, "-") || len(name) < 2 || name[0] == '-' {
+			continue
+		}
+		meant := cmp.Or(elsewhere[name], name)
+		if cmd.Flag(meant) != nil || cmd.InheritedFlags().Lookup(meant) != nil {
+			return cmd, &usageError{
+				text: fmt.Sprintf("%s has no flag -%s", cmd.CommandPath(), name),
+				hint: fmt.Sprintf("did you mean --%s, with two dashes?", meant),
+			}
+		}
+	}
+	return nil, nil
 }
 
 // kindOf says what a flag takes.
@@ -129,6 +159,15 @@ func kindOf(f *pflag.Flag) string {
 		return "true or false"
 	}
 	return "a " + f.Value.Type()
+}
+
+// habits are the commands of Terraform that flow does otherwise.
+var habits = map[string]string{
+	"destroy": "a stage that is taken out of the pipeline is forgotten by the next flow apply, and its outputs go to .flow/trash",
+	"import":  "a file of the project is read by its path; flow explain dataset tells more",
+	"refresh": "flow plan and flow apply look at all files anew",
+	"state":   "flow show lists what is recorded in flow.lock",
+	"taint":   "flow apply --rerun ADDRESS runs a stage anew",
 }
 
 // unknownCommand is the Args of commands that have commands.
@@ -143,7 +182,9 @@ func unknownCommand(cmd *cobra.Command, args []string) error {
 		}
 	}
 	e := &usageError{text: fmt.Sprintf("%s has no command %q", cmd.CommandPath(), args[0])}
-	if n := suggest.Nearest(args[0], names); n != "" {
+	if h := habits[args[0]]; h != "" && !cmd.HasParent() {
+		e.hint = h
+	} else if n := suggest.Nearest(args[0], names); n != "" {
 		e.hint = fmt.Sprintf("did you mean %s %s?", cmd.CommandPath(), n)
 	}
 	return e

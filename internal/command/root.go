@@ -24,6 +24,9 @@ func Main(ctx context.Context, sh *Shell, args []string) int {
 	if args == nil {
 		args = []string{} // nil would mean os.Args to cobra
 	}
+	if cmd, err := oneDash(root, args); err != nil {
+		return sh.report(cmd, err)
+	}
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
