@@ -232,7 +232,7 @@ func (p *Project) memoOf(pl *plan.Plan) (*memo.Memo, bool) {
 	made, ok := p.made()
 	kept := pl.Count(plan.Keep)
 	p.mu.Lock()
-	quiet := !p.warned && len(p.Warnings()) == 0 && !slices.ContainsFunc(pl.Checks, func(c config.Check) bool { return len(c.Warnings()) > 0 })
+	quiet := !p.warned && len(p.Warnings())+len(pl.Unfit()) == 0 && !slices.ContainsFunc(pl.Checks, func(c config.Check) bool { return len(c.Warnings()) > 0 })
 	p.mu.Unlock()
 	observed := slices.ContainsFunc(pl.Steps, func(s *plan.Step) bool {
 		_, ok := s.Stage.Type.(stage.Observer)

@@ -489,6 +489,10 @@ func explainStep(v cty.Value, name string, isAttr bool, text, owner string) (sum
 		}
 		return fmt.Sprintf("%s has no instance %q", text, name), detail
 	case owner != "" && strings.HasSuffix(text, ".metrics") && v.Type().IsObjectType():
+		if v.LengthInt() == 0 {
+			return fmt.Sprintf("%s has no metric %q", owner, name),
+				"It has no metrics. If it is a program, let it write them to a file, and name that: metrics = [\"FILE.json\"]."
+		}
 		return fmt.Sprintf("%s has no metric %q", owner, name), fmt.Sprintf("Its last run gave these metrics: %s.%s", list(mapKeys(v.Type().AttributeTypes()), 20), guess(name, mapKeys(v.Type().AttributeTypes())))
 	case strings.HasPrefix(text, "module.") && strings.Count(text, ".") == 1 && v.LengthInt() > 0:
 		var keys, names []string

@@ -203,7 +203,8 @@ func (p *Pipeline) evaluationFor(in *instance, r Results) *evaluation {
 }
 
 // Outputs evaluates the output blocks, sorted by name; of a pipeline with
-// mistakes, none.
+// mistakes, none. One that the results known so far are no good for has Mistakes;
+// the diagnostics are of all.
 func (p *Pipeline) Outputs(r Results) ([]Output, hcl.Diagnostics) {
 	base := p.evaluateBase()
 	if p.failed || p.baseDiags.HasErrors() {
@@ -214,7 +215,11 @@ func (p *Pipeline) Outputs(r Results) ([]Output, hcl.Diagnostics) {
 	for _, o := range p.outputs {
 		v, diags := o.expr.Value(ev.root.context(&o.scope))
 		if diags.HasErrors() {
-			ev.diags = append(ev.diags, p.improve(diags)...)
+			own := tidy(p.improve(diags))
+			ev.diags = append(ev.diags, own...)
+			outs = append(outs, Output{
+				Name: o.name, Value: cty.DynamicVal, Sensitive: o.sensitive, Description: o.description, Range: o.Range, Mistakes: own,
+			})
 			continue
 		}
 		v, f := strip(v)
@@ -355,6 +360,7 @@ func (ev *evaluation) instanceValue(in *instance) cty.Value {
 		return broken()
 	}
 	m, ok := ev.metrics(in.stage.Addr)
+	ok = ok || in.measuresNothing()
 	if v := in.unknown.Load(); v != nil && !ok {
 		return *v
 	}
@@ -368,6 +374,14 @@ func (ev *evaluation) instanceValue(in *instance) cty.Value {
 		in.unknown.Store(&v)
 	}
 	return v
+}
+
+// measuresNothing reports whether the instance will have no metrics whatever it
+// does: it would write them to files, and names none, nor may it when the metrics
+// of others are known.
+func (in *instance) measuresNothing() bool {
+	_, ok := in.stage.Type.(stage.Measurer)
+	return ok && !in.dynamic && in.stage.Job != nil && len(in.stage.Job.MetricsFiles) == 0
 }
 
 // attributes are what a reference to the instance can name, without metrics.

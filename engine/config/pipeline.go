@@ -167,6 +167,9 @@ type Output struct {
 	Description string
 	Deps        []addr.Address
 	Range       hcl.Range
+	// Mistakes are why it has no value: what the results that are known have
+	// shown to be wrong with it.
+	Mistakes hcl.Diagnostics
 }
 
 // Type returns the stage type of this name, nil if there is none.

@@ -60,7 +60,7 @@ func Make(ctx context.Context, w World, p *config.Pipeline, locked *lock.Lock, c
 	}
 	pl := &Plan{Steps: m.steps, Pipeline: m.p, Targeted: m.choice.Stages != nil, Deferred: m.deferred()}
 	var diags hcl.Diagnostics
-	if pl.Outputs, diags = m.p.Outputs(m.known); diags.HasErrors() && !pl.Spares() {
+	if pl.Outputs, diags = m.outputs(pl.Spares()); diags.HasErrors() {
 		return nil, &Mistakes{diags, p.Files()}
 	}
 	pl.Checks = m.p.Checks(m.known)
@@ -71,6 +71,22 @@ func Make(ctx context.Context, w World, p *config.Pipeline, locked *lock.Lock, c
 	}
 	pl.Unmanaged = UnmanagedOf(w, m.p, pl.Steps, pl.Removed)
 	return pl, pl.forecast(ctx, w)
+}
+
+// outputs evaluates the outputs. A mistake that is there whatever the results are
+// ends the plan. One that results have brought to light, such as a metric that a
+// stage turned out not to have, is a matter of that output: nothing waits for it.
+func (m *maker) outputs(spared bool) ([]config.Output, hcl.Diagnostics) {
+	outs, diags := m.p.Outputs(m.known)
+	if spared {
+		return slices.DeleteFunc(outs, func(o config.Output) bool { return len(o.Mistakes) > 0 }), nil
+	}
+	if diags.HasErrors() {
+		if _, always := m.p.Outputs(config.NoResults{}); !always.HasErrors() {
+			diags = nil
+		}
+	}
+	return outs, diags
 }
 
 type maker struct {

@@ -308,6 +308,16 @@ func (p *Plan) Spares() bool {
 		slices.ContainsFunc(p.Pipeline.Deferred(), func(d config.Deferred) bool { return len(d.Mistakes) > 0 })
 }
 
+// Unfit returns what results have shown to be wrong with outputs. It is to be told
+// with the plan, and stands in the way of nothing.
+func (p *Plan) Unfit() hcl.Diagnostics {
+	var diags hcl.Diagnostics
+	for _, o := range p.Outputs {
+		diags = append(diags, o.Mistakes...)
+	}
+	return diags
+}
+
 // Step returns the step of a stage, nil if there is none.
 func (p *Plan) Step(a addr.Address) *Step {
 	for _, s := range p.Steps {

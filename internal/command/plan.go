@@ -129,6 +129,7 @@ func runPlan(ctx context.Context, o *PlanOptions) error {
 	} else {
 		o.Shell.out().Plan(pl, o.Verbose)
 		o.Shell.out().Checks(pl.Checks)
+		o.Shell.unfit(pl, p)
 	}
 	if o.Out != "" {
 		o.Shell.err().Hint("the plan is saved; to carry out exactly this: flow apply " + view.ShellQuote(o.Out))
@@ -137,6 +138,13 @@ func runPlan(ctx context.Context, o *PlanOptions) error {
 		return exitChanges
 	}
 	return err
+}
+
+// unfit tells what results have shown to be wrong with outputs.
+func (sh *Shell) unfit(pl *plan.Plan, p *engine.Project) {
+	if diags := pl.Unfit(); diags.HasErrors() {
+		sh.err().Diagnostics(diags, p.Files())
+	}
 }
 
 // terse reports whether one line is all there is to say if there is nothing to do.

@@ -11,6 +11,7 @@ import (
 	"github.com/flow-pipelines/flow/engine/addr"
 	"github.com/flow-pipelines/flow/engine/config"
 	"github.com/flow-pipelines/flow/engine/lock"
+	"github.com/flow-pipelines/flow/engine/plan"
 	"github.com/flow-pipelines/flow/engine/suggest"
 	"github.com/flow-pipelines/flow/internal/view"
 )
@@ -175,6 +176,9 @@ func runOutput(o *OutputOptions) error {
 		names = append(names, out.Name)
 		if out.Name != o.Name {
 			continue
+		}
+		if len(out.Mistakes) > 0 {
+			return sh.fail(o.JSON, &plan.Mistakes{Diags: out.Mistakes, Files: p.Files()})
 		}
 		if !out.Value.IsWhollyKnown() {
 			return &hinted{fmt.Errorf("output %s is not known yet", o.Name), "flow apply finds it out; if it depends on a variable without a value, give one by --var"}

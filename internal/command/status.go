@@ -67,6 +67,7 @@ func runStatus(ctx context.Context, o *StatusOptions) error {
 		sh.err().Printf("The pipeline has no stages.\n")
 	}
 	sh.out().Status(pl, p.Lock(), live, o.Verbose)
+	sh.unfit(pl, p)
 	return nil
 }
 

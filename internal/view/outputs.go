@@ -21,6 +21,8 @@ type outputJSON struct {
 	Known       bool            `json:"known"`
 	Sensitive   bool            `json:"sensitive,omitempty"`
 	Description string          `json:"description,omitempty"`
+	// Error is why there is no value and will be none.
+	Error string `json:"error,omitempty"`
 }
 
 func outputsJSON(outs []config.Output) map[string]outputJSON {
@@ -33,6 +35,9 @@ func outputsJSON(outs []config.Output) map[string]outputJSON {
 
 func outputToJSON(o config.Output) outputJSON {
 	j := outputJSON{Known: o.Value != cty.NilVal && o.Value.IsWhollyKnown(), Sensitive: o.Sensitive, Description: o.Description}
+	if len(o.Mistakes) > 0 {
+		j.Error = o.Mistakes[0].Summary
+	}
 	if j.Known && !j.Sensitive {
 		if b, err := ctyjson.Marshal(o.Value, o.Value.Type()); err == nil {
 			j.Value = b
@@ -58,6 +63,8 @@ func (p *Printer) Outputs(outs []config.Output) {
 
 func outputText(o config.Output) string {
 	switch {
+	case len(o.Mistakes) > 0:
+		return "(error: " + o.Mistakes[0].Summary + ")"
 	case o.Sensitive:
 		return key.Hidden
 	case o.Value == cty.NilVal || !o.Value.IsWhollyKnown():

@@ -13,7 +13,7 @@ import (
 
 // FormatVersion is that of all JSON documents. Its first number changes when a
 // field is taken away or means something else, its second when one is added.
-const FormatVersion = "2.0"
+const FormatVersion = "2.1"
 
 // writeJSON writes v as an indented document.
 func writeJSON(w io.Writer, v any) error {

@@ -49,7 +49,7 @@ const streamHeartbeat = 10 * time.Second
 var _ Progress = (*stream)(nil)
 
 // UIVersion is the version of the stream's shape.
-const UIVersion = "1.4"
+const UIVersion = "1.5"
 
 func newStream(w io.Writer, o ProgressOptions) *stream {
 	s := &stream{enc: json.NewEncoder(w), clock: o.Clock, files: o.Files, board: newBoard()}
