@@ -159,8 +159,10 @@ func (s *Stage) compare(now *Stage) ([]Difference, error) {
 	}
 	var ds []Difference
 	add := func(text string) { ds = append(ds, Difference{s.Address.String(), text}) }
-	for _, text := range plan.Explain(before, after, nil) {
-		add(text)
+	if len(before) > 0 && len(after) > 0 { // else one of them was blocked before there were facts
+		for _, text := range plan.Explain(before, after, func(f key.Fact) bool { return s.unsettled(now, f, before, after) }) {
+			add(text)
+		}
 	}
 	for _, text := range s.given(now) {
 		add(text)
@@ -173,10 +175,21 @@ func (s *Stage) compare(now *Stage) ([]Difference, error) {
 			text += ": " + now.Reasons[0].Text
 		}
 		add(text)
-	case s.Key != now.Key:
+	case s.Key != now.Key && !s.Key.IsZero() && !now.Key.IsZero():
 		add("a sensitive value changed")
 	}
 	return ds, nil
+}
+
+// unsettled reports whether a fact was not known when one of the two plans was
+// made, for another stage runs first. That it does is a difference of its own.
+func (s *Stage) unsettled(now *Stage, f key.Fact, before, after key.Manifest) bool {
+	if f.Kind != key.Input {
+		return among(s.Unknown, f) || among(now.Unknown, f)
+	}
+	_, had := before.Get(key.Input, f.Name)
+	_, has := after.Get(key.Input, f.Name)
+	return now.upstream[f.Name] && (!had && s.Key.IsZero() || !has && now.Key.IsZero())
 }
 
 // given compares the content of the user's own files.
@@ -245,16 +258,13 @@ func (s *Stage) check(step *plan.Step) error {
 	if err != nil {
 		return err
 	}
-	upstream := map[string]bool{}
-	for _, in := range step.Inputs {
-		upstream[in.Name] = in.From != nil
+	now, err := stageOf(step)
+	if err != nil {
+		return err
 	}
-	texts := plan.Explain(before, step.Manifest.Redacted(), func(f key.Fact) bool { return s.Key.IsZero() && s.mayBeNew(f, before, upstream) })
+	after := step.Manifest.Redacted()
+	texts := plan.Explain(before, after, func(f key.Fact) bool { return s.Key.IsZero() && s.unsettled(&now, f, before, after) })
 	if s.Known {
-		now, err := stageOf(step)
-		if err != nil {
-			return err
-		}
 		texts = append(texts, s.given(&now)...)
 	}
 	if len(texts) == 0 && !s.Key.IsZero() && s.Key != step.Key && !step.Key.IsZero() {
@@ -270,23 +280,20 @@ func (s *Stage) check(step *plan.Step) error {
 	return e
 }
 
-// mayBeNew reports whether a fact was not known when the plan was made.
-func (s *Stage) mayBeNew(f key.Fact, before key.Manifest, upstream map[string]bool) bool {
+// among reports whether a fact is made from one of the arguments.
+func among(arguments []string, f key.Fact) bool {
 	switch f.Kind {
-	case key.Input:
-		_, had := before.Get(key.Input, f.Name)
-		return !had && upstream[f.Name]
 	case key.Argument:
 		top := f.Name
 		if i := strings.IndexAny(top, ".["); i > 0 {
 			top = top[:i]
 		}
-		return slices.Contains(s.Unknown, top)
+		return slices.Contains(arguments, top)
 	case key.Command:
-		return slices.Contains(s.Unknown, "command")
+		return slices.Contains(arguments, "command")
 	case key.Environment:
-		return slices.Contains(s.Unknown, "env")
-	case key.TypeFact, key.Output, key.MetricsFile, key.IsolationFact:
+		return slices.Contains(arguments, "env")
+	case key.Input, key.TypeFact, key.Output, key.MetricsFile, key.IsolationFact:
 	}
 	return false
 }

@@ -120,6 +120,10 @@ type Stage struct {
 	// Usual is in seconds, RestoreBytes in bytes.
 	Usual        float64 `json:"usual_seconds,omitempty"`
 	RestoreBytes int64   `json:"restore_bytes,omitempty"`
+
+	// upstream are the names of the inputs that other stages write, of a plan that
+	// was made just now.
+	upstream map[string]bool
 }
 
 // Later is a plan.Deferred.

@@ -118,6 +118,19 @@ func TestCompareNamesWhatDiffers(t *testing.T) {
 	}
 	kept := train("v1", "s")
 	kept.Action = plan.Keep
+	// What prep writes is known, or not yet; the rest was not looked at behind a gate.
+	told := func(known bool, action plan.Action) *plan.Step {
+		s := train("v1", "s")
+		s.Action, s.Stage.Unknown, s.Reasons = action, nil, []plan.Reason{{Text: "exec.prep runs first"}}
+		s.Stage.Job.Inputs = []stage.Input{{Role: "prep.csv", Path: "prep.csv", From: &stage.Source{Address: "exec.prep"}}}
+		if known {
+			s.Manifest = append(s.Manifest, key.Fact{Kind: key.Input, Name: "prep.csv", Value: key.FormatInput(file("1"), "prep.csv")})
+			s.Key = s.Manifest.Key()
+		}
+		return s
+	}
+	gated := told(false, plan.Blocked)
+	gated.Manifest, gated.Reasons = nil, []plan.Reason{{Text: "when: x is false"}}
 	newer := document(t)
 	newer.Flow = "0.2.0"
 	for _, tt := range []struct {
@@ -129,6 +142,9 @@ func TestCompareNamesWhatDiffers(t *testing.T) {
 		{"a script", document(t, train("v1", "s")), document(t, train("v22", "s")), []string{`exec.train["a"]: input train.py changed, 2 B → 3 B`}},
 		{"an action", document(t, train("v1", "s")), document(t, kept), []string{`exec.train["a"]: was to run, and is now to be kept: input train.py changed`}},
 		{"a stage", document(t, train("v1", "s")), document(t), []string{`exec.train["a"]: is no stage of the plan any more`}},
+		{"what is not known any more", document(t, told(true, plan.Keep)), document(t, told(false, plan.Defer)), []string{`exec.train["a"]: was to be kept, and is now to run perhaps: exec.prep runs first`}},
+		{"what is known now", document(t, told(false, plan.Run)), document(t, told(true, plan.Run)), nil},
+		{"a gate", document(t, told(true, plan.Run)), document(t, gated), []string{`exec.train["a"]: was to run, and is now blocked: when: x is false`}},
 		{"flow", document(t), newer, []string{"flow: version 0.1.0 made the plan, this is version 0.2.0"}},
 		{"the lock", locked(document(t), "1"), locked(document(t), "2"), []string{"flow.lock: exec.prep was recorded again since the plan was made"}},
 		{"a new entry", document(t), locked(document(t), "2"), []string{"flow.lock: exec.prep was recorded since the plan was made"}},
@@ -154,13 +170,12 @@ func TestCheckLetsInWhatWasNotKnown(t *testing.T) {
 	upstream := train("v1", "s")
 	upstream.Manifest = append(upstream.Manifest, key.Fact{Kind: key.Input, Name: "prep.csv", Value: key.FormatInput(file("1"), "prep.csv")},
 		key.Fact{Kind: key.Argument, Name: "epochs", Value: "3"})
-	upstream.Inputs = []plan.Content{{Name: "prep.csv", Input: stage.Input{From: &stage.Source{Address: "exec.prep"}}}, {Name: "train.py"}}
+	upstream.Stage.Job.Inputs = []stage.Input{{Role: "prep.csv", Path: "prep.csv", From: &stage.Source{Address: "exec.prep"}}}
 	if err := check(upstream); err != nil {
 		t.Errorf("what upstream made is refused: %v", err)
 	}
 	added := train("v1", "s")
 	added.Manifest = append(added.Manifest, key.Fact{Kind: key.Input, Name: "new.py", Value: key.FormatInput(file("1"), "new.py")})
-	added.Inputs = []plan.Content{{Name: "new.py"}, {Name: "train.py"}}
 	var stale *StaleError
 	for name, step := range map[string]*plan.Step{"a new file": added, "a changed file": train("v2", "s")} {
 		if err := check(step); !errors.As(err, &stale) {

@@ -133,6 +133,17 @@ func stageOf(s *plan.Step) (Stage, error) {
 		Address: s.Addr, Action: s.Action, Key: s.Key, Facts: factsOf(s.Manifest), Unknown: s.Stage.Unknown,
 		Given: s.Given(), Effect: s.Stage.Schema.Effect, DependsOn: slices.Clone(s.Stage.Deps), Awaits: slices.Clone(s.Stage.Awaits),
 		Reasons: s.Reasons, Known: s.Known, Failing: failingOf(s.Failing), Usual: s.Usual.Seconds(), RestoreBytes: s.RestoreBytes,
+		upstream: map[string]bool{},
+	}
+	program := key.Subject{Job: s.Stage.Job, Unknown: s.Stage.Unknown}.Program()
+	for _, in := range s.Stage.Job.Inputs {
+		switch {
+		case in.From == nil:
+		case program:
+			out.upstream[in.Path], out.upstream[in.Whole()] = true, true
+		default:
+			out.upstream[in.Role] = true
+		}
 	}
 	if len(s.Metrics) > 0 {
 		var err error

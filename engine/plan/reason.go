@@ -96,15 +96,19 @@ func pluginText(c key.Change) string {
 func inputText(c key.Change) string {
 	before, seenBefore, _ := key.ParseInput(c.Old)
 	after, seenAfter, _ := key.ParseInput(c.New)
+	what := "input " + c.Name
+	if c.Name == "input" { // as many a stage type calls its only one
+		what = c.Name
+	}
 	switch {
 	case !c.HasOld:
-		return fmt.Sprintf("new input %s, %s", c.Name, nodeText(after))
+		return fmt.Sprintf("new %s, %s", what, nodeText(after))
 	case !c.HasNew:
-		return fmt.Sprintf("input %s was removed", c.Name)
+		return what + " was removed"
 	case before == after:
-		return fmt.Sprintf("input %s: path %s → %s", c.Name, seenBefore, seenAfter)
+		return fmt.Sprintf("%s: path %s → %s", what, seenBefore, seenAfter)
 	}
-	return fmt.Sprintf("input %s changed, %s", c.Name, sizesText(before, after))
+	return fmt.Sprintf("%s changed, %s", what, sizesText(before, after))
 }
 
 // explainData adds what differs to the reasons about inputs.
