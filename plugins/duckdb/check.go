@@ -31,7 +31,7 @@ func (b *bench) prepare(ctx context.Context, c *Config, inputs map[string]sdk.In
 	for as := range c.Inputs {
 		tables[as] = inputs["inputs."+as]
 	}
-	of, err := json.Marshal([]any{tables, c.Setup, c.Threads})
+	of, err := json.Marshal([]any{tables, c.Setup, c.Threads, c.Types})
 	if err != nil || b.of == string(of) {
 		return err
 	}
@@ -46,7 +46,12 @@ func (b *bench) prepare(ctx context.Context, c *Config, inputs map[string]sdk.In
 		in := inputs["inputs."+as]
 		switch {
 		case in.File != "":
-			return e.view(ctx, as, in.File, "inputs."+as)
+			files, err := e.view(ctx, as, in.File, "inputs."+as)
+			if p := (*sdk.Problem)(nil); errors.As(err, &p) {
+				// The pipeline calls it by another name.
+				p.Summary = strings.ReplaceAll(p.Summary, in.File, in.Path)
+			}
+			return files, err
 		case in.Columns != nil:
 			// Names are known and types are not.
 			b.guessed = true

@@ -23,6 +23,8 @@ type engine struct {
 	conn *sql.Conn
 	// views are the statements that made the inputs.
 	views []string
+	// sample is how many rows of a text format tell the types of its columns; -1: all.
+	sample int
 }
 
 // settings keep results from depending on the machine: no extension comes from
@@ -45,7 +47,7 @@ func open(ctx context.Context) (*engine, error) {
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	e := &engine{db: db, conn: conn}
+	e := &engine{db: db, conn: conn, sample: 20480}
 	for _, s := range settings {
 		if err := e.do(ctx, s); err != nil {
 			return nil, errors.Join(err, e.close())
@@ -201,7 +203,15 @@ func (e *engine) view(ctx context.Context, as, path, role string) ([]string, err
 		options += ", union_by_name = true"
 	}
 	if reader == "read_csv" {
+		for _, f := range files {
+			if err := e.header(ctx, f, role); err != nil {
+				return nil, err
+			}
+		}
 		options += ", header = true"
+	}
+	if reader != "read_parquet" {
+		options += fmt.Sprintf(", sample_size = %d", e.sample)
 	}
 	err = e.do(ctx, fmt.Sprintf("create view %s as select * from %s([%s]%s)", name(as), reader, strings.Join(quoted, ", "), options))
 	if de := (*duckdb.Error)(nil); errors.As(err, &de) {

@@ -25,6 +25,7 @@ type Config struct {
 	Query   string                  `json:"query" doc:"A SELECT statement, in DuckDB's SQL. Its rows are the output data."`
 	File    sdk.Artifact            `json:"file" doc:"A file with the query, in its place."`
 	Setup   []string                `json:"setup" doc:"Statements to run before, one an element: CREATE MACRO, CREATE VIEW or CREATE TYPE."`
+	Types   string                  `json:"types" default:"first" oneof:"first all" doc:"What the types of columns of CSV and JSON Lines are found out from: the first 20,000 rows of a file, or all of them, for files whose values change their kind further down; they are read several times then."`
 	Format  string                  `json:"format" default:"parquet" oneof:"parquet csv jsonl" doc:"Of the outputs."`
 	Threads int                     `json:"threads" default:"1" doc:"How many threads join, group and sort; part of the key. With more than 1, what depends on their timing is refused: sums and averages, windows, list and first. A query that keeps the order of its input uses all CPUs of the stage in any case."`
 	Results []Result                `json:"result" doc:"A query of several, each with an output of its name."`
@@ -39,7 +40,9 @@ type Result struct {
 }
 
 const doc = `Each input is a view of its name; a query is one SELECT statement over them. Types
-of columns are found out from the first 20,000 rows of a text format.
+of columns are found out from the first 20,000 rows of a text format, or from all with
+types = "all". The first line of a CSV is its header. A line with another number of
+columns is an error, and so is a file without any line.
 
 Rows come out in the order of the input where the query keeps it: a selection of
 columns and rows. Otherwise they are sorted: by the query's ORDER BY, and where it
@@ -65,6 +68,7 @@ func stageType() sdk.Type[Config] {
 	data := map[string]string{"data": "out/data.csv"}
 	return sdk.Type[Config]{
 		Name:    "sql",
+		Version: 2, // ragged files are refused
 		Summary: "Tables made by SQL, with the DuckDB engine",
 		Doc:     doc,
 		Example: example,

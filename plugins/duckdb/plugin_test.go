@@ -248,6 +248,49 @@ func TestWhatIsNotSettledIsRefused(t *testing.T) {
 	}
 }
 
+// What is wrong with a file is said with its line, and not made a table of.
+func TestTheLinesOfAFileAreAlike(t *testing.T) {
+	long := strings.Repeat("1,2\n", 30_000)
+	in(t, map[string]string{
+		"ragged.csv": "a,b\n1,2\n3,4,5\n6\n", "more.csv": "a,b\n1,2\n3,4,5\n", "less.tsv": "a\tb\n1\t2\n3\n", "one.csv": "a\n1,2\n", "d/1.csv": "a,b\n1,2\n", "d/2.csv": "a,b\n1,2,3\n4\n",
+		"title.csv": "Sales of May\n\na,b\n1,2\n", "empty.csv": "", "blank.csv": "\n\n", "far.csv": "a,b\n" + long + "1,2,3\n", "typed.csv": "a,b\n" + long + "x,2\n",
+		"typed.jsonl": strings.Repeat("{\"a\":1}\n", 30_000) + "{\"a\":\"x\"}\n",
+		"top.csv":     "\n\na,b\n1,2\n", "text.csv": "\"a, b\"\nc\n", "none.csv": "a,b\n", "comment.csv": "# of May\na,b\n1,2\n", "comments.csv": "# of May, June\n# and July\na,b\n1,2\n# end\n", "end.csv": "a,b\n1,2,\n",
+	})
+	for file, want := range map[string][2]string{
+		"ragged.csv":  {"ragged.csv:3 has another number of columns than the header", "The line has 3 and the header 2:\n\n  3,4,5\n"},
+		"more.csv":    {"more.csv:3 has another number", "  3,4,5\n"},
+		"less.tsv":    {"less.tsv:3 has another number", "The line has 1 and the header 2"},
+		"one.csv":     {"one.csv:2 has another number", "The line has 2 and the header 1"},
+		"d":           {"d/2.csv:2 has another number", "The line has 3 and the header 2"},
+		"title.csv":   {"title.csv:3 has another number", "The line has 2 and the header 1"},
+		"empty.csv":   {"empty.csv is empty", "one without rows is that line alone"},
+		"blank.csv":   {"blank.csv is empty", ""},
+		"far.csv":     {"far.csv:30002 has another number", "The line has 3 and the header 2"},
+		"typed.csv":   {"typed.csv:30002 is not as the lines before", `With types = "all"`},
+		"typed.jsonl": {"typed.jsonl:30001 is not as the lines before", `With types = "all"`},
+	} {
+		_, _, err := do(t, 2, Config{Inputs: inputs("t", file), Query: "from t"})
+		ps := stage.ProblemsIn(err)
+		if len(ps) != 1 || !strings.Contains(ps[0].Summary, want[0]) || !strings.Contains(ps[0].Detail, want[1]) {
+			t.Errorf("%s: got %v, want %q", file, err, want)
+		}
+	}
+	for file, want := range map[string]string{
+		"top.csv": "a,b\n1,2\n", "text.csv": "\"a, b\"\nc\n", "none.csv": "a,b\n", "comment.csv": "a,b\n1,2\n", "comments.csv": "a,b\n1,2\n", "end.csv": "a,b\n1,2\n",
+	} {
+		if got, _, err := do(t, 2, Config{Inputs: inputs("t", file), Query: "from t"}); err != nil || got != want {
+			t.Errorf("%s: got %q, %v; want %q", file, got, err, want)
+		}
+	}
+	for file, want := range map[string]string{"typed.csv": "t,n\nVARCHAR,30001\n", "typed.jsonl": "t,n\nJSON,30001\n"} {
+		got, _, err := do(t, 2, Config{Inputs: inputs("t", file), Query: "select typeof(a) as t, count(a) as n from t group by all", Types: "all"})
+		if err != nil || got != want {
+			t.Errorf("%s: got %q, %v; want %q", file, got, err, want)
+		}
+	}
+}
+
 // A query is checked before anything runs, against the columns that are known.
 func TestQueriesAreCheckedBeforehand(t *testing.T) {
 	in(t, map[string]string{"t.csv": "a,b\n2,x\n", "q.sql": "select zz from t"})
@@ -276,6 +319,20 @@ func TestQueriesAreCheckedBeforehand(t *testing.T) {
 		if c.wrong != "" && (err == nil || !strings.Contains(err.Error(), c.wrong)) {
 			t.Errorf("%s: got %v, want %q", name, err, c.wrong)
 		}
+	}
+}
+
+// Files are called what the pipeline calls them, wherever they lie for the check.
+func TestAChecksProblemNamesTheFileOfThePipeline(t *testing.T) {
+	in(t, map[string]string{"t.csv": "a,b\n1,2\n3\n"})
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := Config{Inputs: inputs("t", "t.csv"), Query: "from t", Threads: 1, Format: "csv"}
+	_, err = cfg.check(&bench{}, map[string]sdk.Input{"inputs.t": {Path: "t.csv", File: filepath.Join(dir, "t.csv")}})
+	if ps := stage.ProblemsIn(err); len(ps) != 1 || ps[0].Path != "inputs.t" || ps[0].Summary != "t.csv:3 has another number of columns than the header" {
+		t.Errorf("got %v", err)
 	}
 }
 

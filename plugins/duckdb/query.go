@@ -76,6 +76,9 @@ func (c *Config) prepare(ctx context.Context, outputs []string, view func(e *eng
 	if err != nil {
 		return nil, err
 	}
+	if c.Types == "all" {
+		e.sample = -1
+	}
 	if err := c.fill(ctx, e, outputs, view); err != nil {
 		return nil, errors.Join(err, e.close())
 	}
@@ -219,6 +222,9 @@ func problem(err error, q query) error {
 	}
 	if m := refused.FindStringSubmatch(de.Msg); m != nil {
 		return undeclared(q, m[1]+" is")
+	}
+	if p := unlike(de, q.at); p != nil {
+		return p
 	}
 	first, more, _ := strings.Cut(message(de), "\n")
 	detail := strings.TrimSpace(more)
