@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -17,7 +18,8 @@ import (
 	"github.com/flow-pipelines/flow/engine/stage"
 )
 
-// place is an output on the map of the project.
+// place is an output on the map of the project, or where a stage acts outside of
+// its outputs; that has no out.
 type place struct {
 	path  string
 	owner *Stage
@@ -28,8 +30,7 @@ func (p place) String() string { return fmt.Sprintf("the output %q of %s", p.out
 
 // checkPaths looks across stages: two that would write one file, and inputs
 // that name by path what another stage writes, so that the order would be
-// left to chance. Sorted by path, what lies below a directory follows it at
-// once, so one pass with a stack is enough.
+// left to chance.
 func (p *Pipeline) checkPaths() hcl.Diagnostics {
 	var places []place
 	for _, at := range p.placed {
@@ -41,6 +42,14 @@ func (p *Pipeline) checkPaths() hcl.Diagnostics {
 			places = append(places, place{o.Path, at.in.stage, o})
 		}
 	}
+	diags := overlaps(places, p.collision)
+	p.written = slices.DeleteFunc(places, func(q place) bool { return q.owner.Job.Given })
+	return slices.Concat(diags, p.checkEffects(), p.checkInputs())
+}
+
+// overlaps judges each place that lies at or in another. Sorted by path, what lies
+// below a directory follows it at once, so one pass with a stack is enough.
+func overlaps(places []place, judge func(inner, outer place) hcl.Diagnostics) hcl.Diagnostics {
 	slices.SortStableFunc(places, func(a, b place) int {
 		return cmp.Or(comparePaths(a.path, b.path), addr.Compare(a.owner.Addr, b.owner.Addr))
 	})
@@ -51,12 +60,41 @@ func (p *Pipeline) checkPaths() hcl.Diagnostics {
 			above = above[:len(above)-1]
 		}
 		if len(above) > 0 {
-			diags = append(diags, p.collision(q, above[len(above)-1])...)
+			diags = append(diags, judge(q, above[len(above)-1])...)
 		}
 		above = append(above, q)
 	}
-	p.written = slices.DeleteFunc(places, func(q place) bool { return q.owner.Job.Given })
-	return append(diags, p.checkInputs()...)
+	return diags
+}
+
+// checkEffects looks for stages that act on one place outside of the project's
+// outputs, as two that deploy to one directory: each would undo what the other
+// did, with every apply anew.
+func (p *Pipeline) checkEffects() hcl.Diagnostics {
+	var places []place
+	for _, at := range p.placed {
+		st := at.in.stage
+		lasting, ok := st.Type.(stage.Lasting)
+		if !ok || st.Job == nil {
+			continue
+		}
+		if at := lasting.Place(p.dir, st.Args); at != "" {
+			places = append(places, place{path: filepath.ToSlash(at), owner: st})
+		}
+	}
+	return overlaps(places, p.rivals)
+}
+
+// rivals are two stages of which one acts where the other does, or within.
+func (p *Pipeline) rivals(inner, outer place) hcl.Diagnostics {
+	other := fmt.Sprintf("%s (%s:%d)", outer.owner.Addr, outer.owner.Range.Filename, outer.owner.Range.Start.Line)
+	rng := p.ArgRange(inner.owner.Addr, "")
+	if inner.path == outer.path {
+		return hcl.Diagnostics{errorAt(rng, "Two stages that act on one place",
+			fmt.Sprintf("%s acts where %s does, and each would undo what the other did. Give one of them another place, or let one stage choose what goes there.", inner.owner.Addr, other))}
+	}
+	return hcl.Diagnostics{errorAt(rng, "A stage that acts within another's place",
+		fmt.Sprintf("%s acts inside the place of %s, which is for that alone. Give one of them another place.", inner.owner.Addr, other))}
 }
 
 // Writer returns the stage that writes what lies at a path of the project,

@@ -1,7 +1,9 @@
 package config_test
 
 import (
+	"encoding/json"
 	"path"
+	"path/filepath"
 
 	"github.com/flow-pipelines/flow/engine/stage"
 )
@@ -211,6 +213,16 @@ func (deploy) Schema() *stage.Schema {
 }
 
 func (deploy) Job(req *stage.Request) (*stage.Job, error) { return req.Job(), nil }
+
+func (deploy) Place(project string, args json.RawMessage) string {
+	cfg, err := stage.Decode[deployConfig](args)
+	if err != nil || cfg.Directory == nil {
+		return ""
+	}
+	return filepath.Join(project, cfg.Directory.Path)
+}
+
+func (deploy) Remains(string, stage.Metrics) (stage.Remains, bool) { return stage.Remains{}, false }
 
 func types() []stage.Type {
 	return []stage.Type{dataset{}, exec{}, preprocess{}, split{}, train{}, choose{}, evaluate{}, deploy{}}
