@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/hashicorp/hcl/v2"
 
@@ -49,7 +50,7 @@ func (p *Project) gpuShortage(pl *plan.Plan, pool *gpu.Pool) (diags hcl.Diagnost
 			continue
 		}
 		if shortage := pool.Shortage(r.GPUs, r.GPUMemory); shortage != "" {
-			diags = append(diags, p.pipeline.Diagnose(s.Addr, apply.NoGPUs(r, shortage))...)
+			diags = append(diags, p.pipeline.Diagnose(s.Addr, apply.NoGPUs(s.Addr, r, shortage))...)
 		}
 	}
 	return diags
@@ -64,6 +65,6 @@ func (p *Project) warnOfGPUs(pl *plan.Plan) {
 		return
 	}
 	for _, d := range p.gpuShortage(pl, pool) {
-		p.warning(d.Summary + ": " + d.Detail)
+		p.warning(fmt.Sprintf("%s (%s:%d): %s", d.Summary, d.Subject.Filename, d.Subject.Start.Line, d.Detail))
 	}
 }

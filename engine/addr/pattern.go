@@ -169,7 +169,7 @@ func splitNames(s string) ([]name, error) {
 		n := name{text: rest[:end]}
 		if rest[end] == '[' {
 			var err error
-			if end, err = n.readKey(rest, end+1); err != nil {
+			if end, err = n.readKey(rest, end+1, s[:len(s)-len(rest)+end]); err != nil {
 				return nil, fmt.Errorf("parse address %q: %w", s, err)
 			}
 		}
@@ -184,8 +184,9 @@ func splitNames(s string) ([]name, error) {
 	}
 }
 
-// readKey reads a key that begins at an offset and returns where its ] ends.
-func (n *name) readKey(s string, at int) (int, error) {
+// readKey reads a key that begins at an offset and returns where its ] ends. whose
+// is what the key belongs to, for messages.
+func (n *name) readKey(s string, at int, whose string) (int, error) {
 	n.keyed = true
 	if at < len(s) && s[at] == '"' {
 		end := at + 1
@@ -211,7 +212,7 @@ func (n *name) readKey(s string, at int) (int, error) {
 	}
 	n.key = s[at : at+end]
 	if n.key == "" || strings.Trim(n.key, "0123456789*?") != "" {
-		return 0, fmt.Errorf("the key %s is neither a quoted string nor a number; quote the brackets from the shell: '%s[\"KEY\"]'", n.key, s[:at-1])
+		return 0, fmt.Errorf("the key %s is neither a quoted string nor a number; quote the brackets from the shell: '%s[\"KEY\"]'", n.key, whose)
 	}
 	return at + end + 1, nil
 }

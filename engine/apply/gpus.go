@@ -2,8 +2,10 @@ package apply
 
 import (
 	"context"
+	"fmt"
 	"time"
 
+	"github.com/flow-pipelines/flow/engine/addr"
 	"github.com/flow-pipelines/flow/engine/config"
 	"github.com/flow-pipelines/flow/engine/event"
 	"github.com/flow-pipelines/flow/engine/gpu"
@@ -16,8 +18,8 @@ const sampleEvery = 5 * time.Second
 
 // NoGPUs says what is wrong with a stage's demand on a machine that cannot
 // meet it.
-func NoGPUs(r config.Resources, shortage string) *stage.Problem {
-	return stage.Problemf("resources.gpus", "There are not the GPUs that the stage asks for",
+func NoGPUs(a addr.Address, r config.Resources, shortage string) *stage.Problem {
+	return stage.Problemf("resources.gpus", fmt.Sprintf("There are not the GPUs that %s asks for", a),
 		"It asks for %d, and %s. Run it on a machine that has them, or ask for less.", r.GPUs, shortage)
 }
 
@@ -28,7 +30,7 @@ func (a *apply) withoutGPUs(step *plan.Step, r config.Resources) error {
 	if shortage == "" {
 		return failf("it was to be restored, and has to run after all, for which no GPUs were kept; run flow apply again")
 	}
-	return mistake(a.pipeline().Diagnose(step.Addr, NoGPUs(r, shortage)))
+	return mistake(a.pipeline().Diagnose(step.Addr, NoGPUs(step.Addr, r, shortage)))
 }
 
 // devices are the variables by which a program finds its GPUs. One that asked

@@ -290,13 +290,35 @@ func (p *Pipeline) improve(diags hcl.Diagnostics) hcl.Diagnostics {
 				d.Detail = fmt.Sprintf("[*] goes over a list, and the instances of for_each are a map, by key. Write values(%s)[*]%s.", block, p.source(*d.Subject))
 			}
 		}
+		switch v := aboutValue(d); {
+		case v == cty.NilVal:
+		case d.Summary == "Invalid operand" && v.Type() == cty.String && strings.Contains(p.source(*d.Context), "+"):
+			d.Subject, d.Summary, d.Detail = d.Context, "+ adds numbers", "A text is put together from others by ${…}: \"${A}${B}\"."
+		case d.Summary == "Invalid template interpolation value" && (v.Type().IsTupleType() || v.Type().IsListType() || v.Type().IsSetType()):
+			d.Summary = "A list within a text"
+			d.Detail = fmt.Sprintf("It has to be said what stands between its entries: ${join(\", \", %s)}.", exprText(p, d.Expression))
+		}
 		if op, ok := d.Expression.(*hclsyntax.BinaryOpExpr); ok && d.Summary == "Operation failed" {
 			d.Summary = "Cannot compute " + exprText(p, op)
 			d.Detail = "There is no such number: " + strings.TrimPrefix(d.Detail, "Error during operation: ")
 		}
 		d.Expression, d.EvalContext = nil, nil
 	}
-	return diags
+	return slices.CompactFunc(diags, func(a, b *hcl.Diagnostic) bool { // of two texts that are added
+		return a.Summary == b.Summary && a.Subject != nil && a.Subject == b.Subject
+	})
+}
+
+// aboutValue is the value of the expression that a diagnostic is about.
+func aboutValue(d *hcl.Diagnostic) cty.Value {
+	if d.Expression == nil || d.EvalContext == nil || d.Context == nil {
+		return cty.NilVal
+	}
+	v, diags := d.Expression.Value(d.EvalContext)
+	if diags.HasErrors() {
+		return cty.NilVal
+	}
+	return v
 }
 
 // splatBefore names the block whose instances a [*] right before rng goes over, ""
@@ -349,6 +371,7 @@ func improveSyntax(src []byte, diags hcl.Diagnostics) hcl.Diagnostics {
 	told := map[int]bool{}  // lines with a habit from elsewhere
 	for _, d := range diags {
 		if d.Subject == nil || d.Subject.Start.Byte >= len(src) {
+			unended(src, d)
 			kept = append(kept, d)
 			continue
 		}

@@ -228,7 +228,16 @@ func decode(hb hcl.Body, s *bodySchema, what string, open hcl.Range) (*body, *hc
 			b.blocks = append(b.blocks, n)
 		}
 	}
-	diags = append(diags, b.complete(what)...)
+	written := map[string]bool{}
+	for _, h := range content.Blocks {
+		written[h.Type] = true
+	}
+	if native, ok := hb.(*hclsyntax.Body); ok {
+		for name := range native.Attributes {
+			written[name] = true
+		}
+	}
+	diags = append(diags, b.complete(what, written)...)
 	return b, content, diags
 }
 
@@ -252,8 +261,9 @@ func decodeNested(h *hcl.Block, bs *blockSchema, parent string) (*nested, hcl.Di
 	return n, diags
 }
 
-// complete checks that what is required is there, and once where once is all.
-func (b *body) complete(what string) hcl.Diagnostics {
+// complete checks that what is required is there, and once where once is all. What
+// is written, if wrongly, is not missed.
+func (b *body) complete(what string, written map[string]bool) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	for _, a := range b.schema.order {
 		if a.Required && b.attrs[a.Name] == nil {
@@ -276,7 +286,7 @@ func (b *body) complete(what string) hcl.Diagnostics {
 		}
 	}
 	for _, blk := range b.schema.names {
-		if blk.Required && first[blk.Name] == nil {
+		if blk.Required && first[blk.Name] == nil && !written[blk.Name] {
 			form := blk.Name + " { … }"
 			switch blk.Kind {
 			case stage.Choice:

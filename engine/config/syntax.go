@@ -14,7 +14,7 @@ import (
 // for it. Each is looked for in a line that does not parse, where the parser
 // stopped.
 var habits = []struct {
-	stopped         *regexp.Regexp // from there on
+	stopped         *regexp.Regexp // from there on; nil: anything
 	before          *regexp.Regexp // what stands before it in the line; nil: anything
 	summary, detail string
 }{
@@ -25,6 +25,10 @@ var habits = []struct {
 	{
 		regexp.MustCompile(`^if\b`), nil,
 		"if within an expression", `A choice is written CONDITION ? A : B. Within for, if comes last: [for x in list : x if x > 1].`,
+	},
+	{
+		nil, regexp.MustCompile(`=\s*if\s+$`),
+		"if within an expression", `A choice is written CONDITION ? A : B.`,
 	},
 	{
 		regexp.MustCompile(`^(and|or|not)\b`), nil,
@@ -62,7 +66,7 @@ func habit(src []byte, d *hcl.Diagnostic) bool {
 		return true
 	}
 	for _, h := range habits {
-		if h.stopped.MatchString(rest) && (h.before == nil || h.before.Match(src[start:at])) {
+		if (h.stopped == nil || h.stopped.MatchString(rest)) && (h.before == nil || h.before.Match(src[start:at])) {
 			d.Summary, d.Detail = h.summary, h.detail
 			return true
 		}
@@ -99,6 +103,30 @@ func shell(src []byte, d *hcl.Diagnostic) bool {
 	d.Detail = fmt.Sprintf("${…} in a text is a value of the pipeline. For the shell's own write two dollar signs: $%s.", text)
 	return true
 }
+
+// unended points at a text of several lines that goes on to the end of the file,
+// which is where HCL misses its end.
+func unended(src []byte, d *hcl.Diagnostic) {
+	if d.Summary != "Unterminated template string" || d.Subject == nil {
+		return
+	}
+	for _, at := range heredoc.FindAllSubmatchIndex(src, -1) {
+		marker := string(src[at[2]:at[3]])
+		if regexp.MustCompile(`(?m)^\s*` + regexp.QuoteMeta(marker) + `\s*$`).Match(src[at[1]:]) {
+			continue
+		}
+		before := src[:at[0]]
+		line := bytes.LastIndexByte(before, '\n') + 1
+		start := hcl.Pos{Line: bytes.Count(before, []byte("\n")) + 1, Column: utf8.RuneCount(src[line:at[0]]) + 1, Byte: at[0]}
+		end := hcl.Pos{Line: start.Line, Column: start.Column + at[3] - at[0], Byte: at[3]}
+		d.Subject, d.Context = &hcl.Range{Filename: d.Subject.Filename, Start: start, End: end}, nil
+		d.Summary = fmt.Sprintf("%s has no end", src[at[0]:at[3]])
+		d.Detail = fmt.Sprintf("The text ends with a line in which %s stands alone.", marker)
+		return
+	}
+}
+
+var heredoc = regexp.MustCompile(`<<-?([\w-]+)[ \t]*\r?\n`)
 
 // escape says how what HCL takes for its own in a text is written as it stands.
 func escape(src []byte, d *hcl.Diagnostic) bool {

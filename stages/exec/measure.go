@@ -1,7 +1,9 @@
 package exec
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 
 	"github.com/flow-pipelines/flow/engine/stage"
@@ -17,9 +19,13 @@ func (Type) Measure(dir string, files []string) (stage.Metrics, error) {
 	for i, name := range files {
 		m, err := parseMetrics(filepath.Join(dir, filepath.FromSlash(name)))
 		if err != nil {
+			remedy := "Let it write values in that format"
+			if errors.Is(err, fs.ErrNotExist) {
+				remedy = "Let it write the file"
+			}
 			problems = append(problems, stage.Problemf(fmt.Sprintf("metrics[%d]", i),
 				fmt.Sprintf("The metrics in %q cannot be read", name),
-				"After the program ended: %v. Let it write the file, or take it out of metrics.", err))
+				"After the program ended: %v. %s, or take it out of metrics.", err, remedy))
 			continue
 		}
 		merge(all, m)

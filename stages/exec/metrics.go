@@ -137,7 +137,7 @@ func syntaxError(data []byte, err *json.SyntaxError) error {
 			return fmt.Errorf("line %d: %s is not JSON; write null or leave the metric out", line, word)
 		}
 	}
-	return fmt.Errorf("line %d: %w", line, err)
+	return fmt.Errorf("line %d is not JSON: %w", line, err)
 }
 
 func lineOf(data []byte, offset int64) int {

@@ -63,7 +63,7 @@ func TestBrokenMetricsAreExplained(t *testing.T) {
 		{"m.json", "", "the file is empty"},
 		{"m.json", `{"a": 1`, "the file ends in the middle of a value"},
 		{"m.json", "{\"a\": 1}\n{\"a\": 2}\n", "line 2: something follows the JSON value"},
-		{"m.json", "{\"a\": 1,\n}", "line 2: invalid character '}'"},
+		{"m.json", "{\"a\": 1,\n}", "line 2 is not JSON: invalid character '}'"},
 		{"m.json", "[1, 2]", "the file holds a list, want an object"},
 		{"m.json", "0.93", "the file holds a number, want an object"},
 		{"m.json", `{"a": {"b": [1e999]}}`, "a.b[0]: the number 1e999 is too large"},
