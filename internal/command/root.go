@@ -20,6 +20,7 @@ const (
 // Main runs the command that args name and returns the exit status.
 func Main(ctx context.Context, sh *Shell, args []string) int {
 	defer sh.close()
+	sh.interrupted = ctx.Done()
 	root := newRoot(sh)
 	if args == nil {
 		args = []string{} // nil would mean os.Args to cobra

@@ -51,6 +51,9 @@ type Shell struct {
 	chdir   string
 	noColor bool
 
+	// interrupted is closed when the user has had enough.
+	interrupted <-chan struct{}
+
 	opened []*engine.Project // to be closed when the command ends
 	looked engine.Looked     // by known, for who is opened next
 
@@ -194,7 +197,7 @@ func (sh *Shell) plugins() *host.Host {
 	if real, err := filepath.EvalSymlinks(dir); err == nil {
 		dir = real // a confined program is judged by real paths
 	}
-	return &host.Host{Project: dir, Environ: sh.Environ}
+	return &host.Host{Project: dir, Environ: sh.Environ, Interrupted: sh.interrupted}
 }
 
 // types are the stage types of flow's own, and those of all installed plugins,

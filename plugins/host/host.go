@@ -37,9 +37,11 @@ type Host struct {
 	Project string
 	// Environ is the environment that plugins are looked for in and run with.
 	Environ []string
-	// Patience is how long a plugin may take to describe itself or to check
-	// arguments; 0 is 30 seconds.
+	// Patience is how long a plugin may take to describe itself, with the reading
+	// of the files that it names, or to check arguments; 0 is 30 seconds.
 	Patience time.Duration
+	// Interrupted ends what a plugin is described with when it is closed; nil: never.
+	Interrupted <-chan struct{}
 }
 
 // Place says where a plugin was found. An earlier one wins.
@@ -219,15 +221,22 @@ func (h *Host) Load(in Installed) (*Loaded, error) {
 	// It is started by the name under which it was found: some programs act by
 	// their names.
 	program := in.Program
-	k, ok := h.remembered(program)
+	ctx, cancel := h.patiently()
+	defer cancel()
+	k, ok := h.remembered(ctx, program)
 	if !ok {
 		seen := time.Now()
-		desc, err := h.describe(program)
+		desc, err := h.describe(ctx, program)
 		if err != nil {
 			return nil, err
 		}
-		if k, err = know(program, desc, seen); err != nil {
-			return nil, err
+		if k, err = know(ctx, program, desc, seen); err != nil {
+			if ctx.Err() != nil {
+				err = fmt.Errorf("%s names files of its own that took longer than %s to read", program, h.patience())
+			} else {
+				err = fmt.Errorf("%s names a file of its own that cannot be read: %w", program, err)
+			}
+			return nil, interrupted(ctx, program, err)
 		}
 		h.remember(program, k)
 	}
@@ -290,12 +299,10 @@ func absolute(program string, files []string) []string {
 }
 
 // describe asks a plugin what it is.
-func (h *Host) describe(program string) (*protocol.Description, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), h.patience())
-	defer cancel()
+func (h *Host) describe(ctx context.Context, program string) (*protocol.Description, error) {
 	out, err := answer(ctx, program, h.Environ, h.patience())
 	if err != nil {
-		return nil, err
+		return nil, interrupted(ctx, program, err)
 	}
 	d, err := protocol.ParseDescription(out)
 	switch {
@@ -307,6 +314,30 @@ func (h *Host) describe(program string) (*protocol.Description, error) {
 		return nil, fmt.Errorf("%s does not describe itself as a plugin: %w; it answered %s", program, err, excerpt(out))
 	}
 	return d, nil
+}
+
+// patiently returns a context that ends with the patience or by an interrupt.
+func (h *Host) patiently() (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(context.Background(), h.patience())
+	if h.Interrupted == nil {
+		return ctx, cancel
+	}
+	go func() {
+		select {
+		case <-h.Interrupted:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
+}
+
+// interrupted is err, unless that is only since the user has had enough.
+func interrupted(ctx context.Context, program string, err error) error {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return fmt.Errorf("interrupted before %s had said what it is: %w", program, ctx.Err())
+	}
+	return err
 }
 
 func (h *Host) patience() time.Duration {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -151,13 +152,17 @@ func TestARunThatHangsEndsWhenItIsAsked(t *testing.T) {
 }
 
 // A plugin of its own, for tests that change it.
-func own(t *testing.T, project, version string) {
+func own(t *testing.T, project, version string, files ...string) {
 	t.Helper()
 	text := `#!/bin/sh
 echo x >>"$FLOW_TEST_STARTS"
 cat "$(dirname "$0")/description.json"
 `
-	desc := `{"protocol":1,"name":"own","version":"` + version + `","summary":"s","files":["description.json"],"types":[{"name":"own","version":1,"summary":"s","body":{},"outputs":[]}]}`
+	list, err := json.Marshal(append([]string{"description.json"}, files...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	desc := `{"protocol":1,"name":"own","version":"` + version + `","summary":"s","files":` + string(list) + `,"types":[{"name":"own","version":1,"summary":"s","body":{},"outputs":[]}]}`
 	for name, content := range map[string]string{"flow-plugin-own": text, "description.json": desc} {
 		if err := os.MkdirAll(filepath.Join(project, "plugins"), 0o755); err != nil {
 			t.Fatal(err)
@@ -172,6 +177,69 @@ cat "$(dirname "$0")/description.json"
 		if err := os.Chtimes(filepath.Join(project, "plugins", name), past, past); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// A plugin may be made of files and directories, and of nothing that has no end.
+func TestAPluginOfOddFiles(t *testing.T) {
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	endless := filepath.Join(t.TempDir(), "endless")
+	if err := errors.Join(os.WriteFile(endless, nil, 0o600), os.Truncate(endless, 1<<40)); err != nil {
+		t.Fatal(err)
+	}
+	for file, want := range map[string]string{
+		"/dev/zero":        "read /dev/zero: it is neither a file nor a directory of the plugin",
+		fifo:               "fifo: it is neither a file nor a directory of the plugin",
+		filepath.Dir(fifo): "fifo: it is neither a file nor a directory of the plugin",
+		"/":                "read /: it is neither a file nor a directory of the plugin",
+		"missing":          "missing: no such file or directory",
+		endless:            "names files of its own that took longer than 2s to read",
+	} {
+		t.Run(file, func(t *testing.T) {
+			t.Parallel()
+			project := t.TempDir()
+			h := &host.Host{Project: project, Environ: append(environ(t), "FLOW_TEST_STARTS=/dev/null"), Patience: 2 * time.Second}
+			own(t, project, "1.0.0", file)
+			_, _, err := h.Find("own")
+			var p *stage.Problem
+			if !errors.As(err, &p) || !strings.Contains(p.Error(), want) {
+				t.Errorf("got %v, want %q", err, want)
+			}
+		})
+	}
+}
+
+// What lies in a directory that a plugin is made of is part of it.
+func TestAPluginOfADirectory(t *testing.T) {
+	project := t.TempDir()
+	h := &host.Host{Project: project, Environ: append(environ(t), "FLOW_TEST_STARTS=/dev/null")}
+	own(t, project, "1.0.0", "lib")
+	seen := map[string]bool{}
+	for _, change := range [][2]string{{"lib/a.py", "1"}, {"lib/a.py", "2"}, {"lib/deep/b.py", "1"}, {"lib/c.py", "1"}} {
+		file := filepath.Join(project, "plugins", filepath.FromSlash(change[0]))
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(change[1]), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		p, _, err := h.Find("own")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if seen[p.Digest] {
+			t.Errorf("after %v: the digest is one that was before", change)
+		}
+		seen[p.Digest] = true
+	}
+}
+
+func TestAnInterruptEndsADescription(t *testing.T) {
+	interrupted := make(chan struct{})
+	close(interrupted)
+	h := &host.Host{Environ: environ(t), Interrupted: interrupted}
+	if _, _, err := h.Find("hanging"); err == nil || !strings.Contains(err.Error(), "had said what it is: context canceled") {
+		t.Errorf("got %v", err)
 	}
 }
 

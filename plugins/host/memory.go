@@ -1,9 +1,12 @@
 package host
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,7 +21,7 @@ import (
 )
 
 // memoryVersion is the version of the files in which descriptions are kept.
-const memoryVersion = 1
+const memoryVersion = 2
 
 // known is what is remembered of a plugin: its description, the digest of what
 // it is made of, and how all that lies on the disk.
@@ -42,10 +45,15 @@ type stamp struct {
 	Inode uint64 `json:"inode"`
 }
 
+// stampOf looks at a file or a directory. Of anything else, such as a device, a
+// look tells nothing, and to read it may have no end.
 func stampOf(file string) (stamp, error) {
 	var st unix.Stat_t
 	if err := unix.Stat(file, &st); err != nil {
 		return stamp{}, &os.PathError{Op: "stat", Path: file, Err: err}
+	}
+	if kind := st.Mode & unix.S_IFMT; kind != unix.S_IFREG && kind != unix.S_IFDIR || filepath.Clean(file) == "/" {
+		return stamp{}, &os.PathError{Op: "read", Path: file, Err: errOdd}
 	}
 	return stamp{Size: st.Size, MTime: st.Mtim.Nano(), CTime: st.Ctim.Nano(), Inode: st.Ino}, nil
 }
@@ -59,16 +67,28 @@ func (s stamp) before(t time.Time) bool {
 // prove that it has not changed since: clocks of file systems tick slowly.
 const racyMargin = 20 * time.Millisecond
 
+// mostFiles is how many files a plugin may be made of: each plan looks at them.
+const mostFiles = 10_000
+
+var (
+	errOdd  = errors.New("it is neither a file nor a directory of the plugin")
+	errMany = fmt.Errorf("with it, the plugin is made of more than %d files", mostFiles)
+)
+
 // know looks at everything that a description names, which was asked for at seen.
-func know(program string, d *protocol.Description, seen time.Time) (*known, error) {
+func know(ctx context.Context, program string, d *protocol.Description, seen time.Time) (*known, error) {
+	d, err := listed(ctx, program, d)
+	if err != nil {
+		return nil, err
+	}
 	k := &known{Version: memoryVersion, Description: d, Stamps: map[string]stamp{}, Content: map[string]digest.Digest{}, Seen: seen}
 	for _, f := range k.files(program) {
 		s, err := stampOf(f)
 		if err != nil {
-			return nil, fmt.Errorf("%s names a file of its own that cannot be read: %w", program, err)
+			return nil, err
 		}
-		if k.Content[f], err = digestOf(f); err != nil {
-			return nil, fmt.Errorf("%s names a file of its own that cannot be read: %w", program, err)
+		if k.Content[f], err = digestOf(ctx, f); err != nil {
+			return nil, err
 		}
 		k.Stamps[f] = s
 	}
@@ -104,8 +124,52 @@ func (k *known) digest(program string) digest.Digest {
 	return h.Sum()
 }
 
+// listed returns a description with all that lies in the directories among its
+// files as files, and the directories as what is watched, and read by jobs.
+func listed(ctx context.Context, program string, d *protocol.Description) (*protocol.Description, error) {
+	l := *d
+	l.Files, l.Watch, l.Reads = nil, slices.Clone(d.Watch), slices.Clone(d.Reads)
+	for i, f := range absolute(program, d.Files) {
+		if _, err := stampOf(f); err != nil {
+			return nil, err
+		}
+		if info, err := os.Stat(f); err != nil || !info.IsDir() {
+			l.Files = append(l.Files, d.Files[i])
+			continue
+		}
+		l.Reads = append(l.Reads, f)
+		root, err := filepath.EvalSymlinks(f)
+		if err != nil {
+			return nil, err
+		}
+		err = filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+			switch {
+			case err != nil:
+				return err
+			case e.IsDir() && e.Name() == pycache:
+				return fs.SkipDir
+			case e.IsDir():
+				l.Watch = append(l.Watch, path)
+			default:
+				l.Files = append(l.Files, path)
+			}
+			if len(l.Files)+len(l.Watch) > mostFiles {
+				return &os.PathError{Op: "list", Path: f, Err: errMany}
+			}
+			return ctx.Err()
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return &l, nil
+}
+
+// pycache is a directory that a run makes.
+const pycache = "__pycache__"
+
 // digestOf names the content of a file, or which names there are in a directory.
-func digestOf(file string) (digest.Digest, error) {
+func digestOf(ctx context.Context, file string) (digest.Digest, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return digest.Digest{}, err
@@ -115,12 +179,25 @@ func digestOf(file string) (digest.Digest, error) {
 		return digest.Digest{}, err
 	} else if info.IsDir() {
 		names, err := f.Readdirnames(-1)
-		names = slices.DeleteFunc(names, func(n string) bool { return n == "__pycache__" }) // which a run makes
+		names = slices.DeleteFunc(names, func(n string) bool { return n == pycache })
 		slices.Sort(names)
 		return digest.OfBytes([]byte(strings.Join(names, "\x00"))), err
 	}
-	d, _, err := digest.OfReader(f)
+	d, _, err := digest.OfReader(&patient{ctx, f})
 	return d, err
+}
+
+// patient stops reading when its context ends. It lives for one digest.
+type patient struct {
+	ctx context.Context //nolint:containedctx
+	in  io.Reader
+}
+
+func (p *patient) Read(b []byte) (int, error) {
+	if err := p.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return p.in.Read(b)
 }
 
 // memory is the file in which the description of a program is kept, "" if the
@@ -140,7 +217,7 @@ func (h *Host) memory(program string) string {
 }
 
 // remembered returns what is known of a program, if it is still so.
-func (h *Host) remembered(program string) (*known, bool) {
+func (h *Host) remembered(ctx context.Context, program string) (*known, bool) {
 	file := h.memory(program)
 	if file == "" {
 		return nil, false
@@ -162,7 +239,7 @@ func (h *Host) remembered(program string) (*known, bool) {
 		if s == k.Stamps[f] && s.before(k.Seen) {
 			continue
 		}
-		d, err := digestOf(f)
+		d, err := digestOf(ctx, f)
 		if err != nil || d != k.Content[f] {
 			return nil, false
 		}

@@ -73,7 +73,8 @@ type Description struct {
 	// the key of each stage: {"torch": "2.6.0"}.
 	Versions map[string]string `json:"versions,omitempty"`
 	// Files are the paths of further files that the plugin is made of: absolute,
-	// or relative to its program. With the program they are its digest.
+	// or relative to its program. With the program they are its digest. Of a
+	// directory it is all that lies in it.
 	Files []string `json:"files,omitempty"`
 	// Starter says that the program only starts what Files hold, and does not
 	// count: such as what pip puts into a bin directory, which differs from
