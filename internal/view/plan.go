@@ -73,14 +73,16 @@ func (p *Printer) Plan(pl *plan.Plan, verbose bool) {
 	for _, g := range groups {
 		column = max(column, min(textWidth(g.title()), widestCell*2/3))
 	}
-	for _, a := range pl.Removed {
-		column = max(column, min(textWidth(a.String()), widestCell*2/3))
+	left := goneLines(pl, verbose)
+	for _, l := range left {
+		column = max(column, min(textWidth(l.title), widestCell*2/3))
 	}
 	for _, g := range groups {
 		p.entry(g.sign, pad(p.paint(bold, g.title()), column), g.expectation(), groupReasons(g))
 	}
-	p.moves(pl, column)
-	p.gone(pl, column)
+	for _, l := range append(movedLines(pl, verbose), left...) {
+		p.entry(l.sign, pad(p.paint(bold, l.title), column), "", l.reasons)
+	}
 	p.Printf("\n")
 	if pl.Empty() {
 		p.upToDate(pl)
@@ -398,6 +400,21 @@ func groupReasons(g group) []reason {
 		}
 		return rs
 	}
+	each := make([][]told, len(g.steps))
+	for i, s := range g.steps {
+		for _, r := range s.Reasons {
+			each[i] = append(each[i], told{alike(r), r.Text})
+		}
+	}
+	return commonest(each)
+}
+
+// told is what is said of one instance. What is said of others is alike if it has
+// the same kind.
+type told struct{ kind, text string }
+
+// commonest returns what is said of most instances, in a few lines.
+func commonest(each [][]told) []reason {
 	type same struct {
 		text  string // of the first
 		count int
@@ -405,15 +422,14 @@ func groupReasons(g group) []reason {
 	}
 	by := map[string]*same{}
 	var all []*same
-	for _, s := range g.steps {
-		for _, r := range s.Reasons {
-			k := alike(r)
-			if by[k] == nil {
-				by[k] = &same{text: r.Text}
-				all = append(all, by[k])
+	for _, one := range each {
+		for _, t := range one {
+			if by[t.kind] == nil {
+				by[t.kind] = &same{text: t.text}
+				all = append(all, by[t.kind])
 			}
-			by[k].count++
-			by[k].mixed = by[k].mixed || by[k].text != r.Text
+			by[t.kind].count++
+			by[t.kind].mixed = by[t.kind].mixed || by[t.kind].text != t.text
 		}
 	}
 	slices.SortStableFunc(all, func(a, b *same) int { return b.count - a.count })
@@ -427,7 +443,7 @@ func groupReasons(g group) []reason {
 		switch {
 		case a.mixed:
 			text += fmt.Sprintf(", and %d alike", a.count-1)
-		case a.count < len(g.steps):
+		case a.count < len(each):
 			text += fmt.Sprintf(" (%d of them)", a.count)
 		}
 		rs = append(rs, reason{text: text})

@@ -85,14 +85,18 @@ func (p *Printer) Status(pl *plan.Plan, locked *lock.Lock, live Live, verbose bo
 		}
 		t.row(p.paint(sg.style, sg.mark)+" "+g.title(), p.paint(sg.style, state), text)
 	}
+	var gone []instance
 	for _, a := range pl.Removed {
-		text := "no longer in the pipeline"
+		is := told{"gone", "no longer in the pipeline"}
 		for _, u := range pl.Unmanaged {
 			if u.Addr == a {
-				text += "; " + u.Text()
+				is.kind, is.text = "unmanaged", is.text+"; "+u.Text()
 			}
 		}
-		t.row(p.paint(signGone.style, signGone.mark)+" "+a.String(), p.paint(signGone.style, "gone"), text)
+		gone = append(gone, instance{a, []told{is}})
+	}
+	for _, l := range lines(signGone, gone, verbose) {
+		t.row(p.paint(l.sign.style, l.sign.mark)+" "+l.title, p.paint(l.sign.style, "gone"), l.reasons[0].text)
 	}
 	t.print(p)
 }
