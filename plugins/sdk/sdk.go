@@ -169,11 +169,14 @@ func (p Plugin) Main(args []string, in io.Reader, out, errs io.Writer) int {
 	default:
 		err = fmt.Errorf("%s%s is a plugin of flow; it is started by flow with describe, run or check", protocol.Prefix, p.Name)
 	}
-	if err != nil {
-		_, _ = fmt.Fprintf(errs, "error: %v\n", err)
-		return status
+	if err == nil {
+		return protocol.ExitDone
 	}
-	return protocol.ExitDone
+	// Problems were told by events, and whoever started this shows them.
+	if status != protocol.ExitProblem {
+		_, _ = fmt.Fprintf(errs, "error: %v\n", err)
+	}
+	return status
 }
 
 func (p Plugin) describe(out io.Writer) error {

@@ -102,9 +102,9 @@ func ask(t *testing.T, word, question string) (status int, out, errs string) {
 }
 
 func TestMistakesAreSaidAsEvents(t *testing.T) {
-	status, out, _ := ask(t, "run", `{"protocol":1,"type":"greet","args":{"who":"x","times":0},"outputs":{"text":"t"}}`)
-	if want := `{"type":"problem","path":"times","summary":"Not once","detail":"Give 1 or more."}` + "\n"; status != protocol.ExitProblem || out != want {
-		t.Errorf("got %d %q, want %d %q", status, out, protocol.ExitProblem, want)
+	status, out, errs := ask(t, "run", `{"protocol":1,"type":"greet","args":{"who":"x","times":0},"outputs":{"text":"t"}}`)
+	if want := `{"type":"problem","path":"times","summary":"Not once","detail":"Give 1 or more."}` + "\n"; status != protocol.ExitProblem || out != want || errs != "" {
+		t.Errorf("got %d %q %q, want %d %q", status, out, errs, protocol.ExitProblem, want)
 	}
 	status, out, _ = ask(t, "check", `{"protocol":1,"id":7,"type":"greet","args":{"who":"nobody"}}`+"\n"+`{"protocol":1,"id":8,"type":"greet","args":{"who":"x"}}`)
 	if want := `{"id":7,"problems":[{"path":"who","summary":"Nobody is there","detail":"Greet somebody."}]}` + "\n" + `{"id":8,"columns":{"text":["line"]}}` + "\n"; status != 0 || out != want {
