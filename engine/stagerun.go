@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -35,6 +36,9 @@ func StageRun(ctx context.Context, types []stage.Type, plugins Work, specPath st
 		if werr := writeJSON(filepath.Join(filepath.Dir(specPath), stage.ProblemFile), ps); werr != nil {
 			fmt.Fprintf(stderr, "error: %v\n", werr)
 		}
+	}
+	if exit := (*stage.ExitError)(nil); errors.As(err, &exit) {
+		return exit.Status
 	}
 	return 1
 }

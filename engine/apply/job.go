@@ -12,7 +12,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/flow-pipelines/flow/engine/cas"
 	"github.com/flow-pipelines/flow/engine/config"
@@ -478,6 +481,11 @@ func (j *job) failed(res executor.Result, command []string) error {
 		}
 	}
 	ranOut := executor.OutOfMemory(e.LogTail)
+	plugin := st.Type.Schema().Plugin
+	if plugin != nil && res.Signal == "" && res.Exit > 128 {
+		// See stage.ExitError; "" if it is no signal.
+		res.Signal = unix.SignalName(syscall.Signal(res.Exit - 128))
+	}
 	switch {
 	case res.OverMemory > 0:
 		e.Text = fmt.Sprintf("killed: it used %s of memory, more than the %s that it asked for; raise resources.memory", amount(res.OverMemory), amount(st.Resources.Memory))
@@ -501,8 +509,8 @@ func (j *job) failed(res executor.Result, command []string) error {
 		e.Hints = j.hints(j.wanted(e.LogTail, command))
 	}
 	// Who wrote the block did not write the plugin: he is shown what called it.
-	if pl := st.Type.Schema().Plugin; pl != nil {
-		e.Diags = j.pipeline().Diagnose(st.Addr, stage.Problemf("", fmt.Sprintf("Plugin %s failed", pl.Name), "It ended: %s. The end of its log may say why.", e.Text))
+	if plugin != nil {
+		e.Diags = j.pipeline().Diagnose(st.Addr, stage.Problemf("", fmt.Sprintf("Plugin %s failed", plugin.Name), "It ended: %s. The end of its log may say why.", e.Text))
 	}
 	return &failure{e}
 }

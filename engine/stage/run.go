@@ -51,6 +51,19 @@ type Run struct {
 	Events io.Writer
 }
 
+// ExitError is the error of work that another program did, and failed at. The job
+// ends as that program did: with its exit status, or, as in a shell, with 128 and
+// the number of the signal that ended it.
+type ExitError struct {
+	Status int
+	Err    error
+}
+
+func (e *ExitError) Error() string { return e.Err.Error() }
+
+// Unwrap returns Err.
+func (e *ExitError) Unwrap() error { return e.Err }
+
 // Output returns the path at which the named output is to be written. Its
 // parent directory exists. It panics if Job declared no such output.
 func (r *Run) Output(name string) string {

@@ -104,6 +104,7 @@ func TestARunThatGoesWrong(t *testing.T) {
 		"flood":         {"It wrote more than 64 MiB of events", ""},
 		"lie":           {`its output "out", out.txt, is not there`, ""},
 		"mute-problem":  {"exit status 2, that something is wrong with the stage, and not what", ""},
+		"lost":          {"exit status 64, which says that it does not know the word run, the stage type nasty or version 1 of the protocol", ""},
 		"contradiction": {`It reports "Bad", and by exit status 0 that all is well`, ""},
 		"infinite":      {"is no event: not JSON", ""},
 		"problem":       {"No such way", "how"},
@@ -120,15 +121,19 @@ func TestARunThatGoesWrong(t *testing.T) {
 			}
 		})
 	}
-	for how, want := range map[string]string{
-		"crash": "plugin nasty 1.0.0 failed: signal: segmentation fault",
-		"fail":  "plugin nasty 1.0.0 failed: exit status 1",
+	for how, want := range map[string]struct {
+		text   string
+		status int
+	}{
+		"crash": {"plugin nasty 1.0.0 failed: signal: segmentation fault", 128 + 11},
+		"fail":  {"plugin nasty 1.0.0 failed: exit status 1", 1},
 	} {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
 			_, _, err := run(t, t.Context(), how)
-			if err == nil || !strings.HasPrefix(err.Error(), want) || len(stage.ProblemsIn(err)) > 0 {
-				t.Errorf("got %v, want %q and no problem of the user's", err, want)
+			var exit *stage.ExitError
+			if !errors.As(err, &exit) || exit.Status != want.status || !strings.HasPrefix(err.Error(), want.text) || len(stage.ProblemsIn(err)) > 0 {
+				t.Errorf("got %v, want %v and no problem of the user's", err, want)
 			}
 		})
 	}

@@ -226,8 +226,14 @@ func (j *job) judge(state *os.ProcessState) (stage.Metrics, error) {
 		return nil, j.problems
 	case code == protocol.ExitProblem:
 		return nil, j.fault("failed", "It says, by exit status %d, that something is wrong with the stage, and not what. A panic of a program in Go ends so too, and is in the log.", code)
+	case code == protocol.ExitUsage:
+		return nil, j.fault("does not know this job", "It ended with exit status %d, which says that it does not know the word %s, the stage type %s or version %d of the protocol; its log may say which.", code, protocol.RunJob, j.run.Type, protocol.Version)
 	case code != protocol.ExitDone:
-		return nil, fmt.Errorf("plugin %s %s failed: %s", j.plugin.Name, j.plugin.Version, state)
+		err := fmt.Errorf("plugin %s %s failed: %s", j.plugin.Name, j.plugin.Version, state)
+		if w, ok := state.Sys().(syscall.WaitStatus); ok && w.Signaled() {
+			code = 128 + int(w.Signal())
+		}
+		return nil, &stage.ExitError{Status: code, Err: err}
 	case len(j.problems) > 0:
 		return nil, j.fault("contradicts itself", "It reports %q, and by exit status 0 that all is well.", j.problems[0].Summary)
 	}
