@@ -296,7 +296,8 @@ func (sh *Shell) completeTypes(_ *cobra.Command, args []string, begin string) ([
 	}
 	words := strings.Split(begin, ".")
 	var out []string
-	for _, t := range sh.types() {
+	types, _ := sh.types()
+	for _, t := range types {
 		s := t.Schema()
 		if len(words) == 1 {
 			if strings.HasPrefix(s.Name, begin) {

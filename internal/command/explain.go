@@ -1,6 +1,7 @@
 package command
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -43,7 +44,8 @@ func newExplain(sh *Shell, run func(*ExplainOptions) error) *cobra.Command {
 func runExplain(o *ExplainOptions) error {
 	sh := o.Shell
 	var schemas []*stage.Schema
-	for _, t := range sh.types() {
+	types, broken := sh.types()
+	for _, t := range types {
 		schemas = append(schemas, t.Schema())
 	}
 	if o.Path == "" {
@@ -56,7 +58,7 @@ func runExplain(o *ExplainOptions) error {
 		return nil
 	}
 	words := strings.Split(o.Path, ".")
-	schema, err := findSchema(schemas, words[0])
+	schema, err := findSchema(schemas, broken, words[0])
 	if err != nil {
 		return err
 	}
@@ -73,7 +75,7 @@ func runExplain(o *ExplainOptions) error {
 	return o.argument(schema, words)
 }
 
-func findSchema(schemas []*stage.Schema, name string) (*stage.Schema, error) {
+func findSchema(schemas []*stage.Schema, broken []string, name string) (*stage.Schema, error) {
 	var names []string
 	for _, s := range schemas {
 		if s.Name == name {
@@ -84,6 +86,9 @@ func findSchema(schemas []*stage.Schema, name string) (*stage.Schema, error) {
 	e := &usageError{text: "there is no stage type " + name, hint: "there is " + view.And(names, len(names))}
 	if n := suggest.Nearest(name, names); n != "" {
 		e.hint = "did you mean " + n + "?"
+	}
+	if len(broken) > 0 {
+		e.hint += fmt.Sprintf("; it may be of a plugin that is installed and broken, %s: flow plugin list says why", view.And(broken, len(broken)))
 	}
 	return nil, e
 }

@@ -201,9 +201,10 @@ func (sh *Shell) plugins() *host.Host {
 }
 
 // types are the stage types of flow's own, and those of all installed plugins,
-// which the pipeline may not have declared.
-func (sh *Shell) types() []stage.Type {
-	all := sh.Types()
+// which the pipeline may not have declared. broken are the plugins that do not say
+// what they are.
+func (sh *Shell) types() (all []stage.Type, broken []string) {
+	all = sh.Types()
 	taken := map[string]bool{}
 	for _, t := range all {
 		taken[t.Schema().Name] = true
@@ -212,7 +213,8 @@ func (sh *Shell) types() []stage.Type {
 	for _, in := range h.Installed() {
 		l, err := h.Load(in)
 		if err != nil {
-			continue // flow plugin list tells
+			broken = append(broken, in.Name)
+			continue // flow plugin list tells why
 		}
 		for _, t := range l.Types {
 			if name := t.Schema().Name; !taken[name] {
@@ -221,7 +223,7 @@ func (sh *Shell) types() []stage.Type {
 			}
 		}
 	}
-	return all
+	return all, broken
 }
 
 // options are what the project is opened with.
