@@ -13,6 +13,7 @@ import copy
 import csv
 import gzip
 import importlib
+import importlib.metadata
 import importlib.util
 import inspect
 import json
@@ -116,9 +117,27 @@ def _(args, inputs):
     for name in ("epochs", "batch_size", "threads", "processes", "checkpoint_every"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise Problem(name, "At least 1 is needed", "Give a whole number from 1 on.")
+    if args.onnx:
+        need_onnx()
     columns = inputs["data"].columns if "data" in inputs else None
     if columns and not args.dataset and args.kind != "images":
         need_target(args, columns)
+
+
+def need_onnx():
+    """PyTorch writes ONNX with the package onnx, before version 2 without. To import
+    torch for that would keep a plan waiting."""
+    try:
+        version = importlib.metadata.version("torch")
+    except importlib.metadata.PackageNotFoundError:
+        return  # the run tells
+    if not version.startswith("1.") and importlib.util.find_spec("onnx") is None:
+        raise lacks_onnx(version)
+
+
+def lacks_onnx(version):
+    return Problem("onnx", "The package onnx is not installed",
+                   f"PyTorch {version} needs it to write ONNX. Install it: {sys.executable} -m pip install onnx")
 
 
 def need_target(args, columns):
@@ -318,8 +337,7 @@ def write_onnx(torch, model, data, path):
                           opset_version=14, dynamic_axes={"input": {0: "batch"}, "output": {0: "batch"}}, **older)
     except Exception as e:
         if importlib.util.find_spec("onnx") is None and "onnx" in str(e):
-            raise Problem("onnx", "The package onnx is not installed",
-                          f"PyTorch {torch.__version__} needs it to write ONNX. Install it: {sys.executable} -m pip install onnx") from e
+            raise lacks_onnx(torch.__version__) from e
         raise Problem("onnx", "The model cannot be written as ONNX", f"{type(e).__name__}: {e}") from e
 
 
