@@ -171,6 +171,7 @@ func (t *talk) end() *os.ProcessState {
 	_ = t.questions.Close()
 	late := time.AfterFunc(time.Second, t.kill)
 	defer late.Stop()
+	_ = t.answers.SetReadDeadline(time.Now().Add(2 * moment)) // a session of its own may hold it for ever
 	_, _ = io.Copy(io.Discard, io.LimitReader(t.in, protocol.MostVerdict))
 	_ = t.answers.Close()
 	_ = t.cmd.Wait() // how it ended is in ProcessState

@@ -3,6 +3,7 @@ package host_test
 import (
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -22,7 +23,10 @@ func judge(t *testing.T, patience time.Duration) (check func(how string) (stage.
 		t.Fatal(err)
 	}
 	a := types[0].(stage.Attendant)
-	t.Cleanup(a.Dismiss)
+	t.Cleanup(func() {
+		a.Dismiss()
+		endDaemon(t, file+".daemon")
+	})
 	check = func(how string) (stage.Heads, error) {
 		args, err := json.Marshal(map[string]string{"how": how})
 		if err != nil {
@@ -88,6 +92,22 @@ func TestACheckThatGoesWrong(t *testing.T) {
 				t.Errorf("the next stage: got %v, and %d starts", err, starts())
 			}
 		})
+	}
+}
+
+// A process that a plugin left behind keeps no plan from its end.
+func TestACheckEndsThoughADaemonHoldsItsOutput(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("setsid"); err != nil {
+		t.Skip(err)
+	}
+	check, dismiss, starts := judge(t, 0)
+	if _, err := check("daemon"); err != nil {
+		t.Fatal(err)
+	}
+	dismiss()
+	if _, err := check("right"); err != nil || starts() != 2 {
+		t.Errorf("the next plan: got %v, and %d starts", err, starts())
 	}
 }
 

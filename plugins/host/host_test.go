@@ -5,8 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -67,6 +70,13 @@ func TestAPluginThatDoesNotDescribeItself(t *testing.T) {
 // run lets the plugin nasty do a job.
 func run(t *testing.T, ctx context.Context, how string) (stage.Metrics, string, error) {
 	t.Helper()
+	m, said, _, err := runIn(t, ctx, how)
+	return m, said, err
+}
+
+// runIn is run, and returns the job's directory.
+func runIn(t *testing.T, ctx context.Context, how string) (m stage.Metrics, said, dir string, err error) {
+	t.Helper()
 	h := &host.Host{Environ: environ(t)}
 	p, _, err := h.Find("nasty")
 	if err != nil {
@@ -76,8 +86,9 @@ func run(t *testing.T, ctx context.Context, how string) (stage.Metrics, string, 
 	r := &stage.Run{Log: &log, Events: &events}
 	args, _ := json.Marshal(map[string]string{"how": how})
 	r.Spec = stage.Spec{Type: "nasty", Args: args, Outputs: map[string]string{"out": "out.txt"}, CPUs: 1, Plugin: p}
-	m, err := host.RunIn(ctx, t.TempDir(), r)
-	return m, log.String() + events.String(), err
+	dir = t.TempDir()
+	m, err = host.RunIn(ctx, dir, r)
+	return m, log.String() + events.String(), dir, err
 }
 
 func TestARunIsListenedTo(t *testing.T) {
@@ -143,6 +154,46 @@ func TestARunThatGoesWrong(t *testing.T) {
 func TestARunEndsWithItsPlugin(t *testing.T) {
 	t.Parallel()
 	if _, _, err := run(t, t.Context(), "linger"); err != nil {
+		t.Error(err)
+	}
+}
+
+// Nor does one in a session of its own, which is not killed with the plugin's group,
+// and about which a line says that it is there.
+func TestARunEndsThoughADaemonHoldsItsOutput(t *testing.T) {
+	if _, err := exec.LookPath("setsid"); err != nil {
+		t.Skip(err)
+	}
+	for _, how := range []string{"daemon", "noisy-daemon"} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			m, log, dir, err := runIn(t, t.Context(), how)
+			endDaemon(t, filepath.Join(dir, "daemon.pid"))
+			if err != nil || !strings.Contains(log, "warning: plugin nasty has ended, and a process in a session of its own") {
+				t.Errorf("got %v, and the log %.300q", err, log)
+			}
+			if n, _ := m["n"].(json.Number); how == "daemon" && n != "1" {
+				t.Errorf("metrics: got %v", m)
+			}
+		})
+	}
+}
+
+// endDaemon ends the process whose number a file has, if it is there.
+func endDaemon(t *testing.T, file string) {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 		t.Error(err)
 	}
 }

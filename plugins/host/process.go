@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -76,6 +77,63 @@ func cause(err error) error {
 		return errors.New("what stands behind its #! is not there")
 	}
 	return err
+}
+
+// output is what a process writes into a pipe. It ends when all that hold the pipe
+// have closed it, or when it is cut.
+type output struct {
+	file *os.File
+	late int  // what was read after the cut
+	held bool // it was cut, and somebody still held it
+}
+
+// mostLate is the most that a pipe holds, as a rule.
+const mostLate = 1 << 20
+
+// newOutput returns an output, and the end of it to write to.
+func newOutput() (*output, *os.File, error) {
+	r, w, err := os.Pipe()
+	return &output{file: r}, w, err
+}
+
+// cut says that the process has ended: what it wrote is in the pipe by now.
+func (o *output) cut() { _ = o.file.SetReadDeadline(time.Now()) }
+
+func (o *output) close() { _ = o.file.Close() }
+
+// Read implements io.Reader.
+func (o *output) Read(b []byte) (int, error) {
+	n, err := o.file.Read(b)
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return n, err
+	}
+	// On a busy machine this may be the first that is seen of the pipe.
+	if o.late < mostLate {
+		n = o.waiting(b)
+		o.late += max(n, 0)
+	}
+	if n <= 0 {
+		o.held = n < 0 || o.late >= mostLate
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+// waiting reads what is in the pipe; it returns 0 at its end, and less if there
+// is nothing, and no end.
+func (o *output) waiting(b []byte) int {
+	c, err := o.file.SyscallConn()
+	if err != nil {
+		return -1
+	}
+	n := -1
+	_ = o.file.SetReadDeadline(time.Time{}) // else nothing is read at all
+	_ = c.Read(func(fd uintptr) (done bool) {
+		n, _ = syscall.Read(int(fd), b)
+		return true
+	})
+	o.cut()
+	return n
 }
 
 // bounded keeps what is written to it, up to a limit. Past that it calls full.

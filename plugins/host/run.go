@@ -25,6 +25,9 @@ import (
 // gives the job.
 const grace = 8 * time.Second
 
+// moment is how long what a plugin left behind may hold its output.
+const moment = time.Second
+
 // Run does a job of a plugin's: it is what `flow stage-run` does with a spec
 // that names one. What the plugin says is passed on; what it does wrong, by its
 // own fault, is a *stage.Problem of the whole block.
@@ -91,17 +94,17 @@ func (j *job) fault(summary, detail string, args ...any) *stage.Problem {
 func (j *job) execute(ctx context.Context, spec []byte) (*os.ProcessState, error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	out, say, err := os.Pipe()
+	out, say, err := newOutput()
 	if err != nil {
 		return nil, err
 	}
-	defer out.Close()
-	log, tell, err := os.Pipe()
+	defer out.close()
+	log, tell, err := newOutput()
 	if err != nil {
 		_ = say.Close()
 		return nil, err
 	}
-	defer log.Close()
+	defer log.close()
 	var c *exec.Cmd
 	signal := func(sig syscall.Signal) error { return syscall.Kill(-c.Process.Pid, sig) }
 	err = start(func() *exec.Cmd {
@@ -131,8 +134,16 @@ func (j *job) execute(ctx context.Context, spec []byte) (*os.ProcessState, error
 	}()
 	err = c.Wait()
 	_ = signal(syscall.SIGKILL) // children that it left behind, which may hold the pipe open
+	late := time.AfterFunc(moment, func() {
+		out.cut()
+		log.cut()
+	})
 	wrong := <-heard
 	<-logged
+	late.Stop()
+	if out.held || log.held {
+		_, _ = fmt.Fprintf(j.log, "warning: plugin %s has ended, and a process in a session of its own, which it left behind, still holds its output; what that writes is lost\n", j.plugin.Name)
+	}
 	var exit *exec.ExitError
 	switch {
 	case wrong != nil:
