@@ -343,6 +343,9 @@ func (e *encoder) value(v cty.Value, t cty.Type, where string, around []role) (a
 	case t == cty.DynamicPseudoType:
 		return e.anything(v, where, roles, roles[len(around):])
 	}
+	if t == cty.String {
+		v = asText(v)
+	}
 	got, err := convert.Convert(v, t)
 	if err != nil {
 		e.wrong(v, t, where)

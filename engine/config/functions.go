@@ -116,7 +116,7 @@ func pureFunctions() map[string]function.Function {
 		"dirname":  textFunction("path", func(s string) (string, error) { return path.Dir(s), nil }),
 
 		"tobool": stdlib.MakeToFunc(cty.Bool), "tonumber": stdlib.MakeToFunc(cty.Number),
-		"tostring": stdlib.MakeToFunc(cty.String),
+		"tostring": toString(),
 		"tolist":   collectionFunction(cty.List),
 		"tomap":    collectionFunction(cty.Map),
 		"toset":    collectionFunction(cty.Set),

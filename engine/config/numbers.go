@@ -47,6 +47,30 @@ func finite(f function.Function, why string) function.Function {
 	})
 }
 
+// asText returns the text of a number that has more digits than an argument is
+// given, and any other value as it is: HCL makes the same text of it.
+func asText(v cty.Value) cty.Value {
+	bare, marks := v.Unmark()
+	if bare.Type() != cty.Number || !bare.IsKnown() || bare.IsNull() {
+		return v
+	}
+	f := bare.AsBigFloat()
+	if f.IsInt() || len(f.Text('f', -1)) <= exactDigits {
+		return v
+	}
+	return cty.StringVal(number(f).String()).WithMarks(marks)
+}
+
+// toString is tostring, for numbers as asText has them.
+func toString() function.Function {
+	f := stdlib.MakeToFunc(cty.String)
+	return function.New(&function.Spec{
+		Params: f.Params(),
+		Type:   func(args []cty.Value) (cty.Type, error) { return f.ReturnTypeForValues(args) },
+		Impl:   func(args []cty.Value, _ cty.Type) (cty.Value, error) { return f.Call([]cty.Value{asText(args[0])}) },
+	})
+}
+
 // plainNumbers replaces fractions by the nearest 64-bit floats. Expressions
 // compute with 512 bits, in which 0.9 - 0.8 of two metrics has 150 digits that
 // mean nothing.

@@ -177,6 +177,17 @@ func keepMarks(v cty.Value, diags hcl.Diagnostics, ctx *hcl.EvalContext, parts .
 	return v, diags
 }
 
+// inText is what stands in a ${…} with text around it. HCL writes a number with all
+// the digits that it computes with; a program is given no more than an argument has.
+type inText struct{ *hclsyntax.ParenthesesExpr }
+
+var _ hclsyntax.Expression = (*inText)(nil)
+
+func (x *inText) Value(ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
+	v, diags := x.Expression.Value(ctx)
+	return asText(v), diags
+}
+
 // refineBody puts these in the place of HCL's in all of a body.
 func refineBody(b *hclsyntax.Body) {
 	for _, a := range b.Attributes {
@@ -228,7 +239,11 @@ func refine(e hclsyntax.Expression) hclsyntax.Expression {
 		e.Source = refine(e.Source)
 		return refineTraversal(e)
 	case *hclsyntax.TemplateExpr:
-		refineAll(e.Parts)
+		for i, part := range e.Parts {
+			if _, literal := part.(*hclsyntax.LiteralValueExpr); !literal {
+				e.Parts[i] = &inText{&hclsyntax.ParenthesesExpr{Expression: refine(part), SrcRange: part.Range()}}
+			}
+		}
 	case *hclsyntax.TemplateWrapExpr:
 		e.Wrapped = refine(e.Wrapped)
 	case *hclsyntax.TemplateJoinExpr:

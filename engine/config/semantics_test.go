@@ -292,6 +292,26 @@ split "s" {
 	}
 }
 
+func TestNumbersInTextsHaveNoMoreDigitsThanInArguments(t *testing.T) {
+	p := load(t, `
+locals { l = [1, 2, 7] }
+exec "t" {
+  command = ["a ${1/3}", "${1/3} ${2}", "${1/3}", 1/3, tostring(1/3), "${0.1 + 0.2} ${0.00001} ${10000000000000000000000000000000000000000000}", "%{ for x in local.l }${x/3},%{ endfor }"]
+}`)
+	s := stages(t, p, config.NoResults{})["exec.t"]
+	var got struct{ Command []string }
+	if err := json.Unmarshal(s.Args, &got); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"a 0.3333333333333333", "0.3333333333333333 2", "0.3333333333333333", "0.3333333333333333", "0.3333333333333333", "0.3 0.00001 10000000000000000000000000000000000000000000",
+		"0.3333333333333333,0.6666666666666666,2.3333333333333335,",
+	}
+	if d := cmp.Diff(want, got.Command); d != "" {
+		t.Error(d)
+	}
+}
+
 func TestArgRangeFindsTheNearestThing(t *testing.T) {
 	p := load(t, `dataset "raw" { path = "r.csv" }
 train "t" {

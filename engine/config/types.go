@@ -64,7 +64,7 @@ func literal(v cty.Value) string {
 
 // literalText is a primitive value as text.
 func literalText(v cty.Value) string {
-	s, err := convert.Convert(v, cty.String)
+	s, err := convert.Convert(asText(v), cty.String)
 	if err != nil || s.IsNull() || !s.IsKnown() {
 		return ""
 	}
