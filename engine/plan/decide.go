@@ -494,11 +494,13 @@ func (d *decision) recorded(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if drift, err := d.drift(); err != nil {
+	seen, err := d.observe()
+	if err != nil {
 		return err
-	} else if drift != "" {
+	}
+	if seen.Drift != "" {
 		d.step.Action, d.step.Known = Run, false
-		d.because(Reason{Kind: Drift, Text: drift})
+		d.because(Reason{Kind: Drift, Text: seen.Drift})
 		return nil
 	}
 	if inPlace && d.relocated() {
@@ -514,6 +516,9 @@ func (d *decision) recorded(ctx context.Context) error {
 	}
 	if inPlace {
 		d.step.Action = Keep
+		if seen.Meant != "" {
+			d.because(Reason{Kind: RolledBack, Text: seen.Meant})
+		}
 		return nil
 	}
 	return d.restoreOrRun(ctx)
@@ -592,10 +597,10 @@ func (d *decision) inPlace(ctx context.Context) (bool, error) {
 	return ok, nil
 }
 
-func (d *decision) drift() (string, error) {
+func (d *decision) observe() (stage.Observation, error) {
 	ob, ok := d.step.Stage.Type.(stage.Observer)
 	if !ok {
-		return "", nil
+		return stage.Observation{}, nil
 	}
 	return ob.Observe(d.w.Project(), d.step.Stage.Args, d.locked.Metrics)
 }

@@ -60,6 +60,7 @@ const (
 	Upstream      ReasonKind = "upstream"       // a stage that it needs runs first
 	Gate          ReasonKind = "gate"           // `when` is false, or not known yet
 	Drift         ReasonKind = "drift"          // the effect is not in place any more
+	RolledBack    ReasonKind = "rolled_back"    // the effect is an earlier one, as somebody wanted; of a stage that is kept
 	SecretChanged ReasonKind = "secret_changed" // a sensitive value differs
 	KnownResult   ReasonKind = "known_result"   // the cache has it from an earlier run
 	Moved         ReasonKind = "moved"          // same result, other place
@@ -108,7 +109,7 @@ func (l Lines) String() string { return fmt.Sprintf("+%d −%d lines", l.Added, 
 type Step struct {
 	Addr   addr.Address
 	Action Action
-	// Reasons is empty for Keep.
+	// Reasons is empty for Keep, but for RolledBack.
 	Reasons []Reason
 	Stage   *config.Stage
 	// Key is zero while an input or argument is not known.

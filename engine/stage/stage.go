@@ -68,11 +68,20 @@ type Runner interface {
 // Observer is a Type with an effect outside its outputs that can be looked at,
 // such as a deployment. Observe is called while planning; it is cheap and
 // changes nothing. project is the absolute path of the project and metrics
-// what the last run returned. It returns "" if the world is still as that run
-// left it, else a reason for a person: "serving/x/current points to version 3".
+// what the last run returned.
 type Observer interface {
 	Type
-	Observe(project string, args json.RawMessage, metrics Metrics) (drift string, err error)
+	Observe(project string, args json.RawMessage, metrics Metrics) (Observation, error)
+}
+
+// Observation is how the world differs from what a run left, each for a person:
+// "serving/x/current points to version 3". It is empty if nothing differs.
+type Observation struct {
+	// Drift is to be put right: the stage runs again.
+	Drift string
+	// Meant was brought about by flow on somebody's word, such as a rollback: it
+	// is told, and stays.
+	Meant string
 }
 
 // Measurer is a Type whose jobs write their metrics to Job.MetricsFiles.

@@ -91,7 +91,8 @@ func (p *Printer) Plan(pl *plan.Plan, verbose bool) {
 	p.PlanSummary(pl)
 }
 
-// NothingToDo says so, and names what is blocked.
+// NothingToDo says so, and names what is blocked, or is kept otherwise than it was
+// made.
 func (p *Printer) NothingToDo(pl *plan.Plan) {
 	p.upToDate(pl)
 	for _, g := range groupSteps(pl, false) {
@@ -239,20 +240,22 @@ const mostInstances = 4
 func groupSteps(pl *plan.Plan, verbose bool) []group { return groupInstances(pl, verbose, verbose) }
 
 // groupInstances groups the instances of a block, unless each is wanted, and
-// leaves out what is kept, unless that is.
+// leaves out what is kept, unless that is, or there is something to tell of it.
 func groupInstances(pl *plan.Plan, kept, each bool) []group {
 	type id struct {
 		block addr.Address
 		mark  string
+		told  bool // kept, with a reason
 	}
 	var groups []group
 	at := map[id]int{}
 	for _, s := range pl.Steps {
 		sg := signOf(s)
-		if sg == signKept && !kept {
+		told := sg == signKept && len(s.Reasons) > 0
+		if sg == signKept && !kept && !told {
 			continue
 		}
-		k := id{s.Addr.Block(), sg.mark}
+		k := id{s.Addr.Block(), sg.mark, told}
 		if i, ok := at[k]; ok {
 			groups[i].steps = append(groups[i].steps, s)
 			continue

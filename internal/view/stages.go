@@ -71,7 +71,7 @@ func (p *Printer) Status(pl *plan.Plan, locked *lock.Lock, live Live, verbose bo
 		text := ""
 		if state == stateRunning {
 			sg = sign{mark: "▸", style: cyan}
-		} else if len(s.Reasons) > 0 && s.Action != plan.Keep {
+		} else if len(s.Reasons) > 0 {
 			reasons := groupReasons(g)
 			text = reasons[0].text
 			if s.Action == plan.Restore && s.Reasons[0].Kind != plan.MissingOutput && len(reasons) > 1 {

@@ -174,37 +174,38 @@ func (t Type) now() time.Time {
 }
 
 // Observe says how the deployment differs from what the last run left.
-func (Type) Observe(project string, args json.RawMessage, metrics stage.Metrics) (string, error) {
+func (Type) Observe(project string, args json.RawMessage, metrics stage.Metrics) (seen stage.Observation, err error) {
 	cfg, err := stage.Decode[Config](args)
 	if err != nil {
-		return "", err
+		return seen, err
 	}
 	wanted, _ := metrics["version"].(string)
 	if cfg.Directory == nil || wanted == "" {
-		return "", nil
+		return seen, nil
 	}
 	status, err := Observe(cfg.Directory.place(project))
 	if err != nil {
-		return "", err
+		return seen, err
 	}
 	link := path.Join(cfg.Directory.Path, linkName)
 	switch {
 	case status.Problem != "":
-		return link + " " + status.Problem, nil
+		seen.Drift = link + " " + status.Problem
 	case status.Current == wanted:
 		what, err := changed(cfg.Directory.place(project), wanted)
 		if what == "" || err != nil {
-			return "", err
+			return seen, err
 		}
-		return path.Join(link, what), nil
+		seen.Drift = path.Join(link, what)
 	case status.RolledBack:
 		// Who rolled back meant it: the next apply, which may come from a
 		// timer, must not bring the bad version back. Another model, or
 		// --rerun, deploys again.
-		return "", nil
+		seen.Meant = fmt.Sprintf("rolled back to version %s; the stage deployed version %s, and does that again with --rerun", status.Current, wanted)
 	default:
-		return fmt.Sprintf("%s points to version %s; version %s was deployed", link, status.Current, wanted), nil
+		seen.Drift = fmt.Sprintf("%s points to version %s; version %s was deployed", link, status.Current, wanted)
 	}
+	return seen, nil
 }
 
 // Place returns the directory that a stage deploys to.

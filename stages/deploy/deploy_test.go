@@ -276,13 +276,16 @@ func TestChangesFromOutsideAreSeen(t *testing.T) {
 			t.Fatalf("%s: %v", row.what, err)
 		}
 		got, err := Type{}.Observe(p.dir, p.args(model, 3), m)
-		if err != nil || got != row.want {
+		if err != nil || got.Drift != row.want {
 			t.Errorf("%s: got %q, %v, want %q", row.what, got, err, row.want)
+		}
+		if meant := got.Meant != ""; meant != (row.what == "rolled back") {
+			t.Errorf("%s: got %q as what was meant", row.what, got.Meant)
 		}
 	}
 	p.mustDeploy(model, 3)
 	p.wantServed("b")
-	if got, err := (Type{}).Observe(p.dir, p.args(model, 3), m); got != "" || err != nil {
+	if got, err := (Type{}).Observe(p.dir, p.args(model, 3), m); got != (stage.Observation{}) || err != nil {
 		t.Errorf("after deploying again: got %q, %v", got, err)
 	}
 }
@@ -314,7 +317,7 @@ func TestChangedFilesOfTheCurrentVersionAreSeen(t *testing.T) {
 		if err := do(filepath.Join(p.root(), "current") + "/"); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := (Type{}).Observe(p.dir, p.args(model, 3), m); err != nil || got != want {
+		if got, err := (Type{}).Observe(p.dir, p.args(model, 3), m); err != nil || got.Drift != want {
 			t.Errorf("got %q, %v, want %q", got, err, want)
 		}
 		again, err := p.deploy(model, 3)
@@ -322,7 +325,7 @@ func TestChangedFilesOfTheCurrentVersionAreSeen(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.wantServed("a")
-		if got, err := (Type{}).Observe(p.dir, p.args(model, 3), again); err != nil || got != "" {
+		if got, err := (Type{}).Observe(p.dir, p.args(model, 3), again); err != nil || got != (stage.Observation{}) {
 			t.Errorf("%s, deployed again: got %q, %v", want, got, err)
 		}
 	}
@@ -347,7 +350,7 @@ func TestARecordWithoutStatsIsReadable(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(p.root(), "current", "model.onnx"), []byte("more"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := (Type{}).Observe(p.dir, p.args(model, 3), m); err != nil || got != "" {
+	if got, err := (Type{}).Observe(p.dir, p.args(model, 3), m); err != nil || got != (stage.Observation{}) {
 		t.Errorf("got %q, %v", got, err)
 	}
 }
