@@ -257,7 +257,7 @@ func standIn(typ, name string, outputs []string) string {
 		for _, out := range append(outputs, "other") {
 			fmt.Fprintf(&o, "%s = \"reports/%s/%s.csv\"\n", out, name, out)
 		}
-		return head + "{\n command = [\"true\"]\n outputs = {\n" + o.String() + "}\n}\n"
+		return head + "{\n command = [\"true\"]\n metrics = [\"reports/" + name + ".json\"]\n outputs = {\n" + o.String() + "}\n}\n"
 	case "preprocess":
 		return head + "{ input = " + data + " }\n"
 	case "split":
