@@ -111,6 +111,21 @@ func TestACheckEndsThoughADaemonHoldsItsOutput(t *testing.T) {
 	}
 }
 
+// Columns of an output that the stage does not have are a fault, for those of the
+// output that is meant would be missed.
+func TestColumnsAreOfOutputsThatThereAre(t *testing.T) {
+	t.Parallel()
+	check, _, starts := judge(t, 0)
+	_, err := check("misname")
+	ps := stage.ProblemsIn(err)
+	if len(ps) != 1 || ps[0].Path != "" || !strings.Contains(ps[0].Error(), `Plugin judging tells the columns of an output that there is not: It tells those of "more"; the outputs of this stage: out. This is a fault of the plugin`) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := check("right"); err != nil || starts() != 1 {
+		t.Errorf("the next stage: got %v, and %d starts", err, starts())
+	}
+}
+
 // What hangs is not waited for again, until the next plan.
 func TestACheckThatHangsIsWaitedForOnce(t *testing.T) {
 	for _, how := range []string{"hang", "collect", "hang" + strings.Repeat(" ", 1<<20)} {

@@ -3,6 +3,7 @@ package host
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -119,5 +120,32 @@ func (t checkedType) Inspect(in *stage.Inspection) (stage.Heads, error) {
 	for _, p := range v.Problems {
 		ps = append(ps, &stage.Problem{Path: p.Path, Summary: p.Summary, Detail: p.Detail})
 	}
+	if err := t.unwritten(in.Args, v.Columns); err != nil {
+		return nil, err
+	}
 	return v.Columns, ps.Err()
+}
+
+// unwritten finds columns that the plugin tells of an output that the stage does
+// not have: those of the output that it means would be missed by all behind it.
+func (t checkedType) unwritten(args json.RawMessage, columns map[string][]string) error {
+	outs, err := t.typ.OutputsOf(args, func(string) bool { return false })
+	if err != nil {
+		return nil //nolint:nilerr // whoever planned the job has said so
+	}
+	var names []string
+	for _, o := range outs {
+		names = append(names, o.Name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(columns)) {
+		if !slices.Contains(names, name) {
+			has := "none"
+			if len(names) > 0 {
+				has = strings.Join(names, ", ")
+			}
+			return stage.Problemf("", fmt.Sprintf("Plugin %s tells the columns of an output that there is not", t.plugin.Name),
+				"It tells those of %q; the outputs of this stage: %s. This is a fault of the plugin (%s, version %s), not of the pipeline.", name, has, t.plugin.Program, t.plugin.Version)
+		}
+	}
+	return nil
 }
