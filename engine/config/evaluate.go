@@ -213,12 +213,14 @@ func (p *Pipeline) Outputs(r Results) ([]Output, hcl.Diagnostics) {
 	ev := newEvaluation(p, r, base)
 	var outs []Output
 	for _, o := range p.outputs {
+		before := len(ev.diags) // what it is made from may be wrong: a local, an output of a module
 		v, diags := o.expr.Value(ev.root.context(&o.scope))
 		if diags.HasErrors() {
-			own := tidy(p.improve(diags))
-			ev.diags = append(ev.diags, own...)
+			ev.diags = append(ev.diags, p.improve(diags)...)
+		}
+		if own := ev.diags[before:]; own.HasErrors() {
 			outs = append(outs, Output{
-				Name: o.name, Value: cty.DynamicVal, Sensitive: o.sensitive, Description: o.description, Range: o.Range, Mistakes: own,
+				Name: o.name, Value: cty.DynamicVal, Sensitive: o.sensitive, Description: o.description, Range: o.Range, Mistakes: tidy(slices.Clone(own)),
 			})
 			continue
 		}
