@@ -7,6 +7,7 @@ import (
 
 	"github.com/flow-pipelines/flow/engine/config"
 	"github.com/flow-pipelines/flow/engine/event"
+	"github.com/flow-pipelines/flow/engine/plan"
 )
 
 // broken is the failure of a stage whose conditions do not hold.
@@ -32,7 +33,7 @@ func (j *job) judge() error {
 		return nil
 	}
 	f := broken(diags)
-	f.event.LogPath = j.rel(j.log)
+	f.event.LogPath, f.event.Hints = j.rel(j.log), []string{plan.Anew(j.step.Addr)}
 	return f
 }
 

@@ -61,15 +61,23 @@ func (d *decision) unfit() bool {
 }
 
 // Remedy says what can be done about a stage that cannot be evaluated with the
-// results as they are, "" if it can.
+// results as they are, or whose result fails a postcondition, "" about others.
 func (s *Step) Remedy() string {
 	switch {
+	case slices.ContainsFunc(s.Reasons, func(r Reason) bool { return r.Kind == Postcondition }):
+		return Anew(s.Addr)
 	case len(s.Stage.Mistakes) == 0:
 		return ""
 	case len(s.Stage.Deps) > 1:
 		return "correct the pipeline, or the results that it reads"
 	}
 	return Remedy(s.Stage.Deps)
+}
+
+// Anew says what can be done about a result that fails a postcondition: nothing
+// runs again by itself.
+func Anew(a addr.Address) string {
+	return "the result is known, and is judged again by each apply; to make it anew: flow apply --rerun " + shellWord(a.String())
 }
 
 // forced reports whether the stage runs whatever is known of it, and says why.

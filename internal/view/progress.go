@@ -130,8 +130,9 @@ func (p *Printer) failure(e event.Event, files map[string]*hcl.File) {
 	for _, h := range e.Hints {
 		p.hint("  ", h)
 	}
-	// What did not start for a reason that a hint tells would end the same way.
-	if e.Action != event.Expand && (e.LogPath != "" || len(e.Hints) == 0) {
+	// What did not start for a reason that a hint tells would end the same way, and so
+	// would what fails for a mistake with a remedy of its own.
+	if e.Action != event.Expand && (e.LogPath != "" && len(e.Diags) == 0 || len(e.Hints) == 0) {
 		p.hint("  ", "run it again: flow apply --target "+ShellQuote(e.Addr.String()))
 	}
 }
