@@ -84,6 +84,13 @@ func (c *Config) check(b *bench, inputs map[string]sdk.Input) (map[string][]stri
 	if err != nil {
 		return nil, err
 	}
+	for i := range qs {
+		for _, in := range inputs {
+			if in.File != "" && in.File == qs[i].file {
+				qs[i].file = in.Path // as the pipeline calls it
+			}
+		}
+	}
 	known := map[string][]string{}
 	var ps sdk.Problems
 	for _, q := range qs {

@@ -225,7 +225,7 @@ func TestWhatIsNotSettledIsRefused(t *testing.T) {
 		"syntax":         {Config{Query: "select from where"}, "query", "syntax error at or near \"where\": In line 1 of the query:\n\n  select from where\n              ^"},
 		"syntax below":   {Config{Query: "select a\nfrom t\nwhere where a = 1"}, "query", "In line 3 of the query:\n\n  where where a = 1\n        ^"},
 		"syntax of file": {Config{File: "s.sql"}, "file", "At s.sql:4:\n\n  wher a = 2\n  ^"},
-		"insert":         {Config{Query: "insert into t values (1)"}, "query", "Not a single SELECT statement"},
+		"insert":         {Config{Query: "insert into t values (1)"}, "query", "Not a single SELECT statement: It is another statement. What"},
 		"several":        {Config{Query: "select 1; select 2"}, "query", "single SELECT statement"},
 		"no select":      {Config{Query: "drop view t"}, "query", ""},
 		"none":           {Config{}, "", "No query"},
@@ -332,6 +332,20 @@ func TestAChecksProblemNamesTheFileOfThePipeline(t *testing.T) {
 	cfg := Config{Inputs: inputs("t", "t.csv"), Query: "from t", Threads: 1, Format: "csv"}
 	_, err = cfg.check(&bench{}, map[string]sdk.Input{"inputs.t": {Path: "t.csv", File: filepath.Join(dir, "t.csv")}})
 	if ps := stage.ProblemsIn(err); len(ps) != 1 || ps[0].Path != "inputs.t" || ps[0].Summary != "t.csv:3 has another number of columns than the header" {
+		t.Errorf("got %v", err)
+	}
+}
+
+// So are files with queries.
+func TestAChecksProblemNamesTheFileOfTheQuery(t *testing.T) {
+	in(t, map[string]string{"t.csv": "a,b\n1,2\n", "src/q.sql": "from t\nwhere c = 1\n"})
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := Config{Inputs: inputs("t", "t.csv"), File: "src/q.sql", Threads: 1, Format: "csv"}
+	_, err = cfg.check(&bench{}, map[string]sdk.Input{"inputs.t": {Path: "t.csv", File: "t.csv"}, "file": {Path: "src/q.sql", File: filepath.Join(dir, "src/q.sql")}})
+	if ps := stage.ProblemsIn(err); len(ps) != 1 || ps[0].Path != "file" || !strings.Contains(ps[0].Detail, "At src/q.sql:2:") {
 		t.Errorf("got %v", err)
 	}
 }

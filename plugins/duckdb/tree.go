@@ -88,6 +88,9 @@ func (e *engine) parse(ctx context.Context, q query) (map[string]any, error) {
 			}
 		}
 		said, _ := tree["error_message"].(string)
+		if strings.HasPrefix(said, "Only SELECT statements can be serialized") {
+			said = "It is another statement"
+		}
 		return nil, sdk.Problemf(q.at, "Not a single SELECT statement", "%s. What is to be made before belongs into setup.", strings.TrimRight(said, ".!"))
 	}
 	if s, _ := tree["statements"].([]any); len(s) != 1 {
