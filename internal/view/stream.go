@@ -144,7 +144,11 @@ func (s *stream) Plan(pl *plan.Plan) {
 		if len(st.Reasons) > 0 {
 			reason = st.Reasons[0].Text
 		}
-		s.write("info", st.Addr.String()+": plan to "+string(st.Action), "planned_change", map[string]any{
+		what := "plan to " + string(st.Action)
+		if st.Action == plan.Blocked {
+			what = signOf(st).meaning
+		}
+		s.write("info", st.Addr.String()+": "+what, "planned_change", map[string]any{
 			"change": map[string]any{"resource": resource(st.Addr), "action": st.Action, "reason": reason},
 		})
 	}
