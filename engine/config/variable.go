@@ -160,7 +160,7 @@ func (p *Pipeline) setVariables(opts Options) hcl.Diagnostics {
 		} else if v.value == cty.NilVal {
 			if !diags.HasErrors() {
 				diags = append(diags, errorAt(v.Range, fmt.Sprintf("No value for variable %q", name),
-					fmt.Sprintf("It has no default. Give it a value on the command line, --var %s=…, in a file such as values.auto.hclvars, %s = …, or in the environment, %s%s=….", name, name, VariableEnv, name)))
+					fmt.Sprintf("It has no default. Give it a value on the command line, --var %s=…, in a file such as values.auto.hclvars, %s = …, or in the environment, %s%s=….%s", name, name, VariableEnv, name, p.ofTerraform())))
 			}
 			v.value = cty.DynamicVal
 		}
@@ -183,6 +183,16 @@ func (p *Pipeline) setVariables(opts Options) hcl.Diagnostics {
 		diags = append(diags, root.validate(p.vars[name], p.vars[name].valueRange)...)
 	}
 	return diags
+}
+
+// ofTerraform says that a file of variables of Terraform's is not read, "" if there
+// is none.
+func (p *Pipeline) ofTerraform() string {
+	const name = "terraform.tfvars"
+	if _, err := os.Stat(filepath.Join(p.dir, name)); err != nil {
+		return ""
+	}
+	return fmt.Sprintf(" The file %s is not read: call it terraform%s.", name, variableSuffix)
 }
 
 // keepsSecrets reports whether a variable is sensitive. Then no line of a file
