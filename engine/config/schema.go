@@ -21,12 +21,12 @@ type stageType struct {
 }
 
 // The names of the meta-arguments and meta-blocks of every stage, and of what the
-// blocks take, as Common has them. A schema that declares one of these names
+// blocks take, as stage.Common has them. A schema that declares one of these names
 // itself has it for itself.
 var (
-	metaArguments      = attributeNames(Common())
-	metaBlocks         = blockNames(Common())
-	metaBlockArguments = argumentsOfBlocks(Common())
+	metaArguments      = attributeNames(stage.Common())
+	metaBlocks         = blockNames(stage.Common())
+	metaBlockArguments = argumentsOfBlocks(stage.Common())
 )
 
 func newStageType(t stage.Type) *stageType {
@@ -342,4 +342,28 @@ func unknownNames(hb hcl.Body, what string, attrs, blocks []string) (found bool,
 		}
 	}
 	return found, diags
+}
+
+func attributeNames(b stage.Body) []string {
+	names := make([]string, len(b.Attributes))
+	for i, a := range b.Attributes {
+		names[i] = a.Name
+	}
+	return names
+}
+
+func blockNames(b stage.Body) []string {
+	names := make([]string, len(b.Blocks))
+	for i, blk := range b.Blocks {
+		names[i] = blk.Name
+	}
+	return names
+}
+
+func argumentsOfBlocks(b stage.Body) map[string][]string {
+	names := make(map[string][]string, len(b.Blocks))
+	for _, blk := range b.Blocks {
+		names[blk.Name] = attributeNames(blk.Body)
+	}
+	return names
 }

@@ -6,7 +6,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/flow-pipelines/flow/engine/config"
 	"github.com/flow-pipelines/flow/engine/stage"
 	"github.com/flow-pipelines/flow/engine/suggest"
 	"github.com/flow-pipelines/flow/internal/view"
@@ -50,7 +49,7 @@ func runExplain(o *ExplainOptions) error {
 	}
 	if o.Path == "" {
 		if o.JSON {
-			return view.SchemasJSON(sh.Streams.Out, schemas, config.Common())
+			return view.SchemasJSON(sh.Streams.Out, schemas, stage.Common())
 		}
 		p := sh.out()
 		p.Types(schemas)
@@ -66,10 +65,10 @@ func runExplain(o *ExplainOptions) error {
 		if len(words) > 1 {
 			return usage("--json explains a whole stage type: flow explain %s --json", words[0])
 		}
-		return view.SchemasJSON(sh.Streams.Out, []*stage.Schema{schema}, config.Common())
+		return view.SchemasJSON(sh.Streams.Out, []*stage.Schema{schema}, stage.Common())
 	}
 	if len(words) == 1 {
-		sh.out().Schema(schema, config.Common())
+		sh.out().Schema(schema, stage.Common())
 		return nil
 	}
 	return o.argument(schema, words)
@@ -123,7 +122,7 @@ func (o *ExplainOptions) argument(schema *stage.Schema, words []string) error {
 
 // withCommon adds what every stage takes.
 func withCommon(b stage.Body) stage.Body {
-	top := config.Common()
+	top := stage.Common()
 	return stage.Body{
 		Attributes: append(append([]stage.Attribute{}, b.Attributes...), top.Attributes...),
 		Blocks:     append(append([]stage.Block{}, b.Blocks...), top.Blocks...),

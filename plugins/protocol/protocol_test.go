@@ -300,3 +300,37 @@ func TestWhatRunsGoOnOverIsANumber(t *testing.T) {
 		}
 	}
 }
+
+func TestPathsAreMadeFromArguments(t *testing.T) {
+	const description = `{"protocol":1,"name":"p","version":"1","summary":"s","types":[{"name":"t","version":1,"summary":"s","body":{
+		"arguments":[{"name":"format","type":"string"}],
+		"blocks":[{"name":"part","kind":"repeated","label":"name","body":{"arguments":[{"name":"kind","type":"string"}]}}]},
+		"outputs":[%s]}]}`
+	for output, want := range map[string]string{
+		`{"name":"o","path":"o.{format}"}`:                 "",
+		`{"name":"o","path":"{name}.csv","each":"part"}`:   "",
+		`{"name":"o","path":"{key}.{kind}","each":"part"}`: "",
+		`{"name":"o","path":"o.{fromat}"}`:                 `there is no argument "fromat"`,
+		`{"name":"o","path":"{key}.csv"}`:                  `there is no argument "key"`,
+		`{"name":"o","path":"o.{kind}"}`:                   `there is no argument "kind"`,
+	} {
+		_, err := protocol.ParseDescription(fmt.Appendf(nil, description, output))
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: error %v, want %q", output, err, want)
+		}
+	}
+}
+
+func TestNamesThatEveryStageHasAreFlows(t *testing.T) {
+	const description = `{"protocol":1,"name":"p","version":"1","summary":"s","types":[{"name":"t","version":1,"summary":"s","body":%s,"outputs":[]}]}`
+	for body, want := range map[string]string{
+		`{"arguments":[{"name":"patience","type":"string"}]}`: "",
+		`{"arguments":[{"name":"timeout","type":"string"}]}`:  "argument timeout: every stage has that",
+		`{"blocks":[{"name":"resources","kind":"single"}]}`:   "argument resources: every stage has that",
+	} {
+		_, err := protocol.ParseDescription(fmt.Appendf(nil, description, body))
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: error %v, want %q", body, err, want)
+		}
+	}
+}

@@ -64,7 +64,25 @@ func (t *Type) validate() error {
 			return fmt.Errorf("output %s: %w", o.Name, err)
 		}
 	}
+	for _, name := range common() {
+		if t.Body.has(name) {
+			return fmt.Errorf("argument %s: every stage has that, and flow sees to it", name)
+		}
+	}
 	return t.validResume()
+}
+
+// common are the names of what every stage takes.
+func common() []string {
+	var names []string
+	body := stage.Common()
+	for _, a := range body.Attributes {
+		names = append(names, a.Name)
+	}
+	for _, b := range body.Blocks {
+		names = append(names, b.Name)
+	}
+	return names
 }
 
 func (t *Type) validResume() error {
@@ -98,7 +116,24 @@ func (t *Type) validOutput(o Output) error {
 	case o.Each != "" && !t.Body.keyed(o.Each):
 		return fmt.Errorf("each: %q is neither a map nor a repeated block with a label", o.Each)
 	}
+	for _, word := range placeholder.FindAllString(o.Path, -1) {
+		name := strings.Trim(word, "{}")
+		ofEach := o.Each != "" && (name == "key" || name == t.Body.label(o.Each) || t.Body.block(o.Each).has(name))
+		if !ofEach && !t.Body.has(name) {
+			return fmt.Errorf("path %q: there is no argument %q", o.Path, name)
+		}
+	}
 	return nil
+}
+
+// block is what a block of this name holds.
+func (b Body) block(name string) Body {
+	for _, blk := range b.Blocks {
+		if blk.Name == name {
+			return blk.Body
+		}
+	}
+	return Body{}
 }
 
 func (b Body) has(name string) bool {
