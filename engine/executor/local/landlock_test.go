@@ -28,20 +28,20 @@ func newProject(t testing.TB) *project {
 		t.Skip(why)
 	}
 	home := t.TempDir()
-	p := &project{exec: e, home: home, root: filepath.Join(home, "work", "project")}
+	p := &project{exec: e, home: home, root: filepath.Join(home, "code", "project")}
 	p.dir = filepath.Join(p.root, ".flow", "exec", "1")
 	p.venv = filepath.Join(p.root, ".venv")
 	p.log = filepath.Join(p.root, ".flow", "log")
 	for path, text := range map[string]string{
-		"work/project/data/secret.csv":     "secret\n",
-		"work/project/pipeline.hcl":        "\n",
-		"work/project/.git/config":         "secret\n",
-		"work/project/.venv/bin/tool":      "#!/bin/sh\necho tool\n",
-		"work/project/src/run.sh":          "#!/bin/sh\necho ran\n",
-		"work/project/.flow/exec/1/in.csv": "declared\n",
-		"work/project/.flow/exec/2/in.csv": "secret\n",
-		"work/.git/config":                 "secret\n",
-		"work/sibling/notes.txt":           "neighbour\n",
+		"code/project/data/secret.csv":     "secret\n",
+		"code/project/pipeline.hcl":        "\n",
+		"code/project/.git/config":         "secret\n",
+		"code/project/.venv/bin/tool":      "#!/bin/sh\necho tool\n",
+		"code/project/src/run.sh":          "#!/bin/sh\necho ran\n",
+		"code/project/.flow/exec/1/in.csv": "declared\n",
+		"code/project/.flow/exec/2/in.csv": "secret\n",
+		"code/.git/config":                 "secret\n",
+		"code/sibling/notes.txt":           "neighbour\n",
 		"settings/conf":                    "conf\n",
 	} {
 		path = filepath.Join(home, path)
@@ -250,8 +250,8 @@ func TestConfinementIsOfDirectoriesAndNotOfNames(t *testing.T) {
 
 	must(os.WriteFile(filepath.Join(p.home, "new"), []byte("new\n"), 0o644))
 	run(second, `cat "$HOME/new" && ! cat ../../first/kept`)
-	must(os.Mkdir(filepath.Join(p.home, "work/later"), 0o755))
-	run(second, `touch "$HOME/work/later/x" && echo x > out`)
+	must(os.Mkdir(filepath.Join(p.home, "code/later"), 0o755))
+	run(second, `touch "$HOME/code/later/x" && echo x > out`)
 	must(os.Rename(filepath.Join(p.home, "settings"), filepath.Join(p.root, "settings")))
 	run(second, `! cat "$P/settings/conf"`)
 
