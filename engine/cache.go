@@ -86,11 +86,11 @@ func (p *Project) CacheUse(ctx context.Context) (*CacheUse, error) {
 	u.Shared, u.Totals = several, s.Totals()
 	slices.SortStableFunc(u.Stages, func(a, b StageUse) int { return int(b.Own.Bytes - a.Own.Bytes) })
 	for _, name := range []string{"trash", "checkpoints", "resume", "runs", "exec"} {
-		if n := sizeOf(p.path(name)); n > 0 {
+		if n := worktree.Size(p.path(name)); n > 0 {
 			u.Beside[filepath.Join(Dir, name)] = n
 		}
 	}
-	if n := sizeOf(filepath.Join(p.store.Dir(), "damaged")); n > 0 {
+	if n := worktree.Size(filepath.Join(p.store.Dir(), "damaged")); n > 0 {
 		u.Beside[filepath.Join(p.store.Dir(), "damaged")] = n
 	}
 	return u, nil
@@ -348,7 +348,7 @@ func (p *Project) trash(o GCOptions, rep *GCReport) error {
 		if err != nil || p.opts.Clock().Sub(at) < o.Trash {
 			continue
 		}
-		rep.Trash += sizeOf(p.path("trash", e.Name()))
+		rep.Trash += worktree.Size(p.path("trash", e.Name()))
 		if o.DryRun {
 			continue
 		}
@@ -357,20 +357,6 @@ func (p *Project) trash(o GCOptions, rep *GCReport) error {
 		}
 	}
 	return nil
-}
-
-// sizeOf adds up the files below a directory.
-func sizeOf(dir string) (n int64) {
-	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return nil //nolint:nilerr // what is gone meanwhile has no size
-		}
-		if info, err := d.Info(); err == nil && info.Mode().IsRegular() {
-			n += info.Size()
-		}
-		return nil
-	})
-	return n
 }
 
 // SavePlan writes a plan to a file. What it is going to put in place stays in the

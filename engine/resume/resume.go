@@ -157,7 +157,7 @@ func (s Store) trim() error {
 	var bytes int64
 	for i, one := range all {
 		of[one.key]++
-		bytes += size(one.path)
+		bytes += worktree.Size(one.path)
 		if i > 0 && (i >= mostStates || bytes > mostBytes || of[one.key] > mostOfAKey) {
 			if err := worktree.RemoveAll(one.path); err != nil {
 				return fmt.Errorf("trim what runs saved: %w", err)
@@ -166,17 +166,4 @@ func (s Store) trim() error {
 		}
 	}
 	return nil
-}
-
-func size(dir string) (n int64) {
-	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return nil //nolint:nilerr // what is gone meanwhile has no size
-		}
-		if info, err := d.Info(); err == nil && info.Mode().IsRegular() {
-			n += info.Size()
-		}
-		return nil
-	})
-	return n
 }

@@ -41,6 +41,18 @@ type Body struct {
 	Blocks     []Block
 }
 
+// Names are those of the attributes, and then of the blocks.
+func (b Body) Names() []string {
+	var names []string
+	for _, a := range b.Attributes {
+		names = append(names, a.Name)
+	}
+	for _, blk := range b.Blocks {
+		names = append(names, blk.Name)
+	}
+	return names
+}
+
 // Attribute is an argument, `name = value`.
 type Attribute struct {
 	Name string

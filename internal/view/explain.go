@@ -40,7 +40,7 @@ func (p *Printer) Schema(s *stage.Schema, common stage.Body) {
 		p.Body(s.Body, "  ")
 	}
 	p.heading("Arguments of every stage")
-	p.wrapped("  ", "  ", And(names(common), 100)+fmt.Sprintf("; flow explain %s.when explains one.", s.Name))
+	p.wrapped("  ", "  ", And(common.Names(), 100)+fmt.Sprintf("; flow explain %s.when explains one.", s.Name))
 	if len(s.Outputs) > 0 {
 		p.heading("Outputs")
 		for _, o := range s.Outputs {
@@ -57,17 +57,6 @@ func (p *Printer) Schema(s *stage.Schema, common stage.Body) {
 			p.Printf("%s\n", strings.TrimRight("  "+l, " "))
 		}
 	}
-}
-
-func names(b stage.Body) []string {
-	var all []string
-	for _, a := range b.Attributes {
-		all = append(all, a.Name)
-	}
-	for _, blk := range b.Blocks {
-		all = append(all, blk.Name)
-	}
-	return all
 }
 
 func (p *Printer) heading(s string) { p.Printf("\n%s\n", p.paint(bold, s)) }

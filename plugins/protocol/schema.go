@@ -64,25 +64,12 @@ func (t *Type) validate() error {
 			return fmt.Errorf("output %s: %w", o.Name, err)
 		}
 	}
-	for _, name := range common() {
+	for _, name := range stage.Common().Names() {
 		if t.Body.has(name) {
 			return fmt.Errorf("argument %s: every stage has that, and flow sees to it", name)
 		}
 	}
 	return t.validResume()
-}
-
-// common are the names of what every stage takes.
-func common() []string {
-	var names []string
-	body := stage.Common()
-	for _, a := range body.Attributes {
-		names = append(names, a.Name)
-	}
-	for _, b := range body.Blocks {
-		names = append(names, b.Name)
-	}
-	return names
 }
 
 func (t *Type) validResume() error {

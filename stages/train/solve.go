@@ -14,14 +14,7 @@ type Logistic struct {
 	Iterations int     `json:"iterations" default:"200" doc:"Steps to the minimum, at most."`
 }
 
-func (m *Logistic) check(add addProblem) {
-	if !(m.L2 >= 0 && m.L2 <= 1e300) {
-		add("model.logistic.l2", "Not in the range", "It is %v, and must be 0 or more.", m.L2)
-	}
-	if m.Iterations < 1 {
-		add("model.logistic.iterations", "Not a positive number", "It is %d; 200 is usual.", m.Iterations)
-	}
-}
+func (m *Logistic) check(add addProblem) { checkSteps(add, "model.logistic", m.L2, m.Iterations, 200) }
 
 // Linear is the block model "linear".
 type Linear struct {
@@ -29,12 +22,15 @@ type Linear struct {
 	Iterations int     `json:"iterations" default:"1000" doc:"Steps to the minimum, at most."`
 }
 
-func (m *Linear) check(add addProblem) {
-	if !(m.L2 >= 0 && m.L2 <= 1e300) {
-		add("model.linear.l2", "Not in the range", "It is %v, and must be 0 or more.", m.L2)
+func (m *Linear) check(add addProblem) { checkSteps(add, "model.linear", m.L2, m.Iterations, 1000) }
+
+// checkSteps judges what the way to a minimum depends on.
+func checkSteps(add addProblem, block string, l2 float64, iterations, usual int) {
+	if !(l2 >= 0 && l2 <= 1e300) {
+		add(block+".l2", "Not in the range", "It is %v, and must be 0 or more.", l2)
 	}
-	if m.Iterations < 1 {
-		add("model.linear.iterations", "Not a positive number", "It is %d; 1000 is usual.", m.Iterations)
+	if iterations < 1 {
+		add(block+".iterations", "Not a positive number", "It is %d; %d is usual.", iterations, usual)
 	}
 }
 
