@@ -250,7 +250,7 @@ func (d *decision) projectFiles(ctx context.Context, in stage.Input, add func(st
 			return stage.Problemf(in.Role, "Bad glob", "%q: %v.", in.Path, err)
 		}
 		var by addr.Address
-		kept := paths[:0]
+		var kept []string // paths are those of all stages that name the glob
 		for _, p := range paths {
 			a, written := d.opts.writer(p)
 			if written && by.IsZero() {
