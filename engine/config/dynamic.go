@@ -227,7 +227,7 @@ func (e *encoder) fits(n *nested, label string) bool {
 			fmt.Sprintf("The label of a %s block chooses one of its kinds: %s.%s", n.schema.Name, quoted(mapKeys(n.variants)), guess(label, mapKeys(n.variants))))
 	case v.diags.HasErrors():
 		e.failed = true
-		e.ev.diags = append(e.ev.diags, v.diags...)
+		e.diags = append(e.diags, v.diags...)
 	}
 	return ok && !v.diags.HasErrors()
 }
