@@ -34,7 +34,7 @@ type world struct {
 	// from has the names of stages before they were moved.
 	from map[addr.Address]addr.Address
 	// listings are those of directories that were asked for files.
-	listings *sync.Map // digest.Node → []worktree.File
+	listings *sync.Map // digest.Node → *listing
 	// looks are answers of Hash that are known; noted, if not nil, takes those that
 	// are given. See Looked.
 	looks, noted map[string]digest.Node

@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"cmp"
 	"container/heap"
 	"context"
 	"fmt"
@@ -128,7 +129,6 @@ func (s *scheduler) refuse(f *fan, d config.Deferred) {
 		at, _ := s.pipeline().BlockAt(*place)
 		if n := s.byAddr[at]; n != nil && n.status == waiting && at != f.Addr {
 			s.settleMistake(n, *e)
-			f.count = Skipped
 			why := at.String() + " failed"
 			s.emit(event.Event{Kind: event.Skipped, Addr: f.Addr, Text: why})
 			s.drop(f, why)
@@ -144,13 +144,7 @@ func (s *scheduler) refuse(f *fan, d config.Deferred) {
 func (s *scheduler) settleMistake(n *node, e event.Event) {
 	e.Kind, e.Addr = event.Failed, n.step.Addr
 	s.emit(e)
-	n.count = Failed
-	s.failed = append(s.failed, n.step.Addr)
-	s.set(n, failed)
-	s.skip(n, n.step.Addr.String()+" failed")
-	if !s.KeepGoing {
-		s.stopping = true
-	}
+	_ = s.settle(result{node: n, step: n.step, count: Failed}) // has an error only where something was done
 }
 
 // giveUp settles a block that cannot be expanded.
@@ -166,16 +160,17 @@ func (s *scheduler) giveUp(f *fan, err error) {
 	}
 }
 
-// drop settles what waits for a block that will not be expanded.
+// drop settles a block that will not be expanded, as skipped if it has not failed,
+// and what waits for it.
 func (s *scheduler) drop(f *fan, why string) {
 	f.over = true
+	f.count = cmp.Or(f.count, Skipped)
 	for _, n := range f.waiting {
 		s.pass(n, why)
 	}
 	for _, other := range s.fans {
 		if !other.over && slices.Contains(other.Awaits, f.Addr) {
 			s.emit(event.Event{Kind: event.Skipped, Addr: other.Addr, Text: why})
-			other.count = Skipped
 			s.drop(other, why)
 		}
 	}
@@ -293,7 +288,6 @@ func (s *scheduler) watch(f *fan) {
 				up.fans = append(up.fans, f)
 			}
 		case up.failed():
-			f.count = Skipped
 			s.drop(f, a.String()+" did not finish")
 			return
 		}

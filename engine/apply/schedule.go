@@ -362,7 +362,6 @@ func (s *scheduler) skip(n *node, why string) {
 	for _, f := range n.fans {
 		if !f.over {
 			s.emit(event.Event{Kind: event.Skipped, Addr: f.Addr, Text: why})
-			f.count = Skipped
 			s.drop(f, why)
 		}
 	}

@@ -172,7 +172,6 @@ func replaceFunction() function.Function {
 	})
 }
 
-// lengthFunction counts elements, or the letters of a text.
 // collectionFunction is tolist, tomap or toset. cty compares the types of all
 // elements in pairs to find one that they have in common, which for 8,000
 // instances of a block takes seconds. As a rule they have it already.
@@ -230,6 +229,7 @@ func alike(t, want cty.Type) bool {
 	return n > 0
 }
 
+// lengthFunction counts elements, or the letters of a text.
 func lengthFunction() function.Function {
 	return function.New(&function.Spec{
 		Params: []function.Parameter{{Name: "value", Type: cty.DynamicPseudoType, AllowDynamicType: true, AllowUnknown: true, AllowMarked: true}},

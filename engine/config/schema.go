@@ -228,14 +228,9 @@ func decode(hb hcl.Body, s *bodySchema, what string, open hcl.Range) (*body, *hc
 			b.blocks = append(b.blocks, n)
 		}
 	}
-	written := map[string]bool{}
-	for _, h := range content.Blocks {
-		written[h.Type] = true
-	}
-	if native, ok := hb.(*hclsyntax.Body); ok {
-		for name := range native.Attributes {
-			written[name] = true
-		}
+	written := func(name string) bool {
+		native, ok := hb.(*hclsyntax.Body)
+		return ok && native.Attributes[name] != nil || slices.ContainsFunc(content.Blocks, func(h *hcl.Block) bool { return h.Type == name })
 	}
 	diags = append(diags, b.complete(what, written)...)
 	return b, content, diags
@@ -263,7 +258,7 @@ func decodeNested(h *hcl.Block, bs *blockSchema, parent string) (*nested, hcl.Di
 
 // complete checks that what is required is there, and once where once is all. What
 // is written, if wrongly, is not missed.
-func (b *body) complete(what string, written map[string]bool) hcl.Diagnostics {
+func (b *body) complete(what string, written func(name string) bool) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	for _, a := range b.schema.order {
 		if a.Required && b.attrs[a.Name] == nil {
@@ -286,7 +281,7 @@ func (b *body) complete(what string, written map[string]bool) hcl.Diagnostics {
 		}
 	}
 	for _, blk := range b.schema.names {
-		if blk.Required && first[blk.Name] == nil && !written[blk.Name] {
+		if blk.Required && first[blk.Name] == nil && !written(blk.Name) {
 			form := blk.Name + " { … }"
 			switch blk.Kind {
 			case stage.Choice:

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
 	"slices"
 	"strings"
 	"time"
@@ -312,12 +311,7 @@ func Writer(p *config.Pipeline, locked *lock.Lock) func(string) (addr.Address, b
 		if a, ok := p.Writer(name); ok || len(before) == 0 {
 			return a, ok
 		}
-		for at := name; at != "."; at = path.Dir(at) {
-			if a, ok := before[at]; ok {
-				return a, true
-			}
-		}
-		return addr.Address{}, false
+		return holder(before, name)
 	}
 }
 

@@ -2,7 +2,6 @@ package plan
 
 import (
 	"context"
-	"path"
 	"sync"
 
 	"github.com/flow-pipelines/flow/engine/config"
@@ -93,10 +92,8 @@ func (g *Gone) has(ctx context.Context, name string) (bool, error) {
 	if g == nil || len(g.recorded()) == 0 {
 		return false, nil
 	}
-	for at := name; at != "."; at = path.Dir(at) {
-		if o, ok := g.recorded()[at]; ok {
-			return g.goes(ctx, o)
-		}
+	if o, ok := holder(g.recorded(), name); ok {
+		return g.goes(ctx, o)
 	}
 	return false, nil
 }

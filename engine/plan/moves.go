@@ -228,6 +228,16 @@ func Strays(ctx context.Context, w World, before []Orphan, locked *lock.Lock, pi
 	return strays, nil
 }
 
+// holder returns what is known of a path, or else of the nearest directory around it.
+func holder[T any](known map[string]T, name string) (what T, ok bool) {
+	for at := name; at != "."; at = path.Dir(at) {
+		if what, ok = known[at]; ok {
+			return what, true
+		}
+	}
+	return what, false
+}
+
 // places are paths, and what is there.
 type places map[string]string
 
@@ -241,10 +251,8 @@ func (p places) index() *index { return &index{p, slices.Sorted(maps.Keys(p))} }
 
 // overlap returns what lies at, in or around the path, "" if nothing does.
 func (x *index) overlap(p string) string {
-	for at := p; at != "."; at = path.Dir(at) {
-		if what, ok := x.places[at]; ok {
-			return what
-		}
+	if what, ok := holder(x.places, p); ok {
+		return what
 	}
 	if i, _ := slices.BinarySearch(x.sorted, p+"/"); i < len(x.sorted) && strings.HasPrefix(x.sorted[i], p+"/") {
 		return x.places[x.sorted[i]]

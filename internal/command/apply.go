@@ -167,8 +167,7 @@ func runApply(ctx context.Context, o *ApplyOptions) error {
 
 // terse reports whether one line is all there is to say if there is nothing to do.
 func (o *ApplyOptions) terse() bool {
-	kind := o.progressOptions(nil).Kind
-	return o.File == "" && !o.JSON && !view.OnGitHub(o.Shell.Environ) && (kind == "" || slices.Contains(view.ProgressKinds(), kind) && kind != view.ProgressJSON)
+	return o.File == "" && !o.JSON && !view.OnGitHub(o.Shell.Environ) && o.progressOptions(nil).Kind != view.ProgressJSON
 }
 
 // fail passes an error on; with --json, mistakes become lines of the stream.

@@ -11,8 +11,8 @@ import (
 )
 
 // card is a model card for people, with the metadata of the Hugging Face Hub in
-// front (https://huggingface.co/docs/hub/model-cards).
-func card(m *Model) string {
+// front (https://huggingface.co/docs/hub/model-cards). all are its coefficients.
+func card(m *Model, all []coefficient) string {
 	var b strings.Builder
 	title := fmt.Sprintf("%s: %s by %s", cmp.Or(m.Target, "labels"), m.Task, m.Family)
 	fmt.Fprintf(&b, "---\nlibrary_name: onnx\npipeline_tag: %s\ntags:\n- tabular\n- onnx\n- flow\n", pipelineTag(m))
@@ -77,7 +77,7 @@ func card(m *Model) string {
 	for _, t := range m.Features.Text {
 		fmt.Fprintf(&b, "| %s | text | %d to %d-grams of %ss, TF-IDF of %d terms |\n", cell(t.Column), t.From, t.To, t.Unit, t.width())
 	}
-	writeCoefficients(&b, m)
+	writeCoefficients(&b, m, all)
 	return b.String()
 }
 

@@ -164,8 +164,7 @@ const (
 )
 
 // writeCoefficients adds the largest ones to a card.
-func writeCoefficients(b *strings.Builder, m *Model) {
-	all := coefficients(m)
+func writeCoefficients(b *strings.Builder, m *Model, all []coefficient) {
 	if all == nil {
 		return
 	}

@@ -80,12 +80,12 @@ func (p DatePart) of(seconds float64) float64 {
 	return float64(v)
 }
 
-// columnOf returns a column of numbers, or of parts of dates.
-func columnOf(f *Frame, column string, part DatePart) []float64 {
+// columnOf returns the rows [from, to) of a column of numbers, or of parts of dates.
+func columnOf(f *Frame, column string, part DatePart, from, to int) []float64 {
 	if part == "" {
-		return f.numbers(column)
+		return f.numbers(column)[from:to]
 	}
-	dates := f.dates(column)
+	dates := f.dates(column)[from:to]
 	out := make([]float64, len(dates))
 	for i, v := range dates {
 		out[i] = part.of(v)

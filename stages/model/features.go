@@ -107,7 +107,7 @@ type NumericSpec struct {
 func Fit(f *Frame, numeric []NumericSpec, categorical []CategoricalSpec, text ...TextSpec) (*Features, error) {
 	out := &Features{Format: FeaturesFormat, Numeric: []Numeric{}, Categorical: []Categorical{}}
 	for _, s := range numeric {
-		out.Numeric = append(out.Numeric, fitNumeric(s, columnOf(f, s.Column, s.Part)))
+		out.Numeric = append(out.Numeric, fitNumeric(s, columnOf(f, s.Column, s.Part, 0, f.rows)))
 	}
 	scaleJointly(out.Numeric, f)
 	for _, s := range categorical {
@@ -205,7 +205,7 @@ func scaleJointly(numeric []Numeric, f *Frame) {
 		if n.Scale != ScaleJoint {
 			continue
 		}
-		for _, v := range columnOf(f, n.Column, n.Part) {
+		for _, v := range columnOf(f, n.Column, n.Part, 0, f.rows) {
 			x := float64(float32(v))
 			if math.IsNaN(x) {
 				x = float64(n.fill())

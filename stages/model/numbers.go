@@ -66,7 +66,7 @@ func (n Numeric) inBin(x float32, k int) bool {
 // column fills into with number j of each row.
 func (n numbers) column(f *Frame, j int, into []float32) {
 	of := func(i int) (Numeric, []float64) {
-		return n.columns[i], columnOf(f, n.columns[i].Column, n.columns[i].Part)
+		return n.columns[i], columnOf(f, n.columns[i].Column, n.columns[i].Part, 0, f.rows)
 	}
 	if j < len(n.plain) {
 		c, values := of(n.plain[j])

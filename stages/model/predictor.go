@@ -101,11 +101,7 @@ func New(m *Model) (*Predictor, error) {
 	if err != nil {
 		return nil, err
 	}
-	about := description{
-		Format: Format, Task: m.Task, Target: m.Target, Separator: m.Separator, Classes: m.Classes, Positive: m.Positive, Threshold: m.Threshold, Family: m.Family,
-		Parameters: m.Parameters, Metrics: m.Metrics, Data: m.Data, Versions: m.Versions,
-	}
-	return &Predictor{about: about, features: m.Features, session: session}, nil
+	return &Predictor{about: m.description(), features: m.Features, session: session}, nil
 }
 
 // Task returns what the model predicts.
@@ -238,7 +234,7 @@ func (p *Predictor) inputs(f *Frame, from, to int) map[string]onnx.Value {
 	if n := len(p.features.Numeric); n > 0 {
 		v := onnx.Value{Rows: rows, Cols: n, Floats: make([]float32, rows*n)}
 		for j, c := range p.features.Numeric {
-			for i, x := range columnOf(f, c.Column, c.Part)[from:to] {
+			for i, x := range columnOf(f, c.Column, c.Part, from, to) {
 				v.Floats[i*n+j] = float32(x)
 			}
 		}

@@ -39,6 +39,14 @@ type description struct {
 	Files      map[string]string `json:"files"`
 }
 
+// description is what is written of a model, but for its files.
+func (m *Model) description() description {
+	return description{
+		Format: Format, Task: m.Task, Target: m.Target, Separator: m.Separator, Classes: m.Classes, Positive: m.Positive, Threshold: m.Threshold, Family: m.Family,
+		Parameters: m.Parameters, Metrics: m.Metrics, Data: m.Data, Versions: m.Versions,
+	}
+}
+
 // Write makes the directory, which may exist and then must be empty or hold a
 // model, and writes the model's files.
 func Write(dir string, m *Model) error {
@@ -50,11 +58,9 @@ func Write(dir string, m *Model) error {
 	if err != nil {
 		return fmt.Errorf("write model: features: %w", err)
 	}
-	index, err := encode(description{
-		Format: Format, Task: m.Task, Target: m.Target, Separator: m.Separator, Classes: m.Classes, Positive: m.Positive, Threshold: m.Threshold, Family: m.Family,
-		Parameters: m.Parameters, Metrics: m.Metrics, Data: m.Data, Versions: m.Versions,
-		Files: map[string]string{fileONNX: fileDigest(graph), fileFeatures: fileDigest(features)},
-	})
+	about := m.description()
+	about.Files = map[string]string{fileONNX: fileDigest(graph), fileFeatures: fileDigest(features)}
+	index, err := encode(about)
 	if err != nil {
 		return fmt.Errorf("write model: %w", err)
 	}
@@ -65,8 +71,9 @@ func Write(dir string, m *Model) error {
 		name string
 		data []byte
 	}
-	files := []file{{fileONNX, graph}, {fileFeatures, features}, {fileCard, []byte(card(m))}}
-	if all := coefficients(m); all != nil {
+	all := coefficients(m)
+	files := []file{{fileONNX, graph}, {fileFeatures, features}, {fileCard, []byte(card(m, all))}}
+	if all != nil {
 		table, err := coefficientTable(all)
 		if err != nil {
 			return fmt.Errorf("write model: coefficients: %w", err)

@@ -36,7 +36,7 @@ type threshold struct {
 func parseThreshold(raw json.RawMessage) (t threshold, err error) {
 	var at float64
 	switch {
-	case len(raw) == 0 || string(raw) == "null":
+	case !isGiven(raw):
 		return t, nil
 	case json.Unmarshal(raw, &t.metric) == nil:
 		if !slices.Contains(metric.ThresholdNames(), t.metric) {

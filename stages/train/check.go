@@ -90,9 +90,9 @@ func (c *Config) checkTargets(unknown func(string) bool, add addProblem) {
 	}{
 		{"task", c.Task == string(model.Regression)},
 		{"positive", c.Positive != ""},
-		{"class_weights", len(c.ClassWeights) > 0 && string(c.ClassWeights) != "null"},
+		{"class_weights", isGiven(c.ClassWeights)},
 		{"calibration", c.Calibration != ""},
-		{"threshold", len(c.Threshold) > 0 && string(c.Threshold) != "null"},
+		{"threshold", isGiven(c.Threshold)},
 	} {
 		if a.given {
 			add(a.name, "Not for several labels of a row", "Leave %s out: each label is a question of its own, and is the answer from a probability of 0.5 on.", a.name)
@@ -111,7 +111,7 @@ func (c *Config) checkModel(add addProblem) {
 		if c.Positive != "" {
 			add("positive", "A regression has no classes", "Leave out positive, or choose a model that classifies.")
 		}
-		if len(c.ClassWeights) > 0 && string(c.ClassWeights) != "null" {
+		if isGiven(c.ClassWeights) {
 			add("class_weights", "A regression has no classes", "Leave out class_weights, or choose a model that classifies.")
 		}
 	}

@@ -254,6 +254,9 @@ func (e EarlyStopping) direction() metric.Direction {
 	return metric.DirectionOf(e.metric())
 }
 
+// isGiven reports whether an argument that may take several forms is there.
+func isGiven(raw json.RawMessage) bool { return len(raw) > 0 && string(raw) != "null" }
+
 // classWeights is the argument class_weights.
 type classWeights struct {
 	balanced bool
@@ -264,7 +267,7 @@ func parseClassWeights(raw json.RawMessage) (classWeights, error) {
 	var text string
 	var w classWeights
 	switch {
-	case len(raw) == 0 || string(raw) == "null":
+	case !isGiven(raw):
 		return w, nil
 	case json.Unmarshal(raw, &text) == nil:
 		if text != "balanced" {

@@ -239,7 +239,7 @@ func inferTask(ctx context.Context, c *Config, target table.Column) (model.Task,
 		return model.Multilabel, nil
 	case c.Task != "":
 		return model.Task(c.Task), nil
-	case c.Model.Logistic != nil || c.Positive != "" || len(c.ClassWeights) > 0 && string(c.ClassWeights) != "null":
+	case c.Model.Logistic != nil || c.Positive != "" || isGiven(c.ClassWeights):
 		return model.Classification, nil
 	case c.Model.Linear != nil || target.Type == table.Float:
 		return model.Regression, nil
