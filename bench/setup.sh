@@ -8,6 +8,7 @@
 set -eu
 target=${FLOW_BENCH:-${XDG_CACHE_HOME:-$HOME/.cache}/flow/bench}
 if [ ! -x "$target/bin/python" ]; then
+    mkdir -p "$(dirname "$target")"
     building=$(mktemp -d "$target.building.XXXXXX")
     trap 'rm -rf "$building"' EXIT INT TERM
     "${PYTHON:-python3}" -m venv "$building"

@@ -194,7 +194,7 @@ func (p *Project) CollectGarbage(ctx context.Context, o GCOptions) (*GCReport, e
 // collect removes what is not needed, and holds the cache meanwhile.
 func (p *Project) collect(ctx context.Context, o GCOptions, rep *GCReport) error {
 	var leases []string
-	remove := func(context.Context, []digest.Digest) error { return nil }
+	var remove func(context.Context, []digest.Digest) error
 	if !o.DryRun {
 		c, err := p.store.Clear(ctx, o.Busy)
 		if err != nil {
@@ -211,18 +211,16 @@ func (p *Project) collect(ctx context.Context, o GCOptions, rep *GCReport) error
 	rep.Kept = s.Totals()
 	rep.Removed = rep.Kept[reach.Nobody]
 	delete(rep.Kept, reach.Nobody)
-	if o.History > 0 && o.DryRun {
-		if err := p.versions(ctx, o, policy, s, rep); err != nil {
-			return err
-		}
-	}
 	keys, err := s.Stale(ctx, reach.At(p.root, Dir), policy)
 	if err != nil {
 		return err
 	}
 	rep.Results = len(keys)
 	if o.DryRun {
-		return nil
+		if o.History > 0 {
+			rep.Versions, err = p.versions(ctx, s, policy, rep.Removed)
+		}
+		return err
 	}
 	if err := p.forgetResults(ctx, keys); err != nil {
 		return err
@@ -264,21 +262,16 @@ func (p *Project) survey(ctx context.Context, o GCOptions, policy reach.Policy, 
 	return s, s.MarkTexts(ctx, leases)
 }
 
-// versions counts what of the removed a longer history would keep.
-func (p *Project) versions(ctx context.Context, o GCOptions, policy reach.Policy, narrow *reach.Survey, rep *GCReport) error {
+// versions counts what of the removed a longer history would keep. The survey
+// counts that as needed from then on.
+func (p *Project) versions(ctx context.Context, s *reach.Survey, policy reach.Policy, removed reach.Amount) (reach.Amount, error) {
 	policy.History = 0
 	var users []string
-	all, err := p.survey(ctx, o, policy, nil, &users)
-	if err != nil {
-		return err
+	if _, err := p.mark(ctx, s, policy, &users); err != nil {
+		return reach.Amount{}, err
 	}
-	return narrow.Objects(func(d digest.Digest, size int64, why reach.Why) error {
-		if why == reach.Nobody && all.Needs(d) {
-			rep.Versions.Objects++
-			rep.Versions.Bytes += size
-		}
-		return nil
-	})
+	still := s.Totals()[reach.Nobody]
+	return reach.Amount{Objects: removed.Objects - still.Objects, Bytes: removed.Bytes - still.Bytes}, nil
 }
 
 // NoUserError says that a project to be forgotten does not use the cache.
@@ -342,9 +335,8 @@ func (p *Project) trash(o GCOptions, rep *GCReport) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	const moment = "20060102-150405"
 	for _, e := range entries {
-		at, err := time.Parse(moment, e.Name()[:min(len(moment), len(e.Name()))])
+		at, err := time.Parse(trashMoment, e.Name()[:min(len(trashMoment), len(e.Name()))])
 		if err != nil || p.opts.Clock().Sub(at) < o.Trash {
 			continue
 		}

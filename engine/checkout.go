@@ -155,8 +155,12 @@ func (c *checkout) strays(ctx context.Context, want func(addr.Address) bool) err
 // placed is what flow has put into the tree.
 func (p *Project) placed() placed.Dir { return placed.Dir(p.path("placed")) }
 
+// trashMoment begins the name of each group in .flow/trash: when it was set aside,
+// in UTC.
+const trashMoment = "20060102-150405"
+
 // trash is the group in .flow/trash of this checkout.
-func (c *checkout) trash() string { return c.p.opts.Clock().UTC().Format("20060102-150405") }
+func (c *checkout) trash() string { return c.p.opts.Clock().UTC().Format(trashMoment) }
 
 func (c *checkout) result(ctx context.Context, r lock.Result) error {
 	o, ok := c.filters[r.Path]

@@ -37,8 +37,7 @@ const suffix = ".lock"
 type Dir string
 
 func (d Dir) file(of digest.Digest) string {
-	_, hex, _ := strings.Cut(of.String(), ":")
-	return filepath.Join(string(d), hex+suffix)
+	return filepath.Join(string(d), of.Hex()+suffix)
 }
 
 // Has reports whether there is a copy of the file with this digest.

@@ -283,13 +283,3 @@ type unneeded struct {
 	names []*unneeded // listings
 	wave  int
 }
-
-// Objects calls f for each object.
-func (s *Survey) Objects(f func(d digest.Digest, size int64, why Why) error) error {
-	for _, o := range s.objects {
-		if err := f(o.Digest, o.size, o.why); err != nil {
-			return err
-		}
-	}
-	return nil
-}

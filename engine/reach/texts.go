@@ -14,6 +14,7 @@ import (
 	"github.com/flow-pipelines/flow/engine/digest"
 	"github.com/flow-pipelines/flow/engine/lock"
 	"github.com/flow-pipelines/flow/engine/replace"
+	"github.com/flow-pipelines/flow/engine/runs"
 	"github.com/flow-pipelines/flow/engine/state"
 )
 
@@ -72,11 +73,14 @@ func (s *Survey) MarkProject(ctx context.Context, p Project, policy Policy, as W
 	if !p.There() {
 		return &GoneError{p.Root}
 	}
-	mark := func(why Why) func([]byte) error {
+	reason := func(why Why) Why {
 		if as != Nobody {
-			why = as
+			return as
 		}
-		return func(text []byte) error { return s.markText(ctx, why, text) }
+		return why
+	}
+	mark := func(why Why) func([]byte) error {
+		return func(text []byte) error { return s.markText(ctx, reason(why), text) }
 	}
 	// What moves between git and the tree meanwhile (a stash) is seen in one of
 	// the two places.
@@ -98,18 +102,17 @@ func (s *Survey) MarkProject(ctx context.Context, p Project, policy Policy, as W
 	if err := p.records(policy, mark(Runs)); err != nil {
 		return err
 	}
-	why := Runs
-	if as != Nobody {
-		why = as
-	}
-	return p.results(ctx, policy, func(_ state.Key, r state.Result) error {
+	return p.results(ctx, policy, func(_ state.Key, r state.Result, counts bool) error {
+		if !counts {
+			return nil
+		}
 		for _, n := range r.Outputs {
-			if err := s.Mark(ctx, why, n.Digest); err != nil {
+			if err := s.Mark(ctx, reason(Runs), n.Digest); err != nil {
 				return err
 			}
 		}
 		return nil
-	}, nil)
+	})
 }
 
 // MarkTexts marks what texts name that running processes have written.
@@ -183,9 +186,9 @@ func (p Project) plans(f func([]byte) error) error {
 
 // eachFile gives f the texts of the files in a directory, if there is one.
 func eachFile(dir string, f func([]byte) error) error {
-	entries, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("ask what is needed: %w", err)
+	entries, err := readDir(dir)
+	if err != nil {
+		return err
 	}
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), ".") {
@@ -198,14 +201,23 @@ func eachFile(dir string, f func([]byte) error) error {
 	return nil
 }
 
+// readDir lists a directory, if there is one.
+func readDir(dir string) ([]os.DirEntry, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("ask what is needed: %w", err)
+	}
+	return entries, nil
+}
+
 // records gives f what the records of runs say of the user's data.
 func (p Project) records(policy Policy, f func([]byte) error) error {
-	runs, err := os.ReadDir(p.Runs)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("ask what is needed: %w", err)
+	entries, err := readDir(p.Runs)
+	if err != nil {
+		return err
 	}
-	for _, e := range runs {
-		name := filepath.Join(p.Runs, e.Name(), "run.json")
+	for _, e := range entries {
+		name := filepath.Join(p.Runs, e.Name(), runs.RecordFile)
 		info, err := os.Lstat(name)
 		if err == nil && policy.Results > 0 && policy.Now.Sub(info.ModTime()) > policy.Results {
 			continue
@@ -217,13 +229,12 @@ func (p Project) records(policy Policy, f func([]byte) error) error {
 	return nil
 }
 
-// results calls counts for the results that count, and not, if not nil, for the
-// others.
-func (p Project) results(ctx context.Context, policy Policy, counts, not func(state.Key, state.Result) error) error {
+// results gives f the results, and says of each whether it counts.
+func (p Project) results(ctx context.Context, policy Policy, f func(k state.Key, r state.Result, counts bool) error) error {
 	recorded := map[string]bool{}
-	entries, err := os.ReadDir(p.Runs)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("ask what is needed: %w", err)
+	entries, err := readDir(p.Runs)
+	if err != nil {
+		return err
 	}
 	for _, e := range entries {
 		recorded[e.Name()] = true
@@ -235,13 +246,7 @@ func (p Project) results(ctx context.Context, policy Policy, counts, not func(st
 			if policy.Results > 0 {
 				current = policy.Now.Sub(r.Finished) <= policy.Results
 			}
-			switch {
-			case current:
-				return counts(k, r)
-			case not != nil:
-				return not(k, r)
-			}
-			return nil
+			return f(k, r, current)
 		})
 	})
 	for _, w := range db.Warnings() {
@@ -260,8 +265,10 @@ func (e *StateError) Error() string {
 // Stale returns the results that neither count nor have all of their outputs
 // among what is needed: whoever finds them could do nothing with them.
 func (s *Survey) Stale(ctx context.Context, p Project, policy Policy) (keys []state.Key, err error) {
-	none := func(state.Key, state.Result) error { return nil }
-	err = p.results(ctx, policy, none, func(k state.Key, r state.Result) error {
+	err = p.results(ctx, policy, func(k state.Key, r state.Result, counts bool) error {
+		if counts {
+			return nil
+		}
 		for _, n := range r.Outputs {
 			if !s.Needs(n.Digest) {
 				keys = append(keys, k)

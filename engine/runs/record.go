@@ -17,7 +17,7 @@ const recordVersion = 1
 
 // The files of a run.
 const (
-	recordFile = "run.json"
+	RecordFile = "run.json"
 	eventsFile = "events.jsonl"
 	lockFile   = "lock"
 	logsDir    = "logs"
@@ -65,7 +65,7 @@ type Record struct {
 var errNotRun = errors.New("not a run record")
 
 func readRecord(dir string) (Record, error) {
-	data, err := os.ReadFile(filepath.Join(dir, recordFile))
+	data, err := os.ReadFile(filepath.Join(dir, RecordFile))
 	if err != nil {
 		return Record{}, err
 	}
@@ -86,5 +86,5 @@ func writeRecord(dir string, r Record) error {
 	if err != nil {
 		return err
 	}
-	return replace.Quickly(filepath.Join(dir, recordFile), append(data, '\n'), 0o644)
+	return replace.Quickly(filepath.Join(dir, RecordFile), append(data, '\n'), 0o644)
 }

@@ -238,7 +238,7 @@ func (s *storing) file(ctx context.Context, abs, rel string, n digest.Node) erro
 	put := func(abs string) error {
 		return s.batch.PutFile(ctx, n.Digest, disk.Source{Path: abs, Unchanged: func() bool {
 			dir, name := split(join(s.top, rel))
-			known, ok := s.cache.files(dir).Find(name)
+			known, ok := s.cache.file(dir, name)
 			now, err := lstat(atCWD, abs)
 			return ok && err == nil && known.Digest == n.Digest && now.proves(known)
 		}})

@@ -205,11 +205,7 @@ func (o *ApplyOptions) confirm(ctx context.Context, progress view.Progress, pl *
 	for _, b := range later {
 		names = append(names, b.String()+"[*] acts outside of the project, with instances that are known only then")
 	}
-	what := view.And(names, 3)
-	if !o.Shell.Streams.InTTY || !o.Shell.Streams.ErrTTY || o.JSON {
-		return false, &hinted{fmt.Errorf("%s, and there is no terminal to ask on; nothing was done", what), "read the plan (flow plan) and run flow apply --yes"}
-	}
-	return o.Shell.ask(ctx, what+". Go on?")
+	return o.Shell.goOn(ctx, view.And(names, 3), o.JSON, "read the plan (flow plan) and run flow apply --yes")
 }
 
 // effector is a stage type that says what its effect is: "deploys to x".
@@ -227,6 +223,15 @@ func effect(s *plan.Step) string {
 		what = "acts outside of the project"
 	}
 	return s.Addr.String() + " " + what
+}
+
+// goOn says what is going to be, and asks whether it shall; where nobody can be
+// asked, that is an error with the hint.
+func (sh *Shell) goOn(ctx context.Context, what string, json bool, hint string) (bool, error) {
+	if !sh.Streams.InTTY || !sh.Streams.ErrTTY || json {
+		return false, &hinted{fmt.Errorf("%s, and there is no terminal to ask on; nothing was done", what), hint}
+	}
+	return sh.ask(ctx, what+". Go on?")
 }
 
 // ask asks a question on the terminal. Only yes is yes.

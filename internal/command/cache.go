@@ -177,10 +177,7 @@ func (o *CacheOptions) confirm(ctx context.Context, p *engine.Project, g engine.
 		return err == nil, cacheError(err)
 	}
 	what := fmt.Sprintf("%s of commits that are older than that will be gone: data that is nowhere else cannot be brought back", plan.Bytes(rep.Versions.Bytes))
-	if !o.Shell.Streams.InTTY || !o.Shell.Streams.ErrTTY || o.JSON {
-		return false, &hinted{fmt.Errorf("%s, and there is no terminal to ask on; nothing was done", what), "see what would go (flow cache gc --dry-run) and add --yes"}
-	}
-	return o.Shell.ask(ctx, what+". Go on?")
+	return o.Shell.goOn(ctx, what, o.JSON, "see what would go (flow cache gc --dry-run) and add --yes")
 }
 
 // cacheError adds what to do.

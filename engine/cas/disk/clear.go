@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -103,37 +102,21 @@ func (ps *packs) buryAll(objects []digest.Digest) error {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
 	for _, p := range ps.known {
-		var lines strings.Builder
+		var at []int64
 		for _, d := range objects {
 			for s, ok := p.find(d); ok; s, ok = p.find(d) {
 				p.bury(s.at)
-				fmt.Fprintf(&lines, "\n%d\n", s.at)
+				at = append(at, s.at)
 			}
 		}
-		if lines.Len() == 0 {
+		if len(at) == 0 {
 			continue
 		}
-		if err := appendDeadLines(p.path, lines.String()); err != nil {
+		if err := appendDead(p.path, true, at...); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// appendDeadLines adds to the list of dead records, durably.
-func appendDeadLines(path, lines string) error {
-	f, err := os.OpenFile(path+deadExt, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(lines)
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	return err
 }
 
 // Starts reports whether an object starts with the given bytes. One that is not

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -280,13 +281,20 @@ func (p *pack) bury(at int64) {
 	p.last = max(p.last, at)
 }
 
-// appendDead adds a record to the list.
-func appendDead(path string, at int64) error {
+// appendDead adds records to the list.
+func appendDead(path string, durable bool, at ...int64) error {
 	f, err := os.OpenFile(path+deadExt, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(f, "\n%d\n", at)
+	var lines strings.Builder
+	for _, a := range at {
+		fmt.Fprintf(&lines, "\n%d\n", a)
+	}
+	_, err = f.WriteString(lines.String())
+	if err == nil && durable {
+		err = f.Sync()
+	}
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}

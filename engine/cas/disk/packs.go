@@ -191,7 +191,7 @@ func (ps *packs) bury(p *pack, s span) (first bool, err error) {
 		return false, nil
 	}
 	p.bury(s.at)
-	err = appendDead(p.path, s.at)
+	err = appendDead(p.path, false, s.at)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil // nothing counts any more
 	}
